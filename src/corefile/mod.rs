@@ -1,0 +1,124 @@
+//! Text to directives with spans: lexer, server blocks, snippets, imports, environment.
+//!
+//! This room knows the Corefile's syntax and no plugin's name. What is wrong is said with file, line and what was
+//! expected; what a value means is read by [`values`], which plugins call.
+
+mod address;
+mod lexer;
+mod parser;
+pub mod values;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use address::{Address, Scheme};
+
+/// Where something stands: the file as the operator named it, and the line from 1.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// The file's path as given or imported.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// One word of the Corefile, quotes removed and environment substituted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Token {
+    /// The word.
+    pub text: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A directive or an option: its name, its arguments on that line, and its block.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Directive {
+    /// The first word.
+    pub name: Token,
+    /// The other words of the line.
+    pub args: Vec<Token>,
+    /// The lines between braces; `None` where there are no braces.
+    pub block: Option<Vec<Directive>>,
+}
+
+impl Directive {
+    /// The options in the block, none where there is no block.
+    pub fn options(&self) -> &[Directive] {
+        self.block.as_deref().unwrap_or_default()
+    }
+}
+
+/// One server block: where it listens for which zones, and its directives in file order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServerBlock {
+    /// The addresses in front of the brace.
+    pub addresses: Vec<Address>,
+    /// The directives, repeats included, imports expanded.
+    pub directives: Vec<Directive>,
+}
+
+/// A whole configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Corefile {
+    /// The file it came from, as named by the operator.
+    pub path: PathBuf,
+    /// The server blocks in file order.
+    pub blocks: Vec<ServerBlock>,
+    /// SHA-512, in hex, of the tokens with their files and lines: blanks and trailing comments do not count.
+    pub digest: String,
+    /// What is accepted but should be said (an import pattern that matches nothing).
+    pub warnings: Vec<Error>,
+}
+
+/// Something wrong with a configuration, said to the operator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Error {
+    /// Where; `None` where no place in a file is to blame.
+    pub span: Option<Span>,
+    /// What is wrong and what was expected.
+    pub message: String,
+}
+
+impl Error {
+    /// An error at a place.
+    pub fn at(span: &Span, message: impl Into<String>) -> Error {
+        Error { span: Some(span.clone()), message: message.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.span {
+            Some(span) => write!(f, "{span} - {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Reads a configuration from a file, imports included. The environment is the process's.
+///
+/// # Errors
+/// A file that cannot be read, and every breach of the syntax, with its place.
+pub fn load(path: &Path) -> Result<Corefile, Error> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error { span: None, message: format!("{}: {error}", path.display()) })?;
+    parse(path, &text, &|name| std::env::var(name).ok())
+}
+
+/// Reads a configuration from text; `path` names it in messages and is where relative imports start.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(path: &Path, text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Corefile, Error> {
+    parser::parse(path, text, environment)
+}

@@ -1,0 +1,175 @@
+//! How a plugin meets the slow lane: as a handler in a chain, around whole messages.
+
+use super::{BoxFuture, Context, Moment, Shape};
+use crate::wire::{self, Edns, Name, NameBuffer, Query, Rcode, RecordType};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The transport a query came by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[allow(missing_docs)]
+pub enum Transport {
+    Udp,
+    Tcp,
+}
+
+/// One query on its way through the slow lane. The packet is known to be one well-formed query.
+#[derive(Clone)]
+pub struct Request {
+    /// The packet as received, or as a plugin before made it.
+    pub packet: Vec<u8>,
+    /// The question's name, lowered.
+    pub name: Name,
+    /// QTYPE.
+    pub qtype: RecordType,
+    /// QCLASS.
+    pub qclass: u16,
+    /// The client's OPT.
+    pub edns: Option<Edns>,
+    /// The client.
+    pub client: SocketAddr,
+    /// The address the client sent to.
+    pub local: SocketAddr,
+    /// The transport it came by.
+    pub transport: Transport,
+    /// The shape of the block's answers.
+    pub shape: Shape,
+    /// The clock and the dice, at receipt.
+    pub moment: Moment,
+    /// How many internal lookups led here; see [`Request::lookup`].
+    pub depth: u8,
+    /// The whole server, for lookups.
+    pub server: Arc<dyn Lookup>,
+}
+
+/// Internal lookups that may nest (a CNAME chase, a rewrite): more is a loop.
+const MAX_DEPTH: u8 = 8;
+
+impl Request {
+    /// The view of the packet.
+    ///
+    /// # Panics
+    /// Never for a request that was made from a well-formed query, which `new` and the plugins keep to.
+    pub fn with_query<T>(&self, read: impl FnOnce(&Query<'_>) -> T) -> Option<T> {
+        let mut buffer = NameBuffer::default();
+        Query::parse(&self.packet, &mut buffer).ok().map(|query| read(&query))
+    }
+
+    /// The context of an answer to this request: the client's size limit, the block's shape.
+    pub fn context(&self) -> Context {
+        Context { limit: self.limit(), shape: self.shape, moment: self.moment }
+    }
+
+    /// The octets an answer may have for this client.
+    pub fn limit(&self) -> usize {
+        match self.transport {
+            Transport::Tcp => usize::from(u16::MAX),
+            Transport::Udp => {
+                let offered = self.edns.map_or(wire::UDP_PLAIN, |edns| edns.payload.max(wire::UDP_PLAIN));
+                usize::from(offered.min(self.shape.udp_payload.max(wire::UDP_PLAIN)))
+            }
+        }
+    }
+
+    /// Asks the whole server for another name on behalf of this client: block routing, plugins, metrics and all.
+    /// The name keeps the case given. Lookups nest at most eight deep.
+    pub async fn lookup(&self, name: &[u8], qtype: RecordType) -> Outcome {
+        if self.depth >= MAX_DEPTH {
+            return Outcome::Failed(Failure::servfail("internal lookups nest too deep"));
+        }
+        let mut packet = self.packet[..wire::HEADER].to_vec();
+        packet.extend(name);
+        packet.extend(qtype.0.to_be_bytes());
+        packet.extend(wire::CLASS_IN.to_be_bytes());
+        let question_end = wire::HEADER + self.name.wire().len() + 4;
+        packet.extend(&self.packet[question_end..]);
+        self.server.lookup(packet, self).await
+    }
+}
+
+/// The whole server as a plugin may ask it.
+pub trait Lookup: Send + Sync {
+    /// Answers `packet`, which is a well-formed query, for the client of `request`.
+    fn lookup<'a>(&'a self, packet: Vec<u8>, request: &'a Request) -> BoxFuture<'a, Outcome>;
+}
+
+/// What the chain makes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A message was written.
+    Reply(Reply),
+    /// The server writes an empty reply of this code; the reason goes to `errors`.
+    Failed(Failure),
+    /// Nothing is sent.
+    Dropped,
+}
+
+/// A written message. It is at most the request's limit long, or is cut by the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The message, with the request's id and question.
+    pub packet: Vec<u8>,
+    /// What went wrong although a message was written, for `errors`.
+    pub reason: Option<String>,
+}
+
+impl Reply {
+    /// A message that nothing is to be said about.
+    pub fn new(packet: Vec<u8>) -> Reply {
+        Reply { packet, reason: None }
+    }
+
+    /// The response code in the header (without OPT's upper bits).
+    pub fn rcode(&self) -> Rcode {
+        Rcode(u16::from(self.packet.get(3).copied().unwrap_or(2) & 0x0f))
+    }
+}
+
+/// A response code that the server writes itself, without AA and without records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Failure {
+    pub rcode: Rcode,
+    pub reason: String,
+}
+
+impl Failure {
+    /// SERVFAIL with a reason.
+    pub fn servfail(reason: impl Into<String>) -> Failure {
+        Failure { rcode: Rcode::SERVFAIL, reason: reason.into() }
+    }
+}
+
+/// One link of the slow lane's chain.
+pub trait Handler: Send + Sync {
+    /// The directive's name, for logs and metrics.
+    fn name(&self) -> &'static str;
+    /// Answers, or passes on with `next.run(request)` and may change what comes back.
+    fn handle<'a>(&'a self, request: &'a Request, next: Next<'a>) -> BoxFuture<'a, Outcome>;
+}
+
+/// The rest of the chain.
+#[derive(Clone, Copy)]
+pub struct Next<'a> {
+    rest: &'a [Arc<dyn Handler>],
+}
+
+impl<'a> Next<'a> {
+    /// The whole of a chain.
+    pub fn all(chain: &'a [Arc<dyn Handler>]) -> Next<'a> {
+        Next { rest: chain }
+    }
+
+    /// Passes the request to the next handler; behind the last one is SERVFAIL.
+    pub fn run(self, request: &'a Request) -> BoxFuture<'a, Outcome> {
+        match self.rest.split_first() {
+            Some((first, rest)) => first.handle(request, Next { rest }),
+            None => Box::pin(async { Outcome::Failed(Failure::servfail("no next plugin found")) }),
+        }
+    }
+
+    /// The name of the next handler, empty behind the last.
+    pub fn name(self) -> &'static str {
+        self.rest.first().map_or("", |handler| handler.name())
+    }
+}

@@ -1,0 +1,90 @@
+//! How a plugin meets the fast lane: as a source of bytes, or as a shape on them.
+
+use crate::wire::{Name, Query, UDP_PAYLOAD};
+
+/// Something that answers from memory, with bytes, without waiting: a zone store or the answer cache.
+///
+/// An answer is a pure function of the query, the context and the store. It allocates nothing and never logs.
+pub trait Source: Send + Sync {
+    /// Answers `query` into `out`, or says who should.
+    fn answer(&self, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Verdict;
+}
+
+/// What a source says to a query.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// This many octets of the buffer are the answer.
+    Answered(usize),
+    /// Not this source's to answer: the next in the chain is asked.
+    Pass,
+    /// This source's to answer, but only in the slow lane (a chase through an upstream).
+    Slow,
+}
+
+/// What a source needs beside the query.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// The octets an answer may have for this client and transport, already the smaller of what both sides take.
+    pub limit: usize,
+    /// What other plugins of the block make of answers.
+    pub shape: Shape,
+    /// The clock and the dice.
+    pub moment: Moment,
+}
+
+/// The time and randomness of one query, read once a batch and stirred once a query.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment {
+    /// Seconds since the Unix epoch.
+    pub seconds: u64,
+    /// Random bits for rotation and shuffling; not for secrets.
+    pub random: u64,
+}
+
+/// What plugins of a block make of the answers of its sources (`loadbalance`, `bufsize`, `cache`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Address records come in random order (`loadbalance`).
+    pub shuffle: bool,
+    /// The largest UDP answer in octets, 512 to 4096 (`bufsize`; 1232).
+    pub udp_payload: u16,
+    /// The one TTL rule of `cache`, where it covers the name asked.
+    pub ttl: Option<TtlRule>,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Shape { shuffle: false, udp_payload: UDP_PAYLOAD, ttl: None }
+    }
+}
+
+/// `cache` gives every record of an answer one TTL: the smallest in it, held to these ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TtlRule {
+    /// For answers with data; `None` where `disable success` leaves TTLs as they are.
+    pub positive: TtlRange,
+    /// For NXDOMAIN, NODATA and errors.
+    pub negative: TtlRange,
+}
+
+/// Seconds from `min` to `max`; where `min` is above `max`, `max` wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct TtlRange {
+    pub min: u32,
+    pub max: u32,
+}
+
+impl TtlRange {
+    /// The TTL to send for a smallest TTL of `ttl`.
+    pub fn hold(self, ttl: u32) -> u32 {
+        ttl.max(self.min).min(self.max)
+    }
+}
+
+/// The zones in which a TTL rule holds.
+#[derive(Clone, Debug)]
+pub(super) struct ZonedTtl {
+    pub zones: Vec<Name>,
+    pub rule: TtlRule,
+}

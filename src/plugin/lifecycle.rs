@@ -1,0 +1,98 @@
+//! What runs beside the queries: start, readiness, drain, stop; what outlives a reload; commands to the server.
+
+use super::BoxFuture;
+use std::any::Any;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
+
+/// Something of a plugin that runs beside the queries. Every step is called once, in the order of the methods.
+pub trait Lifecycle: Send + Sync {
+    /// The directive's name.
+    fn name(&self) -> &'static str;
+
+    /// Before the listeners open, in the order of the registry. An error refuses the start or the reload.
+    fn start(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// All listeners of the plan are open, at these DNS addresses.
+    fn serving(&self, _addresses: &[SocketAddr]) {}
+
+    /// Whether it is ready; `None` if it has no say in `/ready`.
+    fn ready(&self) -> Option<bool> {
+        None
+    }
+
+    /// The process has been asked to end and goes on answering until every drain has returned.
+    fn drain(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    /// No query uses this plan any more.
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+/// Who has a say in `/ready`. The server fills it when a plan's plugins are all set up.
+#[derive(Clone, Default)]
+pub struct Readiness(Arc<Mutex<Vec<Arc<dyn Lifecycle>>>>);
+
+impl Readiness {
+    /// Adds one that is asked.
+    pub fn add(&self, member: Arc<dyn Lifecycle>) {
+        if let Ok(mut members) = self.0.lock() {
+            members.push(member);
+        }
+    }
+
+    /// The names of those that say they are not ready, sorted, once each.
+    pub fn waiting(&self) -> Vec<&'static str> {
+        let members = self.0.lock().map(|members| members.clone()).unwrap_or_default();
+        let mut names: Vec<_> =
+            members.iter().filter(|member| member.ready() == Some(false)).map(|member| member.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// Things that outlive a reload, by plugin and by the text of the configuration they depend on: a cluster feed, a cache.
+/// What the next plan does not take is dropped.
+#[derive(Clone, Default)]
+pub struct Keep(Arc<Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>>);
+
+impl Keep {
+    /// The thing kept under `key`, if it is of this type.
+    pub fn get<T: Any + Send + Sync>(&self, key: &str) -> Option<Arc<T>> {
+        self.0.lock().ok()?.get(key)?.clone().downcast().ok()
+    }
+
+    /// Keeps a thing for the next plan.
+    pub fn put<T: Any + Send + Sync>(&self, key: String, thing: Arc<T>) {
+        if let Ok(mut kept) = self.0.lock() {
+            kept.insert(key, thing);
+        }
+    }
+}
+
+/// What a plugin may ask of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Read the Corefile again and run it.
+    Reload,
+    /// Say this and end with exit code 1.
+    Fatal(String),
+}
+
+/// The way to the server, and what it runs.
+#[derive(Clone)]
+pub struct Control {
+    /// Commands are taken one after another.
+    pub commands: mpsc::UnboundedSender<Command>,
+    /// The Corefile; `None` for the built-in configuration.
+    pub corefile: Option<PathBuf>,
+}

@@ -1,0 +1,33 @@
+//! The contract of a plugin: how a directive is set up, and how it meets queries.
+//!
+//! A plugin is a [`Definition`] in one file of `plugins/`. Its `setup` reads its own directives and adds to the
+//! [`BlockPlan`] what it does: a [`Source`] that answers with bytes in the fast lane, a [`Handler`] in the slow lane's
+//! chain, a change of [`Shape`], a [`Lifecycle`] beside the queries, an HTTP endpoint. What it does not add costs a
+//! query nothing. This room knows no single plugin, no `kube`, no socket.
+
+mod chain;
+mod fast;
+mod lifecycle;
+mod plan;
+mod setup;
+
+pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request, Transport};
+pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};
+pub use lifecycle::{Command, Control, Keep, Lifecycle, Readiness};
+pub use plan::{BlockPlan, ProcessPlan, Traffic};
+pub use setup::{BlockInfo, Setup};
+
+pub use crate::corefile::{Directive, Error, Span, Token};
+pub use futures_util::future::BoxFuture;
+
+use crate::metrics::Descriptor;
+
+/// One plugin: the directive's name, how it is set up, what it counts.
+pub struct Definition {
+    /// The word in the Corefile.
+    pub directive: &'static str,
+    /// Reads all directives of this name in one server block and adds to the plan.
+    pub setup: fn(&mut Setup<'_>) -> Result<(), Error>,
+    /// The metrics the plugin counts, for the exposition and the documentation.
+    pub metrics: &'static [&'static Descriptor],
+}

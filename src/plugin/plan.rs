@@ -1,0 +1,78 @@
+//! What a server block becomes: sources, chain, shape, and what runs beside it.
+
+use super::fast::ZonedTtl;
+use super::{Handler, Lifecycle, Readiness, Shape, Source, TtlRule};
+use crate::http;
+use crate::wire::{LowerName, Name};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What `prometheus` asks to be counted for a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// The name of the plugin behind `prometheus` in the chain, which CoreDNS reports as the writer.
+    pub plugin: &'static str,
+}
+
+/// The plan of one server block, filled by its plugins in the order of the registry.
+#[derive(Default)]
+pub struct BlockPlan {
+    /// The zones the block serves, from its addresses.
+    pub zones: Vec<Name>,
+    /// Zone stores, in the order of the chain. They are asked before the cache, so that what we hold is never stale.
+    pub stores: Vec<Arc<dyn Source>>,
+    /// The answer cache, asked after the stores.
+    pub cache: Option<Arc<dyn Source>>,
+    /// The slow lane's chain.
+    pub chain: Vec<Arc<dyn Handler>>,
+    /// What becomes of the sources' answers.
+    pub shape: Shape,
+    /// Whether queries are counted (`prometheus`).
+    pub counted: bool,
+    /// Whether classes other than IN enter the chain (`chaos`, `forward`).
+    pub any_class: bool,
+    /// The addresses to listen on; empty for all.
+    pub binds: Vec<IpAddr>,
+    ttl: Option<ZonedTtl>,
+    slow: Vec<Name>,
+}
+
+impl BlockPlan {
+    /// Gives all records of an answer one TTL in these zones.
+    pub fn rule_ttls(&mut self, zones: Vec<Name>, rule: TtlRule) {
+        self.ttl = Some(ZonedTtl { zones, rule });
+    }
+
+    /// Takes the names in these zones out of the fast lane: a plugin must see their messages.
+    pub fn leave_fast_lane(&mut self, zones: impl IntoIterator<Item = Name>) {
+        self.slow.extend(zones);
+    }
+
+    /// Whether the fast lane may answer this name.
+    pub fn is_fast(&self, name: &LowerName<'_>) -> bool {
+        self.slow.is_empty() || !self.slow.iter().any(|zone| name.is_within(zone))
+    }
+
+    /// The shape of the answers for this name.
+    pub fn shape_for(&self, name: &LowerName<'_>) -> Shape {
+        match &self.ttl {
+            Some(ttl) if ttl.zones.iter().any(|zone| name.is_within(zone)) => {
+                Shape { ttl: Some(ttl.rule), ..self.shape }
+            }
+            _ => self.shape,
+        }
+    }
+}
+
+/// What the plugins of all blocks add to the process.
+#[derive(Default)]
+pub struct ProcessPlan {
+    /// HTTP endpoints.
+    pub endpoints: Vec<http::Endpoint>,
+    /// What runs beside the queries, in the order of set-up.
+    pub lifecycles: Vec<Arc<dyn Lifecycle>>,
+    /// Who has a say in `/ready`.
+    pub readiness: Readiness,
+    /// Warnings for the operator, each a whole line with its place.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,1 @@
+//! Composition: Corefile to plan to engine; reload, signals, lameduck.

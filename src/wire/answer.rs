@@ -1,0 +1,251 @@
+//! The answer writer: header and question as asked, records behind them, pointers instead of names.
+
+use super::{CLASS_IN, HEADER, Query, Rcode, RecordType, UDP_PAYLOAD};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Octets of an OPT record without options.
+const OPT: usize = 11;
+
+/// The sections a record can stand in, in the order they must be written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Section {
+    /// The answer section.
+    Answer,
+    /// The authority section.
+    Authority,
+    /// The additional section.
+    Additional,
+}
+
+/// How a record names its owner.
+#[derive(Clone, Copy)]
+pub enum Owner<'a> {
+    /// The name asked, in the case it was asked in.
+    Question,
+    /// The name that starts at this offset of the message: part of the question, or of a record written before.
+    At(u16),
+    /// Labels in wire form (no root), then the name at an offset.
+    Below(&'a [u8], u16),
+    /// A whole name in wire form.
+    Name(&'a [u8]),
+}
+
+/// An answer under construction, in a buffer of the caller's.
+///
+/// Records that do not fit whole are left out and the answer is marked truncated (RFC 2181 section 9); whatever
+/// follows is left out too.
+pub struct Answer<'q, 'o> {
+    query: &'q Query<'q>,
+    out: &'o mut [u8],
+    at: usize,
+    /// How far records may go: the size limit less the OPT that will follow.
+    limit: usize,
+    counts: [u16; 3],
+    truncated: bool,
+}
+
+impl<'q, 'o> Answer<'q, 'o> {
+    /// Starts the answer to `query`, at most `limit` octets long. `out` must hold a header and the question.
+    pub fn begin(query: &'q Query<'q>, out: &'o mut [u8], limit: usize) -> Answer<'q, 'o> {
+        let end = query.question_end();
+        out[..end].copy_from_slice(&query.packet[..end]);
+        let reserved = if query.edns.is_some() { OPT } else { 0 };
+        let limit = limit.min(out.len()).saturating_sub(reserved).max(end);
+        Answer { query, out, at: end, limit, counts: [0; 3], truncated: false }
+    }
+
+    /// The offset in the message where the label at `index` of the question's name starts.
+    pub fn question_label(&self, index: usize) -> u16 {
+        (HEADER + self.query.name.start(index)) as u16
+    }
+
+    /// Where the next record would start.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// How many records a section has so far.
+    pub fn count(&self, section: Section) -> u16 {
+        self.counts[section as usize]
+    }
+
+    /// Whether something was left out.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// Marks the answer as truncated, for an inner answer that was.
+    pub fn set_truncated(&mut self) {
+        self.truncated = true;
+    }
+
+    /// Writes one A record.
+    pub fn a(&mut self, section: Section, owner: Owner<'_>, ttl: u32, address: Ipv4Addr) -> bool {
+        self.record(section, owner, RecordType::A, ttl, &[&address.octets()])
+    }
+
+    /// Writes one AAAA record.
+    pub fn aaaa(&mut self, section: Section, owner: Owner<'_>, ttl: u32, address: Ipv6Addr) -> bool {
+        self.record(section, owner, RecordType::AAAA, ttl, &[&address.octets()])
+    }
+
+    /// Writes one record of class IN whose RDATA is the parts in a row. False if it did not fit.
+    #[inline]
+    pub fn record(&mut self, section: Section, owner: Owner<'_>, rtype: RecordType, ttl: u32, rdata: &[&[u8]]) -> bool {
+        let rdata_len: usize = rdata.iter().map(|part| part.len()).sum();
+        if self.truncated || self.at + owner.len() + 10 + rdata_len > self.limit {
+            self.truncated = true;
+            return false;
+        }
+        self.owner(owner);
+        let mut fixed = [0u8; 10];
+        fixed[..2].copy_from_slice(&rtype.0.to_be_bytes());
+        fixed[2..4].copy_from_slice(&CLASS_IN.to_be_bytes());
+        fixed[4..8].copy_from_slice(&ttl.to_be_bytes());
+        fixed[8..].copy_from_slice(&(rdata_len as u16).to_be_bytes());
+        self.put(&fixed);
+        rdata.iter().for_each(|part| self.put(part));
+        self.counts[section as usize] += 1;
+        true
+    }
+
+    fn owner(&mut self, owner: Owner<'_>) {
+        match owner {
+            Owner::Question => self.put(&pointer(HEADER as u16)),
+            Owner::At(offset) => self.put(&pointer(offset)),
+            Owner::Below(labels, offset) => {
+                self.put(labels);
+                self.put(&pointer(offset));
+            }
+            Owner::Name(wire) => self.put(wire),
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, octets: &[u8]) {
+        self.out[self.at..self.at + octets.len()].copy_from_slice(octets);
+        self.at += octets.len();
+    }
+
+    /// Ends the answer: flags, counts, and an OPT if the client sent one (RFC 6891 section 7). Returns its length.
+    ///
+    /// QR is set; opcode, RD and CD are the query's; RA, AD and Z are clear.
+    pub fn finish(mut self, rcode: Rcode, authoritative: bool) -> usize {
+        if let Some(edns) = self.query.edns {
+            let mut opt = [0u8; OPT];
+            opt[1..3].copy_from_slice(&RecordType::OPT.0.to_be_bytes());
+            opt[3..5].copy_from_slice(&UDP_PAYLOAD.to_be_bytes());
+            opt[5] = (rcode.0 >> 4) as u8;
+            opt[7] = u8::from(edns.dnssec_ok) << 7;
+            if self.at + OPT <= self.out.len() {
+                self.put(&opt);
+                self.counts[Section::Additional as usize] += 1;
+            }
+        }
+        let asked = &self.query.packet[2..4];
+        self.out[2] = 0x80 | asked[0] & 0x79 | u8::from(authoritative) << 2 | u8::from(self.truncated) << 1;
+        self.out[3] = asked[1] & 0x10 | (rcode.0 & 0x0f) as u8;
+        self.out[4..6].copy_from_slice(&1u16.to_be_bytes());
+        for (index, count) in self.counts.iter().enumerate() {
+            self.out[6 + 2 * index..8 + 2 * index].copy_from_slice(&count.to_be_bytes());
+        }
+        self.at
+    }
+}
+
+impl Owner<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Owner::Question | Owner::At(_) => 2,
+            Owner::Below(labels, _) => labels.len() + 2,
+            Owner::Name(wire) => wire.len(),
+        }
+    }
+}
+
+/// A compression pointer (RFC 1035 section 4.1.4).
+fn pointer(offset: u16) -> [u8; 2] {
+    (0xc000 | offset).to_be_bytes()
+}
+
+/// A reply without a question for a packet that could not be viewed. `packet` must hold a header. Returns its length.
+///
+/// BADVERS comes with the OPT that carries its upper bits; every other code stands in the header alone.
+pub fn error_reply(packet: &[u8], rcode: Rcode, out: &mut [u8]) -> usize {
+    out[..HEADER].fill(0);
+    out[..2].copy_from_slice(&packet[..2]);
+    out[2] = 0x80 | packet[2] & 0x79;
+    out[3] = packet[3] & 0x10 | (rcode.0 & 0x0f) as u8;
+    if rcode.0 < 16 {
+        return HEADER;
+    }
+    out[11] = 1;
+    out[HEADER..HEADER + OPT].fill(0);
+    out[HEADER + 1..HEADER + 3].copy_from_slice(&RecordType::OPT.0.to_be_bytes());
+    out[HEADER + 3..HEADER + 5].copy_from_slice(&UDP_PAYLOAD.to_be_bytes());
+    out[HEADER + 5] = (rcode.0 >> 4) as u8;
+    HEADER + OPT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::NameBuffer;
+    use hickory_proto::op::Message;
+
+    fn query(edns: bool) -> Vec<u8> {
+        let mut packet =
+            b"\xab\xcd\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03WeB\x04test\x00\x00\x01\x00\x01".to_vec();
+        if edns {
+            packet[11] = 1;
+            packet.extend(b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x00");
+        }
+        packet
+    }
+
+    fn answer(packet: &[u8], limit: usize, records: u8) -> Vec<u8> {
+        let mut buffer = NameBuffer::default();
+        let query = Query::parse(packet, &mut buffer).unwrap();
+        let mut out = [0; 4096];
+        let mut answer = Answer::begin(&query, &mut out, limit);
+        for last in 0..records {
+            answer.a(Section::Answer, Owner::Question, 30, [10, 0, 0, last].into());
+        }
+        let len = answer.finish(Rcode::NOERROR, true);
+        out[..len].to_vec()
+    }
+
+    #[test]
+    fn an_independent_decoder_reads_what_we_write() {
+        let bytes = answer(&query(true), 1232, 3);
+        let message = Message::from_vec(&bytes).unwrap();
+        assert_eq!((message.metadata.id, message.metadata.authoritative, message.answers.len()), (0xabcd, true, 3));
+        assert_eq!(message.answers[0].name.to_string(), "WeB.test.");
+        assert_eq!(message.edns.as_ref().map(|edns| edns.max_payload()), Some(1232));
+        assert_eq!(message.to_vec().unwrap().len(), bytes.len());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_whole() {
+        let bytes = answer(&query(false), 512, 200);
+        let message = Message::from_vec(&bytes).unwrap();
+        assert!(message.metadata.truncation);
+        assert_eq!(message.answers.len(), (512 - 26) / 16);
+        assert!(bytes.len() <= 512);
+    }
+
+    #[test]
+    fn room_for_the_opt_is_kept() {
+        let bytes = answer(&query(true), 512, 200);
+        let message = Message::from_vec(&bytes).unwrap();
+        assert!(bytes.len() <= 512 && message.metadata.truncation && message.edns.is_some());
+    }
+
+    #[test]
+    fn bad_version_carries_an_opt() {
+        let mut out = [0; 64];
+        let len = error_reply(&query(false), Rcode::BADVERS, &mut out);
+        let message = Message::from_vec(&out[..len]).unwrap();
+        assert_eq!((message.metadata.id, u16::from(message.metadata.response_code)), (0xabcd, 16));
+    }
+}

@@ -1,0 +1,21 @@
+//! DNS bytes: names, the view of a question, the answer writer, the walk over a reply.
+//!
+//! This room knows octets and RFC 1035/6891 rules and nothing else of the program. What it hands out borrows from
+//! the packet; nothing on the way from a question to its answer allocates.
+
+mod answer;
+mod name;
+mod query;
+mod types;
+
+pub use answer::{Answer, Owner, Section, error_reply};
+pub use name::{LowerName, MAX_NAME, Name, NameBuffer, NameError};
+pub use query::{Edns, Query, Refusal};
+pub use types::{CLASS_ANY, CLASS_CH, CLASS_IN, Rcode, RecordType};
+
+/// Octets of a DNS header (RFC 1035 section 4.1.1).
+pub const HEADER: usize = 12;
+/// The UDP payload we promise and send at most unless a client or `bufsize` says less (DNS flag day 2020).
+pub const UDP_PAYLOAD: u16 = 1232;
+/// The UDP payload of a client that sends no OPT (RFC 1035 section 4.2.1).
+pub const UDP_PLAIN: u16 = 512;
