@@ -41,12 +41,12 @@ pub struct Setup<'a> {
     pub control: &'a Control,
 }
 
-impl Setup<'_> {
+impl<'a> Setup<'a> {
     /// The only directive of this plugin.
     ///
     /// # Errors
     /// A second one: the plugin can be used once per server block.
-    pub fn once(&self) -> Result<&Directive, Error> {
+    pub fn once(&self) -> Result<&'a Directive, Error> {
         match self.directives {
             [only] => Ok(only),
             [_, second, ..] => Err(Error::at(
@@ -99,6 +99,28 @@ impl Setup<'_> {
         Ok(zones)
     }
 
+    /// The address of an HTTP endpoint: the directive's only argument, `host:port` with the host empty for every
+    /// address, or `default`.
+    ///
+    /// # Errors
+    /// More than one argument, or one of another form.
+    pub fn endpoint_address(&self, directive: &Directive, default: &str) -> Result<String, Error> {
+        let argument = match directive.args.as_slice() {
+            [] => return Ok(default.to_owned()),
+            [only] => only,
+            _ => return Err(self.arguments(directive, &format!("{} [ADDRESS]", directive.name.text))),
+        };
+        match argument.text.rsplit_once(':') {
+            Some((host, port)) if port.parse::<u16>().is_ok() && is_host(host) => Ok(argument.text.clone()),
+            _ => Err(self.error(argument, format!("'{}' is not an address of the form HOST:PORT", argument.text))),
+        }
+    }
+
+    /// The error for a form that CoreDNS has and this program does not have yet.
+    pub fn not_supported(&self, at: &Token) -> Error {
+        self.error(at, format!("'{}' is not supported by dunlin yet", at.text))
+    }
+
     /// A file name as the block's root makes it.
     pub fn path(&self, file: &str) -> PathBuf {
         let path = Path::new(file);
@@ -108,5 +130,13 @@ impl Setup<'_> {
     /// The directive's name.
     pub fn name(&self) -> &str {
         self.directives.first().map_or("", |directive| &directive.name.text)
+    }
+}
+
+/// Nothing, an IPv4 address or host name, or an IPv6 address in brackets.
+fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_')),
     }
 }

@@ -1,1 +1,3 @@
 //! Composition: Corefile to plan to engine; reload, signals, lameduck.
+
+pub mod logging;
