@@ -110,10 +110,8 @@ impl<'a> Setup<'a> {
             [only] => only,
             _ => return Err(self.arguments(directive, &format!("{} [ADDRESS]", directive.name.text))),
         };
-        match argument.text.rsplit_once(':') {
-            Some((host, port)) if port.parse::<u16>().is_ok() && is_host(host) => Ok(argument.text.clone()),
-            _ => Err(self.error(argument, format!("'{}' is not an address of the form HOST:PORT", argument.text))),
-        }
+        let address = values::listen_address(&argument.text).map_err(|why| self.error(argument, why))?;
+        Ok(address.to_string())
     }
 
     /// The error for a form that CoreDNS has and this program does not have yet.
@@ -130,13 +128,5 @@ impl<'a> Setup<'a> {
     /// The directive's name.
     pub fn name(&self) -> &str {
         self.directives.first().map_or("", |directive| &directive.name.text)
-    }
-}
-
-/// Nothing, an IPv4 address or host name, or an IPv6 address in brackets.
-fn is_host(host: &str) -> bool {
-    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => host.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_')),
     }
 }

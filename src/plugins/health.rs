@@ -295,7 +295,7 @@ mod tests {
         Bench::errors(
             &HEALTH,
             &[
-                ("health 8080", "HOST:PORT"),
+                ("health 8080", "expecting [HOST]:PORT"),
                 ("health :1 :2", "expected: health [ADDRESS]"),
                 ("health {\nlameduck\n}", "expected: lameduck DURATION"),
                 ("health {\nlameduck 5\n}", "5"),

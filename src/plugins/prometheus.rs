@@ -101,9 +101,9 @@ mod tests {
         Bench::errors(
             &PROMETHEUS,
             &[
-                ("prometheus 9153", "HOST:PORT"),
-                ("prometheus :metrics", "HOST:PORT"),
-                ("prometheus ::1:9153", "HOST:PORT"),
+                ("prometheus 9153", "expecting [HOST]:PORT"),
+                ("prometheus :metrics", "expecting [HOST]:PORT"),
+                ("prometheus ::1:9153", "expecting [HOST]:PORT"),
                 ("prometheus :1 :2", "expected: prometheus [ADDRESS]"),
                 ("prometheus {\ntls web.yml\n}", "'tls' is not supported by dunlin yet"),
                 ("prometheus {\nruntime_metrics on\n}", "expected: runtime_metrics"),

@@ -225,7 +225,7 @@ mod tests {
         Bench::errors(
             &READY,
             &[
-                ("ready 8181", "HOST:PORT"),
+                ("ready 8181", "expecting [HOST]:PORT"),
                 ("ready :1 :2", "expected: ready [ADDRESS]"),
                 ("ready {\nmonitor\n}", "expected: monitor until-ready|continuously"),
                 ("ready {\nmonitor never\n}", "until-ready or continuously"),
