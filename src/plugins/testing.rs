@@ -27,12 +27,16 @@ pub struct Bench {
 
 /// What set-ups have made.
 pub struct Parts {
+    /// The block, as `root` may have changed it.
     pub block: BlockInfo,
+    /// What the block becomes.
     pub plan: BlockPlan,
+    /// What the process gets.
     pub process: ProcessPlan,
 }
 
 impl Bench {
+    /// A bench without a Corefile.
     pub fn new() -> Bench {
         Bench::with(None, Metrics::new(), Keep::default())
     }

@@ -118,6 +118,9 @@ fn consolidate(setup: &Setup<'_>, option: &Directive) -> Result<Pattern, Error> 
     match rest {
         [] => Ok(pattern),
         [word] if word.text == "show_first" => Ok(Pattern { show_first: true, ..pattern }),
+        [first, word, ..] if first.text == "show_first" => {
+            Err(setup.error(word, format!("'{}' is not expected behind show_first, which comes last", word.text)))
+        }
         [word, ..] => {
             Err(setup.error(word, format!("'{}' is not expected behind the level; show_first is", word.text)))
         }
