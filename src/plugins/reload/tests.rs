@@ -73,7 +73,7 @@ async fn a_swapped_file_is_told_before_the_interval_is_over() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     fs::write(place.0.join("next"), SECOND).unwrap();
     fs::rename(place.0.join("next"), &path).unwrap();
-    let mut commands = bench.commands.borrow_mut();
+    let mut commands = bench.commands();
     let told = tokio::time::timeout(Duration::from_secs(10), commands.recv()).await;
     assert_eq!(told.unwrap(), Some(Command::Reload));
     let again = tokio::time::timeout(Duration::from_secs(4), commands.recv()).await;
@@ -94,7 +94,7 @@ async fn a_file_changed_between_reading_and_set_up_is_told() {
     let read_before = parse(FIRST).unwrap();
     bench.with_setup(&read_before.blocks[0].directives, setup).unwrap();
     bench.serving();
-    let mut commands = bench.commands.borrow_mut();
+    let mut commands = bench.commands();
     let told = tokio::time::timeout(Duration::from_secs(10), commands.recv()).await;
     assert_eq!(told.unwrap(), Some(Command::Reload));
 }
