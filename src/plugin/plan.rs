@@ -19,6 +19,8 @@ pub struct Traffic {
 pub struct BlockPlan {
     /// The zones the block serves, from its addresses.
     pub zones: Vec<Name>,
+    /// The block's first listener as metrics name it (`dns://:53`).
+    pub server: String,
     /// Zone stores, in the order of the chain. They are asked before the cache, so that what we hold is never stale.
     pub stores: Vec<Arc<dyn Source>>,
     /// The answer cache, asked after the stores.
