@@ -4,6 +4,8 @@
 //! set up, and asked, in this order whatever the Corefile's.
 
 mod cache;
+mod forward;
+mod loop_detection;
 
 use crate::plugin::Definition;
 
@@ -11,4 +13,5 @@ use crate::plugin::Definition;
 ///
 /// It is CoreDNS's order but for one rule: what holds zones in memory (`kubernetes`) stands before `cache`, so that
 /// nothing we own is ever answered from a copy.
-pub const ORDER: &[&Definition] = &[&cache::DEFINITION];
+pub const ORDER: &[&Definition] =
+    &[&cache::DEFINITION, &loop_detection::DEFINITION, &forward::DEFINITION, &forward::PROXY];
