@@ -8,9 +8,11 @@ pub mod bufsize;
 mod cache;
 pub mod debug;
 pub mod errors;
+mod forward;
 pub mod health;
 pub mod loadbalance;
 pub mod log;
+mod loop_detection;
 mod not_yet;
 pub mod prometheus;
 pub mod ready;
@@ -42,6 +44,9 @@ pub const ORDER: &[&Definition] = &[
     &log::LOG,
     &loadbalance::LOADBALANCE,
     &cache::DEFINITION,
+    &loop_detection::DEFINITION,
+    &forward::DEFINITION,
+    &forward::PROXY,
     &whoami::WHOAMI,
 ];
 
@@ -74,7 +79,7 @@ mod tests {
     fn words_are_told_apart() {
         assert!(matches!(find("errors"), Found::Known(definition) if definition.directive == "errors"));
         assert!(matches!(find("rewrite"), Found::NotYet));
-        assert!(matches!(find("proxy"), Found::Unknown));
+        assert!(matches!(find("federation"), Found::Unknown));
         assert!(matches!(find("Errors"), Found::Unknown));
     }
 
