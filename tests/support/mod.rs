@@ -8,12 +8,14 @@
 
 mod answer;
 mod client;
+pub mod controlplane;
 mod process;
+pub mod recorded;
 mod upstream;
 
 pub use answer::{Answer, Opt, sorted};
 pub use client::{Client, Question};
-pub use process::{Dunlin, Scratch, Start, free_port, http_get, skip, wait_until};
+pub use process::{Dunlin, Scratch, Start, free_port, http_get, say, skip, wait_until};
 pub use upstream::Upstream;
 
 use std::path::PathBuf;

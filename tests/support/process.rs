@@ -309,8 +309,13 @@ fn unchunked(mut body: &str) -> String {
     whole
 }
 
+/// Prints a line that is seen even where the test passes: past the test harness, which holds back `println!`.
+pub fn say(line: impl AsRef<str>) {
+    let _ = writeln!(std::io::stdout(), "{}", line.as_ref());
+}
+
 /// Says loudly that a test could not run here. With `DUNLIN_STRICT=1` that is a failure.
 pub fn skip(name: &str, why: &str) {
-    println!("SKIPPED: {name}: {why}");
+    say(format!("\nSKIPPED: {name}: {why}"));
     assert!(std::env::var("DUNLIN_STRICT").as_deref() != Ok("1"), "{name} was skipped: {why}");
 }
