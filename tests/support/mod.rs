@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod answer;
+pub mod casefile;
 mod client;
 pub mod controlplane;
 mod process;
