@@ -110,7 +110,8 @@ fn ask_sources(
     let context = Context { limit, shape, moment };
     for source in plan.stores.iter().chain(&plan.cache) {
         match source.answer(query, &context, out) {
-            Verdict::Answered(length) => return Some(length),
+            Verdict::Answered(length) if plan.may_send(&query.name, &out[..length]) => return Some(length),
+            Verdict::Answered(_) => return None,
             Verdict::Pass => {}
             Verdict::Slow => return None,
         }
@@ -209,7 +210,10 @@ impl Lookup for Routes {
                 );
             }
             outcome.unwrap_or_else(|| {
-                Outcome::Failed(crate::plugin::Failure { rcode: Rcode::REFUSED, reason: "an empty server block".into() })
+                Outcome::Failed(crate::plugin::Failure {
+                    rcode: Rcode::REFUSED,
+                    reason: "an empty server block".into(),
+                })
             })
         })
     }
@@ -239,14 +243,7 @@ impl Counting {
     }
 
     #[inline]
-    fn record(
-        &mut self,
-        index: Option<usize>,
-        routes: &Routes,
-        query: &Query<'_>,
-        client: SocketAddr,
-        reply: &[u8],
-    ) {
+    fn record(&mut self, index: Option<usize>, routes: &Routes, query: &Query<'_>, client: SocketAddr, reply: &[u8]) {
         let (family, asked, rcode) = (family(client), query.packet.len(), rcode(reply));
         match self {
             Counting::Worker { shards, dropped } => {
