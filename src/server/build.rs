@@ -152,7 +152,8 @@ impl Builder<'_> {
                 match Name::from_text(zone) {
                     Ok(name) => zones.push(name),
                     Err(why) => {
-                        self.errors.push(Error::at(&address.span, format!("Error during parsing: zone '{zone}': {why}")));
+                        self.errors
+                            .push(Error::at(&address.span, format!("Error during parsing: zone '{zone}': {why}")));
                         return None;
                     }
                 }

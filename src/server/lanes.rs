@@ -209,7 +209,10 @@ impl Lookup for Routes {
                 );
             }
             outcome.unwrap_or_else(|| {
-                Outcome::Failed(crate::plugin::Failure { rcode: Rcode::REFUSED, reason: "an empty server block".into() })
+                Outcome::Failed(crate::plugin::Failure {
+                    rcode: Rcode::REFUSED,
+                    reason: "an empty server block".into(),
+                })
             })
         })
     }
@@ -239,14 +242,7 @@ impl Counting {
     }
 
     #[inline]
-    fn record(
-        &mut self,
-        index: Option<usize>,
-        routes: &Routes,
-        query: &Query<'_>,
-        client: SocketAddr,
-        reply: &[u8],
-    ) {
+    fn record(&mut self, index: Option<usize>, routes: &Routes, query: &Query<'_>, client: SocketAddr, reply: &[u8]) {
         let (family, asked, rcode) = (family(client), query.packet.len(), rcode(reply));
         match self {
             Counting::Worker { shards, dropped } => {
