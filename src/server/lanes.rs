@@ -110,7 +110,8 @@ fn ask_sources(
     let context = Context { limit, shape, moment };
     for source in plan.stores.iter().chain(&plan.cache) {
         match source.answer(query, &context, out) {
-            Verdict::Answered(length) => return Some(length),
+            Verdict::Answered(length) if plan.may_send(&query.name, &out[..length]) => return Some(length),
+            Verdict::Answered(_) => return None,
             Verdict::Pass => {}
             Verdict::Slow => return None,
         }

@@ -22,7 +22,9 @@ use tokio::sync::mpsc;
 
 /// Runs a server until a signal or a fatal error ends it.
 pub fn run(invocation: &Invocation) -> ExitCode {
-    logging::install();
+    if let Err(error) = logging::start() {
+        return fail(&format!("cannot start the log: {error}"));
+    }
     // A second provider could only come from a dependency's feature; then the first one serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("dns-slow").build() {
@@ -32,6 +34,7 @@ pub fn run(invocation: &Invocation) -> ExitCode {
     let code = runtime.block_on(serve(invocation));
     // Whatever is still in flight has had its grace.
     runtime.shutdown_background();
+    logging::flush();
     code
 }
 
@@ -93,7 +96,10 @@ async fn attend(running: &mut Running, signals: &mut Signals, mut inbox: mpsc::U
             _ = signals.hangup.recv() => {}
             Some(command) = inbox.recv() => match command {
                 Command::Reload => running.reload().await,
-                Command::Fatal(reason) => return fail(&format!("[FATAL] {reason}")),
+                Command::Fatal(reason) => {
+                    logging::fatal(&reason);
+                    return ExitCode::FAILURE;
+                }
             },
         }
     }
