@@ -3,24 +3,24 @@
 //! A plugin is one file here and two lines below: its `mod`, and its place in [`ORDER`], which is behaviour: plugins are
 //! set up, and asked, in this order whatever the Corefile's.
 
-pub mod bind;
-pub mod bufsize;
-pub mod debug;
-pub mod errors;
-pub mod health;
-pub mod loadbalance;
-pub mod log;
+mod bind;
+mod bufsize;
+mod debug;
+mod errors;
+mod health;
+mod loadbalance;
+mod log;
 mod not_yet;
-pub mod prometheus;
-pub mod ready;
+mod prometheus;
+mod ready;
 pub mod reload;
-pub mod root;
-pub mod whoami;
+mod root;
+mod whoami;
 
 #[cfg(test)]
 mod manual;
 #[cfg(test)]
-pub mod testing;
+mod testing;
 
 use crate::plugin::Definition;
 
@@ -29,38 +29,43 @@ use crate::plugin::Definition;
 /// It is CoreDNS's order but for one rule: what holds zones in memory (`kubernetes`) stands before `cache`, so that
 /// nothing we own is ever answered from a copy.
 pub const ORDER: &[&Definition] = &[
-    &root::ROOT,
-    &reload::RELOAD,
-    &bufsize::BUFSIZE,
-    &bind::BIND,
-    &debug::DEBUG,
-    &ready::READY,
-    &health::HEALTH,
-    &prometheus::PROMETHEUS,
-    &errors::ERRORS,
-    &log::LOG,
-    &loadbalance::LOADBALANCE,
-    &whoami::WHOAMI,
+    &root::DEFINITION,
+    &reload::DEFINITION,
+    &bufsize::DEFINITION,
+    &bind::DEFINITION,
+    &debug::DEFINITION,
+    &ready::DEFINITION,
+    &health::DEFINITION,
+    &prometheus::DEFINITION,
+    &errors::DEFINITION,
+    &log::DEFINITION,
+    &loadbalance::DEFINITION,
+    &whoami::DEFINITION,
 ];
 
 /// What a directive's word stands for.
 #[derive(Clone, Copy)]
-pub enum Found {
+pub enum Known {
     /// A plugin.
-    Known(&'static Definition),
-    /// A plugin of CoreDNS's that is not here yet: `plugin/NAME: not supported by dunlin yet`.
+    Plugin(&'static Definition),
+    /// A plugin of CoreDNS's that is not here yet.
     NotYet,
-    /// Nothing: `Unknown directive 'NAME'`.
+    /// Nothing.
     Unknown,
 }
 
 /// Looks a directive's word up.
-pub fn find(name: &str) -> Found {
+pub fn find(name: &str) -> Known {
     match ORDER.iter().find(|definition| definition.directive == name) {
-        Some(definition) => Found::Known(definition),
-        None if not_yet::NOT_YET.contains(&name) => Found::NotYet,
-        None => Found::Unknown,
+        Some(definition) => Known::Plugin(definition),
+        None if not_yet::NOT_YET.contains(&name) => Known::NotYet,
+        None => Known::Unknown,
     }
+}
+
+/// The words of all plugins, in the order of the chain.
+pub fn directives() -> Vec<&'static str> {
+    ORDER.iter().map(|definition| definition.directive).collect()
 }
 
 #[cfg(test)]
@@ -70,16 +75,15 @@ mod tests {
 
     #[test]
     fn words_are_told_apart() {
-        assert!(matches!(find("errors"), Found::Known(definition) if definition.directive == "errors"));
-        assert!(matches!(find("rewrite"), Found::NotYet));
-        assert!(matches!(find("proxy"), Found::Unknown));
-        assert!(matches!(find("Errors"), Found::Unknown));
+        assert!(matches!(find("errors"), Known::Plugin(definition) if definition.directive == "errors"));
+        assert!(matches!(find("rewrite"), Known::NotYet));
+        assert!(matches!(find("nonsense"), Known::Unknown));
+        assert!(matches!(find("Errors"), Known::Unknown));
     }
 
     #[test]
     fn no_directive_stands_twice() {
-        let names: Vec<_> =
-            ORDER.iter().map(|definition| definition.directive).chain(not_yet::NOT_YET.iter().copied()).collect();
+        let names: Vec<_> = directives().into_iter().chain(not_yet::NOT_YET.iter().copied()).collect();
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "{names:?}");
     }
 }
