@@ -3,24 +3,27 @@
 //! A plugin is one file here and two lines below: its `mod`, and its place in [`ORDER`], which is behaviour: plugins are
 //! set up, and asked, in this order whatever the Corefile's.
 
-mod bind;
-mod bufsize;
-mod debug;
-mod errors;
-mod health;
-mod loadbalance;
-mod log;
+pub mod bind;
+pub mod bufsize;
+mod cache;
+pub mod debug;
+pub mod errors;
+mod forward;
+pub mod health;
+pub mod loadbalance;
+pub mod log;
+mod loop_detection;
 mod not_yet;
-mod prometheus;
-mod ready;
+pub mod prometheus;
+pub mod ready;
 pub mod reload;
-mod root;
-mod whoami;
+pub mod root;
+pub mod whoami;
 
 #[cfg(test)]
 mod manual;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 
 use crate::plugin::Definition;
 
@@ -40,32 +43,38 @@ pub const ORDER: &[&Definition] = &[
     &errors::DEFINITION,
     &log::DEFINITION,
     &loadbalance::DEFINITION,
+    &cache::DEFINITION,
+    &loop_detection::DEFINITION,
+    &forward::DEFINITION,
+    &forward::PROXY,
     &whoami::DEFINITION,
 ];
 
+/// The words that the Corefile knows, sorted, for `-plugins`.
+pub fn directives() -> Vec<&'static str> {
+    let mut words: Vec<_> = ORDER.iter().map(|definition| definition.directive).collect();
+    words.sort_unstable();
+    words
+}
+
 /// What a directive's word stands for.
 #[derive(Clone, Copy)]
-pub enum Known {
+pub enum Found {
     /// A plugin.
-    Plugin(&'static Definition),
-    /// A plugin of CoreDNS's that is not here yet.
+    Known(&'static Definition),
+    /// A plugin of CoreDNS's that is not here yet: `plugin/NAME: not supported by dunlin yet`.
     NotYet,
-    /// Nothing.
+    /// Nothing: `Unknown directive 'NAME'`.
     Unknown,
 }
 
 /// Looks a directive's word up.
-pub fn find(name: &str) -> Known {
+pub fn find(name: &str) -> Found {
     match ORDER.iter().find(|definition| definition.directive == name) {
-        Some(definition) => Known::Plugin(definition),
-        None if not_yet::NOT_YET.contains(&name) => Known::NotYet,
-        None => Known::Unknown,
+        Some(definition) => Found::Known(definition),
+        None if not_yet::NOT_YET.contains(&name) => Found::NotYet,
+        None => Found::Unknown,
     }
-}
-
-/// The words of all plugins, in the order of the chain.
-pub fn directives() -> Vec<&'static str> {
-    ORDER.iter().map(|definition| definition.directive).collect()
 }
 
 #[cfg(test)]
@@ -75,15 +84,16 @@ mod tests {
 
     #[test]
     fn words_are_told_apart() {
-        assert!(matches!(find("errors"), Known::Plugin(definition) if definition.directive == "errors"));
-        assert!(matches!(find("rewrite"), Known::NotYet));
-        assert!(matches!(find("nonsense"), Known::Unknown));
-        assert!(matches!(find("Errors"), Known::Unknown));
+        assert!(matches!(find("errors"), Found::Known(definition) if definition.directive == "errors"));
+        assert!(matches!(find("rewrite"), Found::NotYet));
+        assert!(matches!(find("federation"), Found::Unknown));
+        assert!(matches!(find("Errors"), Found::Unknown));
     }
 
     #[test]
     fn no_directive_stands_twice() {
-        let names: Vec<_> = directives().into_iter().chain(not_yet::NOT_YET.iter().copied()).collect();
+        let names: Vec<_> =
+            ORDER.iter().map(|definition| definition.directive).chain(not_yet::NOT_YET.iter().copied()).collect();
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "{names:?}");
     }
 }

@@ -39,16 +39,18 @@ static QUEUE_IN: OnceLock<Queue> = OnceLock::new();
 static DEBUG: AtomicBool = AtomicBool::new(false);
 static DROPS: OnceLock<IntCounter> = OnceLock::new();
 
-/// Starts the log of the process. Once, before the first event. Without a writing thread lines are written where they
-/// are said.
-pub fn install() {
+/// Starts the log of the process. Once, before the first event.
+///
+/// # Errors
+/// What the system says to a new thread; or that there is a log already.
+pub fn start() -> io::Result<()> {
     let (sender, receiver) = sync_channel(QUEUE);
-    let writer = std::thread::Builder::new().name("log".into());
-    if writer.spawn(move || write_lines(&receiver, io::stdout())).is_ok() {
-        let _ = QUEUE_IN.set(Queue { sender, waiting: AtomicUsize::new(0) });
+    std::thread::Builder::new().name("log".into()).spawn(move || write_lines(&receiver, io::stdout()))?;
+    let queue = Queue { sender, waiting: AtomicUsize::new(0) };
+    if QUEUE_IN.set(queue).is_err() {
+        return Err(io::Error::other("the log has been started already"));
     }
-    // An embedder's or a test's subscriber stays.
-    let _ = tracing::subscriber::set_global_default(Log);
+    tracing::subscriber::set_global_default(Log).map_err(io::Error::other)
 }
 
 /// Counts dropped lines in these metrics from now on.
@@ -64,14 +66,9 @@ pub fn set_debug(on: bool) {
 
 /// Writes a line as it is, in the row of the others: what is printed at the start.
 pub fn print(line: &str) {
-    write(format!("{line}\n"), true);
-}
-
-/// Takes a whole line, its end included.
-fn write(line: String, important: bool) {
     match QUEUE_IN.get() {
-        Some(queue) => queue.push(line, important),
-        None => print!("{line}"),
+        Some(queue) => queue.push(format!("{line}\n"), true),
+        None => println!("{line}"),
     }
 }
 
@@ -162,7 +159,9 @@ impl Subscriber for Log {
     }
 
     fn event(&self, event: &Event<'_>) {
-        write(line(event), *event.metadata().level() <= Level::WARN);
+        if let Some(queue) = QUEUE_IN.get() {
+            queue.push(line(event), *event.metadata().level() <= Level::WARN);
+        }
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
