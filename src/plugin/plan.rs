@@ -19,8 +19,8 @@ pub struct Traffic {
 pub struct BlockPlan {
     /// The zones the block serves, from its addresses.
     pub zones: Vec<Name>,
-    /// The block's first listener as metrics name it (`dns://:53`).
-    pub server: String,
+    /// The port of the block's first address.
+    pub port: u16,
     /// Zone stores, in the order of the chain. They are asked before the cache, so that what we hold is never stale.
     pub stores: Vec<Arc<dyn Source>>,
     /// The answer cache, asked after the stores.
@@ -40,6 +40,12 @@ pub struct BlockPlan {
 }
 
 impl BlockPlan {
+    /// The block's first listener as metrics name it (`dns://:53`), for plugins behind `bind`.
+    pub fn server(&self) -> String {
+        let host = self.binds.first().map(ToString::to_string).unwrap_or_default();
+        format!("dns://{host}:{}", self.port)
+    }
+
     /// Gives all records of an answer one TTL in these zones.
     pub fn rule_ttls(&mut self, zones: Vec<Name>, rule: TtlRule) {
         self.ttl = Some(ZonedTtl { zones, rule });
