@@ -47,6 +47,11 @@ struct Held {
 }
 
 impl BlockPlan {
+    /// The plan of a block with nothing in it.
+    pub fn new(zones: Vec<Name>, port: u16) -> BlockPlan {
+        BlockPlan { zones, port, ..BlockPlan::default() }
+    }
+
     /// The block's first listener as metrics name it (`dns://:53`), for plugins behind `bind`.
     pub fn server(&self) -> String {
         let host = self.binds.first().map(ToString::to_string).unwrap_or_default();

@@ -12,7 +12,7 @@ mod forward;
 pub mod health;
 pub mod loadbalance;
 pub mod log;
-mod loop_detection;
+mod r#loop;
 mod not_yet;
 pub mod prometheus;
 pub mod ready;
@@ -43,9 +43,9 @@ pub const ORDER: &[&Definition] = &[
     &errors::ERRORS,
     &log::LOG,
     &loadbalance::LOADBALANCE,
-    &cache::DEFINITION,
-    &loop_detection::DEFINITION,
-    &forward::DEFINITION,
+    &cache::CACHE,
+    &r#loop::LOOP,
+    &forward::FORWARD,
     &forward::PROXY,
     &whoami::WHOAMI,
 ];

@@ -90,7 +90,7 @@ use std::time::{Duration, Instant};
 use table::Table;
 
 /// The directive `cache`.
-pub static DEFINITION: Definition = Definition { directive: "cache", setup, metrics: count::ALL };
+pub static CACHE: Definition = Definition { directive: "cache", setup, metrics: count::ALL };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let options = options::read(setup)?;

@@ -101,7 +101,7 @@ mod udp;
 mod upstream;
 mod waiting;
 
-pub use legacy::DEFINITION as PROXY;
+pub use legacy::PROXY;
 
 use crate::plugin::{BoxFuture, Definition, Error, Failure, Handler, Next, Outcome, Request, Setup, Transport};
 use crate::wire::{Rcode, ReplyView, Section};
@@ -115,7 +115,7 @@ use std::time::{Duration, Instant};
 use upstream::{Protocol, Upstream};
 
 /// The directive `forward`.
-pub static DEFINITION: Definition = Definition { directive: "forward", setup, metrics: metrics::ALL };
+pub static FORWARD: Definition = Definition { directive: "forward", setup, metrics: metrics::ALL };
 
 /// The time a query has in all.
 const BUDGET: Duration = Duration::from_secs(5);
