@@ -7,20 +7,13 @@ use crate::wire::{LowerName, Name};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What `prometheus` asks to be counted for a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Traffic {
-    /// The name of the plugin behind `prometheus` in the chain, which CoreDNS reports as the writer.
-    pub plugin: &'static str,
-}
-
 /// The plan of one server block, filled by its plugins in the order of the registry.
 #[derive(Default)]
 pub struct BlockPlan {
     /// The zones the block serves, from its addresses.
     pub zones: Vec<Name>,
-    /// The port of the block's first address.
-    pub port: u16,
+    /// The block's first listener as metrics name it (`dns://:53`).
+    pub server: String,
     /// Zone stores, in the order of the chain. They are asked before the cache, so that what we hold is never stale.
     pub stores: Vec<Arc<dyn Source>>,
     /// The answer cache, asked after the stores.
@@ -47,15 +40,9 @@ struct Held {
 }
 
 impl BlockPlan {
-    /// The plan of a block with nothing in it.
-    pub fn new(zones: Vec<Name>, port: u16) -> BlockPlan {
-        BlockPlan { zones, port, ..BlockPlan::default() }
-    }
-
-    /// The block's first listener as metrics name it (`dns://:53`), for plugins behind `bind`.
-    pub fn server(&self) -> String {
-        let host = self.binds.first().map(ToString::to_string).unwrap_or_default();
-        format!("dns://{host}:{}", self.port)
+    /// The plan of a block before any plugin is set up.
+    pub fn new(zones: Vec<Name>) -> BlockPlan {
+        BlockPlan { zones, ..BlockPlan::default() }
     }
 
     /// Gives all records of an answer one TTL in these zones.

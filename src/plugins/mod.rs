@@ -12,7 +12,7 @@ mod forward;
 pub mod health;
 pub mod loadbalance;
 pub mod log;
-mod r#loop;
+mod loop_detection;
 mod not_yet;
 pub mod prometheus;
 pub mod ready;
@@ -32,23 +32,30 @@ use crate::plugin::Definition;
 /// It is CoreDNS's order but for one rule: what holds zones in memory (`kubernetes`) stands before `cache`, so that
 /// nothing we own is ever answered from a copy.
 pub const ORDER: &[&Definition] = &[
-    &root::ROOT,
-    &reload::RELOAD,
-    &bufsize::BUFSIZE,
-    &bind::BIND,
-    &debug::DEBUG,
-    &ready::READY,
-    &health::HEALTH,
-    &prometheus::PROMETHEUS,
-    &errors::ERRORS,
-    &log::LOG,
-    &loadbalance::LOADBALANCE,
-    &cache::CACHE,
-    &r#loop::LOOP,
-    &forward::FORWARD,
+    &root::DEFINITION,
+    &reload::DEFINITION,
+    &bufsize::DEFINITION,
+    &bind::DEFINITION,
+    &debug::DEFINITION,
+    &ready::DEFINITION,
+    &health::DEFINITION,
+    &prometheus::DEFINITION,
+    &errors::DEFINITION,
+    &log::DEFINITION,
+    &loadbalance::DEFINITION,
+    &cache::DEFINITION,
+    &loop_detection::DEFINITION,
+    &forward::DEFINITION,
     &forward::PROXY,
-    &whoami::WHOAMI,
+    &whoami::DEFINITION,
 ];
+
+/// The words that the Corefile knows, sorted, for `-plugins`.
+pub fn directives() -> Vec<&'static str> {
+    let mut words: Vec<_> = ORDER.iter().map(|definition| definition.directive).collect();
+    words.sort_unstable();
+    words
+}
 
 /// What a directive's word stands for.
 #[derive(Clone, Copy)]

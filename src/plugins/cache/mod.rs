@@ -90,12 +90,12 @@ use std::time::{Duration, Instant};
 use table::Table;
 
 /// The directive `cache`.
-pub static CACHE: Definition = Definition { directive: "cache", setup, metrics: count::ALL };
+pub static DEFINITION: Definition = Definition { directive: "cache", setup, metrics: count::ALL };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let options = options::read(setup)?;
     let zones: Vec<String> = options.zones.iter().map(ToString::to_string).collect();
-    let meters = Meters::new(setup.metrics, &setup.plan.server(), &zones.join(","));
+    let meters = Meters::new(setup.metrics, &setup.plan.server, &zones.join(","));
     let kept = format!("cache {} {:?} {}", setup.block.index, setup.block.zones, text_of_chain(setup.siblings));
     let tables = setup.kept.get(&kept).unwrap_or_else(|| Arc::new(Tables::new(&options)));
     setup.keep.put(kept, tables.clone());

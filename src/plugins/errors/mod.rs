@@ -58,7 +58,7 @@ use regex::Regex;
 use std::sync::Arc;
 
 /// `errors`.
-pub const ERRORS: Definition = Definition { directive: "errors", setup, metrics: &[] };
+pub const DEFINITION: Definition = Definition { directive: "errors", setup, metrics: &[] };
 
 /// Characters of the longest pattern.
 const MAX_PATTERN: usize = 10_000;
@@ -181,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn outcomes_pass_unchanged() {
         let bench = Bench::new();
-        bench.set_up(&ERRORS, "errors").unwrap();
+        bench.set_up(&DEFINITION, "errors").unwrap();
         let request = request(query("a.test", RecordType::A));
         for outcome in [
             Outcome::Failed(Failure::servfail("no upstream")),
@@ -202,7 +202,7 @@ mod tests {
             "errors {\nconsolidate 5m \".* i/o timeout$\" warning\nconsolidate 1s a\n}",
             "errors stdout {\nconsolidate 30s ^x show_first\nconsolidate 30s ^y debug show_first\n}",
         ] {
-            Bench::new().set_up(&ERRORS, lines).unwrap();
+            Bench::new().set_up(&DEFINITION, lines).unwrap();
         }
     }
 
@@ -210,7 +210,7 @@ mod tests {
     fn errors() {
         let long = format!("errors {{\nconsolidate 1m {}\n}}", "x".repeat(MAX_PATTERN + 1));
         Bench::errors(
-            &ERRORS,
+            &DEFINITION,
             &[
                 ("errors /var/log", "'/var/log' is no place to log to"),
                 ("errors stdout stdout", "expected: errors [stdout]"),

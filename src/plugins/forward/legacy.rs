@@ -46,7 +46,7 @@ use super::{install, metrics, options};
 use crate::plugin::{Definition, Directive, Error, Setup, Token};
 
 /// The directive `proxy`.
-pub static PROXY: Definition = Definition { directive: "proxy", setup, metrics: metrics::ALL };
+pub static DEFINITION: Definition = Definition { directive: "proxy", setup, metrics: metrics::ALL };
 
 /// What the block of `proxy` may hold.
 const PROPERTIES: &str = "policy, fail_timeout, max_fails, health_check, except, spray, protocol";

@@ -5,7 +5,7 @@ mod sharing;
 mod storing;
 mod tables;
 
-use super::{CACHE, Cache};
+use super::{Cache, DEFINITION};
 use crate::plugin::{BoxFuture, Handler, Next, Outcome, Reply, Request, Verdict};
 use crate::plugins::testing::{Bench, query, request};
 use crate::wire::{CLASS_IN, NameBuffer, Query, RecordType};
@@ -75,7 +75,8 @@ impl<F: Fn(&Request) -> Outcome + Send + Sync> Handler for Upstream<F> {
 impl Stand {
     fn new(lines: &str) -> Stand {
         let bench = Bench::new();
-        bench.set_up(&CACHE, lines).unwrap();
+        bench.done().plan.server = "dns://:53".into();
+        bench.set_up(&DEFINITION, lines).unwrap();
         Stand { bench, asked: Arc::default() }
     }
 
@@ -133,10 +134,10 @@ fn options_are_read() {
         "cache {\nsuccess 9984\ndenial 9984 30 0\nservfail 0\nkeepttl\n}",
         "cache {\nsuccess 9984 30\ndisable success cluster.local\ndisable denial\nservfail 5m\n}",
     ] {
-        Bench::new().set_up(&CACHE, lines).unwrap();
+        Bench::new().set_up(&DEFINITION, lines).unwrap();
     }
     Bench::errors(
-        &CACHE,
+        &DEFINITION,
         &[
             ("cache 0", "cache TTL can not be zero or negative: 0"),
             ("cache -5", "cache TTL can not be zero or negative: -5"),
@@ -160,7 +161,7 @@ fn options_are_read() {
 #[test]
 fn stores_take_its_ttl_rule() {
     let bench = Bench::new();
-    bench.set_up(&CACHE, "cache example.org {\nsuccess 9984 30 10\ndenial 9984 7\n}").unwrap();
+    bench.set_up(&DEFINITION, "cache example.org {\nsuccess 9984 30 10\ndenial 9984 7\n}").unwrap();
     let parts = bench.done();
     let mut buffer = NameBuffer::default();
     let rule = parts.plan.shape_for(&buffer.lower(&name("a.example.org")).unwrap()).ttl.unwrap();
@@ -180,11 +181,11 @@ async fn the_metrics_are_coredns_s() {
     drop(stand);
     let text = metrics.render();
     for line in [
-        "coredns_cache_hits_total{server=\"dns://:0\",type=\"success\",view=\"\",zones=\".\"} 1",
-        "coredns_cache_misses_total{server=\"dns://:0\",view=\"\",zones=\".\"} 1",
-        "coredns_cache_requests_total{server=\"dns://:0\",view=\"\",zones=\".\"} 2",
-        "coredns_cache_entries{server=\"dns://:0\",type=\"success\",view=\"\",zones=\".\"} 1",
-        "coredns_cache_entries{server=\"dns://:0\",type=\"denial\",view=\"\",zones=\".\"} 0",
+        "coredns_cache_hits_total{server=\"dns://:53\",type=\"success\",view=\"\",zones=\".\"} 1",
+        "coredns_cache_misses_total{server=\"dns://:53\",view=\"\",zones=\".\"} 1",
+        "coredns_cache_requests_total{server=\"dns://:53\",view=\"\",zones=\".\"} 2",
+        "coredns_cache_entries{server=\"dns://:53\",type=\"success\",view=\"\",zones=\".\"} 1",
+        "coredns_cache_entries{server=\"dns://:53\",type=\"denial\",view=\"\",zones=\".\"} 0",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
@@ -201,7 +202,7 @@ async fn a_reload_keeps_the_answers_while_their_makers_stay() {
         (format!("cache 30\n{forward} {{\nforce_tcp\n}}"), false),
     ] {
         let bench = stand.bench.reloaded();
-        bench.set_up(&CACHE, &lines).unwrap();
+        bench.set_up(&DEFINITION, &lines).unwrap();
         let next = Stand { bench, asked: Arc::default() };
         assert_eq!(next.hit(&question("www.example.org", 1)).is_some(), kept, "{lines}");
     }

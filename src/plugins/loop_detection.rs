@@ -47,7 +47,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout};
 
 /// The directive `loop`.
-pub static LOOP: Definition = Definition { directive: "loop", setup, metrics: &[] };
+pub static DEFINITION: Definition = Definition { directive: "loop", setup, metrics: &[] };
 
 /// How often the probe may come by: once is its own way, twice a client's retry.
 const MOST: u32 = 2;
