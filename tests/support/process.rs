@@ -122,16 +122,24 @@ impl Start {
     /// # Panics
     /// Where it ends before, or takes too long.
     pub fn run(self) -> Dunlin {
+        self.try_run().unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Starts it and waits until it listens. An error says what it printed when it did not.
+    pub fn try_run(self) -> Result<Dunlin, String> {
         let mut dunlin = self.spawn();
         let begun = Instant::now();
         while !dunlin.listens() {
             if let Some(status) = dunlin.ended() {
-                panic!("dunlin ended with {status}:\n{}", dunlin.output());
+                dunlin.readers.drain(..).for_each(|reader| drop(reader.join()));
+                return Err(format!("dunlin ended with {status}:\n{}", dunlin.output()));
             }
-            assert!(begun.elapsed() < START, "dunlin does not listen:\n{}", dunlin.output());
+            if begun.elapsed() > START {
+                return Err(format!("dunlin does not listen:\n{}", dunlin.output()));
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
-        dunlin
+        Ok(dunlin)
     }
 
     /// Starts it and waits until it has ended: the exit code, and what it printed.
