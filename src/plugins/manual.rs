@@ -7,11 +7,18 @@ use std::path::{Path, PathBuf};
 
 const SECTIONS: &[&str] = &["# Description", "# Syntax", "# Examples", "# Metrics", "# See also"];
 
-/// The file of a plugin: `NAME.rs` or `NAME/mod.rs`.
+/// The file of a plugin: `NAME.rs` or `NAME/mod.rs`, or, where that is no name for a module or the word is an old one for
+/// another plugin, the file named here.
 fn file(directive: &str) -> PathBuf {
     let room = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plugins");
-    let single = room.join(format!("{directive}.rs"));
-    if single.exists() { single } else { room.join(directive).join("mod.rs") }
+    match directive {
+        "loop" => room.join("loop_detection.rs"),
+        "proxy" => room.join("forward/legacy.rs"),
+        _ => {
+            let single = room.join(format!("{directive}.rs"));
+            if single.exists() { single } else { room.join(directive).join("mod.rs") }
+        }
+    }
 }
 
 /// The head of a plugin's file, its comment marks removed.

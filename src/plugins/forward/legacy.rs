@@ -1,4 +1,42 @@
 //! `proxy`, which CoreDNS had until 1.5, read as the `forward` that comes nearest.
+//!
+//! # Description
+//! Passes queries to upstreams, as `forward` does, and warns at every start with the `forward` it runs as.
+//!
+//! # Syntax
+//! ```text
+//! proxy FROM TO... {
+//!     policy random|least_conn|round_robin|sequential|first
+//!     except NAME...
+//!     protocol dns [force_tcp]
+//!     fail_timeout DURATION
+//!     max_fails N
+//!     health_check PATH:PORT [DURATION]
+//!     spray
+//! }
+//! ```
+//! `except` and `policy` are kept (`first` is `sequential` now, `least_conn` the default); `protocol dns force_tcp` is
+//! `force_tcp`; `fail_timeout`, `max_fails`, `health_check` and `spray` meant other things and are left out.
+//!
+//! # Examples
+//! ```corefile
+//! . {
+//!     proxy . /etc/resolv.conf
+//! }
+//! ```
+//!
+//! # Metrics
+//! Those of `forward`:
+//! * `coredns_forward_healthcheck_broken_total`
+//! * `coredns_forward_max_concurrent_rejects_total`
+//! * `coredns_proxy_conn_cache_hits_total`
+//! * `coredns_proxy_conn_cache_misses_total`
+//! * `coredns_proxy_healthcheck_failures_total`
+//! * `coredns_proxy_request_duration_seconds`
+//! * `dunlin_forward_ignored_replies_total`
+//!
+//! # See also
+//! `forward`.
 
 use super::{install, metrics, options};
 use crate::plugin::{Definition, Directive, Error, Setup, Token};
