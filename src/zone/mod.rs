@@ -1,3 +1,20 @@
 //! Tables that answer with bytes: readers never wait, an update costs what changed.
 //!
+//! What a store of names and addresses is built from: a [`Table`] looked up by octets, an index from addresses to their
+//! owners, compact sets of addresses and the order they are sent in, the zone of a name, reverse names, SOA records.
 //! This room knows DNS and nothing of Kubernetes, the Corefile or sockets.
+
+mod addresses;
+mod apex;
+mod index;
+mod order;
+pub mod reverse;
+mod suffixes;
+mod table;
+
+pub use addresses::{Address, Addresses};
+pub use apex::Soa;
+pub use index::{AddressIndex, Owners};
+pub use order::Shuffle;
+pub use suffixes::Suffixes;
+pub use table::{Keyed, Table, View};

@@ -1,0 +1,146 @@
+//! From an address to its owners, for reverse look-ups: sorted arrays instead of an entry an address.
+
+use super::Address;
+use arc_swap::{ArcSwap, Guard};
+use foldhash::quality::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+/// An address and one owner of it.
+type Pair<A> = (A, u32);
+
+/// Owners by address. An owner is four octets whose meaning is the caller's; it may own an address more than once.
+///
+/// Eight octets an IPv4 address, twenty an IPv6 one. Read without waiting; one writer at a time, whose update copies a
+/// shard, about a thousandth of the index.
+pub struct AddressIndex<A> {
+    seed: RandomState,
+    shards: Box<[ArcSwap<Box<[Pair<A>]>>]>,
+}
+
+impl<A: Address + std::hash::Hash> AddressIndex<A> {
+    /// An empty index of `shards` shards, a power of two.
+    pub fn new(shards: usize) -> AddressIndex<A> {
+        let empty = Arc::new(Box::default());
+        let shards = (0..shards.next_power_of_two()).map(|_| ArcSwap::new(Arc::clone(&empty))).collect();
+        AddressIndex { seed: RandomState::default(), shards }
+    }
+
+    /// The owners of `address`, as they are now.
+    pub fn owners(&self, address: A) -> Owners<A> {
+        let shard = self.shard(address).load();
+        let start = shard.partition_point(|(other, _)| *other < address);
+        let end = start + shard[start..].partition_point(|(other, _)| *other == address);
+        Owners { shard, range: start..end }
+    }
+
+    /// Notes that `owner` has `address`, once more.
+    pub fn insert(&self, address: A, owner: u32) {
+        let shard = self.shard(address);
+        let present = shard.load();
+        let at = present.partition_point(|pair| *pair < (address, owner));
+        let mut changed = Vec::with_capacity(present.len() + 1);
+        changed.extend_from_slice(&present[..at]);
+        changed.push((address, owner));
+        changed.extend_from_slice(&present[at..]);
+        shard.store(Arc::new(changed.into()));
+    }
+
+    /// Notes that `owner` has `address` once less.
+    pub fn remove(&self, address: A, owner: u32) {
+        let shard = self.shard(address);
+        let present = shard.load();
+        if let Ok(at) = present.binary_search(&(address, owner)) {
+            shard.store(Arc::new([&present[..at], &present[at + 1..]].concat().into()));
+        }
+    }
+
+    /// Makes `owner` have the addresses of `after` where it had those of `before`. Both are sorted here.
+    pub fn replace(&self, owner: u32, mut before: Vec<A>, mut after: Vec<A>) {
+        before.sort_unstable();
+        after.sort_unstable();
+        let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
+        loop {
+            match (old.peek(), new.peek()) {
+                (Some(gone), next) if next.is_none_or(|next| *gone < *next) => {
+                    self.remove(**gone, owner);
+                    old.next();
+                }
+                (next, Some(come)) if next.is_none_or(|next| *come < *next) => {
+                    self.insert(**come, owner);
+                    new.next();
+                }
+                (Some(_), Some(_)) => {
+                    old.next();
+                    new.next();
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// How many pairs there are; walks the shards.
+    pub fn count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.load().len()).sum()
+    }
+
+    fn shard(&self, address: A) -> &ArcSwap<Box<[Pair<A>]>> {
+        &self.shards[self.seed.hash_one(address) as usize & (self.shards.len() - 1)]
+    }
+}
+
+/// The owners of one address, held as they were when they were looked up.
+pub struct Owners<A> {
+    shard: Guard<Arc<Box<[Pair<A>]>>>,
+    range: std::ops::Range<usize>,
+}
+
+impl<A> Owners<A> {
+    /// The owners, each once, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let pairs = &self.shard[self.range.clone()];
+        let distinct = |(at, pair): (usize, &Pair<A>)| (at == 0 || pairs[at - 1].1 != pair.1).then_some(pair.1);
+        pairs.iter().enumerate().filter_map(distinct)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn address(last: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 0, 0, last)
+    }
+
+    fn owners(index: &AddressIndex<Ipv4Addr>, last: u8) -> Vec<u32> {
+        index.owners(address(last)).iter().collect()
+    }
+
+    #[test]
+    fn an_owner_counts_how_often_it_has_an_address() {
+        let index = AddressIndex::new(2);
+        [(1, 7), (2, 7), (1, 7), (1, 3), (255, 9)].map(|(last, owner)| index.insert(address(last), owner));
+        assert_eq!((owners(&index, 1), owners(&index, 2), owners(&index, 3)), (vec![3, 7], vec![7], vec![]));
+        index.remove(address(1), 7);
+        assert_eq!(owners(&index, 1), [3, 7]);
+        index.remove(address(1), 7);
+        index.remove(address(1), 7);
+        assert_eq!((owners(&index, 1), index.count()), (vec![3], 3));
+    }
+
+    #[test]
+    fn replacing_touches_the_difference_only() {
+        let index = AddressIndex::new(4);
+        let list = |lasts: &[u8]| lasts.iter().map(|last| address(*last)).collect::<Vec<_>>();
+        index.replace(1, vec![], list(&[5, 1, 3, 3]));
+        index.insert(address(3), 2);
+        let untouched = index.shard(address(1)).load_full();
+        index.replace(1, list(&[5, 1, 3, 3]), list(&[3, 1, 9]));
+        assert_eq!([1, 3, 5, 9].map(|last| owners(&index, last).len()), [1, 2, 0, 1]);
+        index.replace(1, list(&[3, 1, 9]), list(&[1]));
+        assert_eq!([1, 3, 5, 9].map(|last| owners(&index, last).len()), [1, 1, 0, 0]);
+        assert_eq!(index.count(), 2);
+        drop(untouched);
+    }
+}
