@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 
-/// Connections one listener keeps at a time; what comes above them is closed at once and counted. An idle one holds
-/// about a kilobyte.
+/// Connections one listener keeps at a time, where the process may open twice as many files: upstreams and the API
+/// server need some too. What comes above them is closed at once and counted. An idle one holds about a kilobyte.
 const MAX_CONNECTIONS: usize = 20_000;
 /// How long accepting rests when the process or the system is out of descriptors or memory.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
@@ -25,6 +25,12 @@ pub(super) struct Acceptor {
     pub slow: SlowLane,
     pub counters: Counters,
     pub closing: Arc<Closing>,
+    pub max_connections: usize,
+}
+
+/// The connections a listener may keep when the process may have this many descriptors.
+pub(super) fn max_connections(descriptors: usize) -> usize {
+    MAX_CONNECTIONS.min(descriptors / 2)
 }
 
 impl Acceptor {
@@ -51,7 +57,7 @@ impl Acceptor {
     }
 
     fn serve(&self, stream: TcpStream, connections: &mut JoinSet<()>) {
-        if connections.len() >= MAX_CONNECTIONS {
+        if connections.len() >= self.max_connections {
             self.counters.connection.inc();
             return;
         }

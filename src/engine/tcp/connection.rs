@@ -161,9 +161,9 @@ impl Connection {
             Some(Fast::Reply(len)) => append(room.get(..len).unwrap_or_default(), output),
             Some(Fast::Silence) => {}
             Some(Fast::Slow) => {
-                let lane = self.acceptor.slow.clone();
-                if let Some(permit) = lane.admit() {
-                    self.slow.push(Box::pin(lane.answer(message.to_vec(), self.arrival, permit)));
+                if let Some(permit) = self.acceptor.slow.admit() {
+                    let (lane, packet, arrival) = (self.acceptor.slow.clone(), message.to_vec(), self.arrival);
+                    self.slow.push(Box::pin(async move { lane.answer(packet, arrival, permit).await }));
                 }
             }
             None => {
