@@ -5,7 +5,6 @@ mod connection;
 use super::counters::Counters;
 use super::slow::SlowLane;
 use super::{Answerer, Closing};
-use futures_util::FutureExt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,10 +46,7 @@ impl Acceptor {
                 () = self.closing.wait() => break,
             }
         }
-        while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
-            self.serve(stream, &mut connections);
-        }
-        drop(listener);
+        self.serve_waiting(listener, &mut connections);
         while let Some(ended) = connections.join_next().await {
             self.count(&ended);
         }
@@ -62,6 +58,16 @@ impl Acceptor {
             return;
         }
         connections.spawn(connection::serve(stream, self.clone()));
+    }
+
+    /// Serves the connections that the system has made already, and closes the listener. It asks the system itself:
+    /// tokio may not have heard of them yet.
+    fn serve_waiting(&self, listener: TcpListener, connections: &mut JoinSet<()>) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, _)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            stream.into_iter().for_each(|stream| self.serve(stream, connections));
+        }
     }
 
     /// A client that went away while it waited is no reason to rest; all else (EMFILE, ENFILE, ENOBUFS, ENOMEM) may go
