@@ -6,7 +6,8 @@ use super::request::Target;
 use crate::cluster::counters::{Counters, WatchCounters};
 use crate::cluster::decode::protobuf::encode;
 use crate::cluster::recorder::Recorder;
-use crate::cluster::{Kind, Options, Source, start_counted};
+use crate::cluster::{Kind, Options, Source, start};
+use crate::metrics::Metrics;
 use fake_api::{FakeApi, Reply};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,7 +42,7 @@ async fn run_at(kind: Kind, script: Vec<Reply>, pace: Pace) -> Run {
     let api = FakeApi::start(script).await;
     let sink = Arc::new(Recorder::default());
     let unsynced = Arc::new(AtomicUsize::new(1));
-    let mut counters = Counters::unregistered(&[kind]);
+    let mut counters = Counters::new(&Metrics::new(), &[kind]);
     let watch_counters = counters.watches.remove(&kind).unwrap();
     let follower = Follower {
         connection: Connection::new(&Source::Endpoint(api.url.clone(), None), counters.requests).unwrap(),
@@ -320,7 +321,7 @@ async fn a_feed_is_synced_when_every_kind_is() {
             endpoints: false,
             pods: false,
         };
-        let feed = start_counted(options, Arc::new(Recorder::default()), Counters::unregistered).unwrap();
+        let feed = start(options, Arc::new(Recorder::default()), &Metrics::new()).unwrap();
         let requests = api.requested(3).await;
         let asked = |path: &str| requests.iter().any(|one| one.starts_with(path));
         assert!(asked("/api/v1/namespaces?labelSelector=team&"), "{requests:?}");
@@ -335,7 +336,7 @@ async fn what_the_operator_has_to_mend_is_said() {
     let fault = |source: Source| {
         let labels = String::new();
         let options = Options { source, namespace_labels: labels.clone(), labels, endpoints: true, pods: false };
-        start_counted(options, Arc::new(Recorder::default()), Counters::unregistered).err().unwrap()
+        start(options, Arc::new(Recorder::default()), &Metrics::new()).err().unwrap()
     };
     let missing = ["/missing/cert", "/missing/key", "/missing/ca"].map(std::path::PathBuf::from);
     let said = fault(Source::Endpoint("https://127.0.0.1:1".into(), Some(missing)));
@@ -355,6 +356,6 @@ async fn what_the_operator_has_to_mend_is_said() {
         endpoints: true,
         pods: true,
     };
-    let said = start_counted(options, Arc::new(Recorder::default()), Counters::unregistered).err().unwrap();
+    let said = start(options, Arc::new(Recorder::default()), &Metrics::new()).err().unwrap();
     assert!(said.starts_with("label selector \"a b\": "), "{said}");
 }
