@@ -8,6 +8,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// The port of DNS (RFC 1035 section 4.2).
+pub const DNS_PORT: u16 = 53;
+
 /// One flag.
 pub struct Flag {
     /// Its name, without dashes.
@@ -138,7 +141,7 @@ impl Stop {
 /// # Errors
 /// A [`Stop`]: what was asked for in place of a server, or what is wrong.
 pub fn parse(words: impl IntoIterator<Item = OsString>, plugins: &[&str]) -> Result<Invocation, Stop> {
-    let mut flags = Flags { port: 53, ..Flags::default() };
+    let mut flags = Flags { port: DNS_PORT, ..Flags::default() };
     let left_over = flags.read(words.into_iter())?;
     if !left_over.is_empty() {
         let text = format!("extra command line arguments: [{}]", left_over.join(" "));

@@ -35,16 +35,16 @@ pub(super) struct Plan {
 /// Sets up every plugin of every block.
 ///
 /// # Errors
-/// Everything that is wrong, a line each, with file, line and directive.
+/// Everything that is wrong, with file, line and directive.
 pub(super) fn build(
     corefile: &Corefile,
     port: u16,
     metrics: &Metrics,
     kept: &Keep,
     control: &Control,
-) -> Result<Plan, String> {
+) -> Result<Plan, Vec<Error>> {
     if corefile.blocks.is_empty() {
-        let text = corefile::parse(&corefile.path, EMPTY, &|_| None).map_err(|error| error.to_string())?;
+        let text = corefile::parse(&corefile.path, EMPTY, &|_| None).map_err(|error| vec![error])?;
         return build(&text, port, metrics, kept, control);
     }
     let mut builder = Builder {
@@ -198,10 +198,9 @@ impl Builder<'_> {
         overlaps.then_some("the zone is served on every address of this port and on one address as well")
     }
 
-    fn finish(self) -> Result<Plan, String> {
+    fn finish(self) -> Result<Plan, Vec<Error>> {
         if !self.errors.is_empty() {
-            let lines: Vec<_> = self.errors.iter().map(ToString::to_string).collect();
-            return Err(lines.join("\n"));
+            return Err(self.errors);
         }
         let routes = self
             .places

@@ -12,10 +12,13 @@ mod routes;
 mod running;
 mod source;
 
-use crate::cli::Invocation;
-use crate::plugin::{Command, Control};
+use crate::cli::{self, Invocation};
+use crate::corefile;
+use crate::metrics::Metrics;
+use crate::plugin::{Command, Control, Keep};
 use running::Running;
 use source::Source;
+use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -36,6 +39,18 @@ pub fn run(invocation: &Invocation) -> ExitCode {
     runtime.shutdown_background();
     logging::flush();
     code
+}
+
+/// Reads a Corefile and sets up its plugins without serving. Returns the warnings, a line each.
+///
+/// # Errors
+/// Everything that is wrong, with file, line and directive.
+pub fn check(path: &Path) -> Result<Vec<String>, Vec<corefile::Error>> {
+    let corefile = corefile::load(path).map_err(|error| vec![error])?;
+    let (commands, _) = mpsc::unbounded_channel();
+    let control = Control { commands, corefile: Some(path.into()) };
+    let plan = build::build(&corefile, cli::DNS_PORT, &Metrics::new(), &Keep::default(), &control)?;
+    Ok(plan.process.warnings)
 }
 
 async fn serve(invocation: &Invocation) -> ExitCode {

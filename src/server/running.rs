@@ -5,6 +5,7 @@ use super::listeners::Listeners;
 use super::logging;
 use super::source::Source;
 use crate::cli::{self, Invocation};
+use crate::corefile;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::plugin::{Control, Keep, Lifecycle};
@@ -66,7 +67,8 @@ impl Running {
     async fn exchange(&mut self) -> Result<Vec<String>, String> {
         let corefile = self.source.load().map_err(|error| error.to_string())?;
         let Plan { routes, process, keep, banner } =
-            build::build(&corefile, self.port, &self.metrics, &self.kept, &self.control)?;
+            build::build(&corefile, self.port, &self.metrics, &self.kept, &self.control)
+                .map_err(|errors| lines(&errors))?;
         logging::set_debug(process.debug);
         process.warnings.iter().for_each(|warning| tracing::warn!(target: "dunlin", "{warning}"));
         for lifecycle in &process.lifecycles {
@@ -122,4 +124,9 @@ async fn stop_all(lifecycles: &[Arc<dyn Lifecycle>]) {
     for lifecycle in lifecycles {
         lifecycle.stop().await;
     }
+}
+
+/// All that is wrong, a line each.
+fn lines(errors: &[corefile::Error]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
