@@ -48,7 +48,7 @@ fn ttl_of(dunlin: &Dunlin) -> String {
 fn sigterm_answers_through_lameduck_and_ends_with_0() {
     let options = ["health 127.0.0.1:{$HEALTH} {", "    lameduck 2s", "}", "ready 127.0.0.1:{$READY}"];
     let (mut dunlin, _manifests, health, ready) = start(5, &options);
-    assert_eq!(http_get(ready, "/ready"), Some((200, "OK".into())));
+    assert!(wait_until(PATIENCE, || http_get(ready, "/ready") == Some((200, "OK".into()))));
     dunlin.signal("TERM");
     let begun = Instant::now();
     dunlin.wait_for_output("[INFO] SIGTERM: Shutting down servers then terminating");
