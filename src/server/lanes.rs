@@ -4,7 +4,7 @@ use super::routes::{Route, Routes};
 use crate::engine::{self, Answerer, Arrival, Fast, Lane};
 use crate::metrics::{Family, TrafficShard};
 use crate::plugin::{BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
-use crate::wire::{Answer, Name, NameBuffer, Query, Rcode, Refusal, cut_reply, error_reply};
+use crate::wire::{Answer, Name, NameBuffer, Query, Rcode, Refusal, cut, error_reply};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -152,11 +152,7 @@ async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -
 fn write_out(outcome: Option<Outcome>, query: &Query<'_>, limit: usize) -> Option<Vec<u8>> {
     let rcode = match outcome {
         Some(Outcome::Reply(reply)) if reply.packet.len() <= limit => return Some(reply.packet),
-        Some(Outcome::Reply(mut reply)) => {
-            let length = cut_reply(&mut reply.packet, limit);
-            reply.packet.truncate(length);
-            return Some(reply.packet);
-        }
+        Some(Outcome::Reply(reply)) => return Some(cut(reply.packet, limit)),
         Some(Outcome::Dropped) => return None,
         Some(Outcome::Failed(failure)) => failure.rcode,
         None => Rcode::REFUSED,

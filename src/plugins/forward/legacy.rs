@@ -1,41 +1,45 @@
-//! `proxy`, which CoreDNS had until 1.5, read as the `forward` that comes nearest.
-//!
 //! # Description
-//! Passes queries to upstreams, as `forward` does, and warns at every start with the `forward` it runs as.
+//!
+//! `proxy` is what CoreDNS had until 1.5. It runs as the `forward` that comes nearest, with a warning that shows the
+//! line to write instead.
 //!
 //! # Syntax
+//!
 //! ```text
 //! proxy FROM TO... {
 //!     policy random|least_conn|round_robin|sequential|first
 //!     except NAME...
-//!     protocol dns [force_tcp]
+//!     protocol dns [force_tcp]|https_google
 //!     fail_timeout DURATION
-//!     max_fails N
+//!     max_fails NUMBER
 //!     health_check PATH:PORT [DURATION]
 //!     spray
 //! }
 //! ```
-//! `except` and `policy` are kept (`first` is `sequential` now, `least_conn` the default); `protocol dns force_tcp` is
-//! `force_tcp`; `fail_timeout`, `max_fails`, `health_check` and `spray` meant other things and are left out.
+//!
+//! * `except` and `policy` are kept; `first` becomes `sequential`, `least_conn` becomes the default.
+//! * `protocol dns force_tcp` becomes `force_tcp`. `https_google` is left out; `grpc` is not supported yet.
+//! * `fail_timeout`, `max_fails`, `health_check` and `spray` are left out: they meant something else.
 //!
 //! # Examples
+//!
 //! ```corefile
-//! . {
-//!     proxy . /etc/resolv.conf
+//! .:53 {
+//!     proxy . 192.0.2.53 192.0.2.54 {
+//!         policy first
+//!     }
 //! }
 //! ```
 //!
 //! # Metrics
-//! Those of `forward`:
-//! * `coredns_forward_healthcheck_broken_total`
-//! * `coredns_forward_max_concurrent_rejects_total`
-//! * `coredns_proxy_conn_cache_hits_total`
-//! * `coredns_proxy_conn_cache_misses_total`
-//! * `coredns_proxy_healthcheck_failures_total`
-//! * `coredns_proxy_request_duration_seconds`
-//! * `dunlin_forward_ignored_replies_total`
+//!
+//! Those of `forward`: `coredns_proxy_request_duration_seconds`, `coredns_proxy_healthcheck_failures_total`,
+//! `coredns_proxy_conn_cache_hits_total`, `coredns_proxy_conn_cache_misses_total`,
+//! `dunlin_forward_ignored_replies_total`, `coredns_forward_max_concurrent_rejects_total`,
+//! `coredns_forward_healthcheck_broken_total`.
 //!
 //! # See also
+//!
 //! `forward`.
 
 use super::{install, metrics, options};

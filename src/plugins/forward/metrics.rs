@@ -2,9 +2,7 @@
 
 use crate::metrics::{Descriptor, MetricKind, Metrics};
 use crate::wire::Rcode;
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
-#[cfg(test)]
-use prometheus::{HistogramOpts, Opts};
+use prometheus::{Histogram, HistogramVec, IntCounter};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -56,17 +54,17 @@ pub(super) struct Meters {
 
 impl Meters {
     /// The meters of the upstream `to`.
-    pub fn new(source: &Source<'_>, to: String) -> Meters {
-        let (reused, opened) = (source.counter(&REUSED), source.counter(&OPENED));
+    pub fn new(metrics: &Metrics, to: String) -> Meters {
+        let (reused, opened) = (metrics.counter(&REUSED), metrics.counter(&OPENED));
         Meters {
-            durations: source.histogram(&DURATION),
+            durations: metrics.histogram(&DURATION),
             by_rcode: Default::default(),
-            health_failures: source.counter(&HEALTH_FAILURES).with_label_values(&[NAME, &to]),
+            health_failures: metrics.counter(&HEALTH_FAILURES).with_label_values(&[NAME, &to]),
             udp_reused: reused.with_label_values(&[NAME, &to, "udp"]),
             udp_opened: opened.with_label_values(&[NAME, &to, "udp"]),
             tcp_reused: reused.with_label_values(&[NAME, &to, "tcp"]),
             tcp_opened: opened.with_label_values(&[NAME, &to, "tcp"]),
-            ignored: source.counter(&IGNORED).with_label_values(&[&to]),
+            ignored: metrics.counter(&IGNORED).with_label_values(&[&to]),
             to,
         }
     }
@@ -87,42 +85,11 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    pub fn new(source: &Source<'_>) -> Totals {
+    pub fn new(metrics: &Metrics) -> Totals {
         let none: [&str; 0] = [];
         Totals {
-            rejects: source.counter(&REJECTS).with_label_values(&none),
-            broken: source.counter(&BROKEN).with_label_values(&none),
-        }
-    }
-}
-
-/// Where meters come from.
-pub(super) enum Source<'a> {
-    /// The process's metrics.
-    Process(&'a Metrics),
-    /// Meters that nobody scrapes, for tests of what is counted.
-    #[cfg(test)]
-    Loose,
-}
-
-impl Source<'_> {
-    fn counter(&self, descriptor: &'static Descriptor) -> IntCounterVec {
-        match self {
-            Source::Process(metrics) => metrics.counter(descriptor),
-            #[cfg(test)]
-            Source::Loose => {
-                IntCounterVec::new(Opts::new(descriptor.name, descriptor.help), descriptor.labels).unwrap()
-            }
-        }
-    }
-
-    fn histogram(&self, descriptor: &'static Descriptor) -> HistogramVec {
-        match self {
-            Source::Process(metrics) => metrics.histogram(descriptor),
-            #[cfg(test)]
-            Source::Loose => {
-                HistogramVec::new(HistogramOpts::new(descriptor.name, descriptor.help), descriptor.labels).unwrap()
-            }
+            rejects: metrics.counter(&REJECTS).with_label_values(&none),
+            broken: metrics.counter(&BROKEN).with_label_values(&none),
         }
     }
 }

@@ -103,10 +103,11 @@ mod waiting;
 
 pub use legacy::DEFINITION as PROXY;
 
+use crate::metrics::Metrics;
 use crate::plugin::{BoxFuture, Definition, Error, Failure, Handler, Next, Outcome, Request, Setup, Transport};
 use crate::wire::{Rcode, ReplyView, Section};
 use message::Outgoing;
-use metrics::{Meters, Source, Totals};
+use metrics::{Meters, Totals};
 use options::Options;
 use rand::RngExt;
 use std::sync::Arc;
@@ -129,7 +130,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
 
 /// Adds a `forward` to the chain.
 fn install(options: Options, setup: &mut Setup<'_>) {
-    let forward = Forward::new(options, &Source::Process(setup.metrics));
+    let forward = Forward::new(options, setup.metrics);
     setup.plan.chain.push(Arc::new(forward));
     setup.plan.any_class = true;
 }
@@ -145,13 +146,13 @@ struct Forward {
 }
 
 impl Forward {
-    fn new(options: Options, source: &Source<'_>) -> Forward {
+    fn new(options: Options, metrics: &Metrics) -> Forward {
         let upstream = |address: &std::net::SocketAddr| {
-            let meters = Meters::new(source, address.to_string());
+            let meters = Meters::new(metrics, address.to_string());
             Arc::new(Upstream::new(*address, options.expire, options.check.clone(), meters))
         };
         let upstreams = options.targets.iter().map(upstream).collect();
-        let totals = Totals::new(source);
+        let totals = Totals::new(metrics);
         Forward { options, upstreams, turn: AtomicUsize::new(0), in_flight: AtomicUsize::new(0), totals }
     }
 }
