@@ -68,6 +68,12 @@ impl UdpPool {
         }
     }
 
+    /// How many queries wait on all ports.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.lines.lock().unwrap().iter().flatten().map(|line| line.waiting.len()).sum()
+    }
+
     fn line(&self) -> io::Result<Arc<Line>> {
         let now = Instant::now();
         let port = rand::rng().random_range(0..PORTS);

@@ -122,6 +122,12 @@ impl Upstream {
         }
     }
 
+    /// How many queries wait for a reply over UDP.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.udp.waiting()
+    }
+
     /// One health check: any reply to the question is health.
     async fn check(&self) -> bool {
         let probe = Arc::new(Outgoing::probe(&self.check.domain, self.check.recursion_desired));
