@@ -36,6 +36,13 @@ impl Trouble {
     }
 }
 
+/// A system call's failure as Go says it: `read: connection refused`.
+pub(super) fn words(call: &str, error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    format!("{call}: {}", text.to_lowercase())
+}
+
 /// How an upstream is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Protocol {
