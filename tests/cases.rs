@@ -124,7 +124,10 @@ impl Fixture {
             let (code, output) = start.run_to_end();
             return self.refusals(code, &output);
         }
-        let dunlin = start.run();
+        let dunlin = match start.try_run() {
+            Ok(dunlin) => dunlin,
+            Err(why) => return vec![format!("fixture {}, {lane:?} lane: {why}", self.name)],
+        };
         self.cases.iter().flat_map(|case| case.run(self, lane, &dunlin, &manifests)).collect()
     }
 

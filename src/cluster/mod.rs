@@ -14,6 +14,8 @@ mod counters;
 mod decode;
 mod manifests;
 mod object;
+#[cfg(test)]
+mod recorder;
 mod selector;
 
 use crate::metrics::Metrics;

@@ -1,5 +1,5 @@
 //! # Description
-//! `debug` prints what plugins say at the level of `[DEBUG]`. A panic while a query is answered is recovered from
+//! `debug` prints what plugins say at the level of `[DEFINITION]`. A panic while a query is answered is recovered from
 //! whether or not this directive is given: that query gets SERVFAIL and `coredns_panics_total` counts it.
 //!
 //! # Syntax

@@ -10,6 +10,7 @@ pub mod debug;
 pub mod errors;
 mod forward;
 pub mod health;
+mod kubernetes;
 pub mod loadbalance;
 pub mod log;
 mod loop_detection;
@@ -43,6 +44,7 @@ pub const ORDER: &[&Definition] = &[
     &errors::DEFINITION,
     &log::DEFINITION,
     &loadbalance::DEFINITION,
+    &kubernetes::DEFINITION,
     &cache::DEFINITION,
     &loop_detection::DEFINITION,
     &forward::DEFINITION,

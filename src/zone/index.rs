@@ -120,7 +120,9 @@ mod tests {
     #[test]
     fn an_owner_counts_how_often_it_has_an_address() {
         let index = AddressIndex::new(2);
-        [(1, 7), (2, 7), (1, 7), (1, 3), (255, 9)].map(|(last, owner)| index.insert(address(last), owner));
+        [(1, 7), (2, 7), (1, 7), (1, 3), (255, 9)]
+            .iter()
+            .for_each(|(last, owner)| index.insert(address(*last), *owner));
         assert_eq!((owners(&index, 1), owners(&index, 2), owners(&index, 3)), (vec![3, 7], vec![7], vec![]));
         index.remove(address(1), 7);
         assert_eq!(owners(&index, 1), [3, 7]);

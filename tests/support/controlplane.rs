@@ -83,6 +83,14 @@ impl ControlPlane {
         child.wait_with_output().expect("kubectl ends")
     }
 
+    /// Starts a kubectl that goes on; the caller ends it.
+    pub fn spawn_kubectl(&self, arguments: &str) -> std::process::Child {
+        let line = format!("exec kubectl --kubeconfig '{}' {arguments}", self.kubeconfig().display());
+        let mut command = with_tools(&line);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("bash runs")
+    }
+
     /// Creates every object of a file of the repository, and gives Pods the status it has there.
     pub fn load(&self, file: &str) {
         let objects: Vec<Value> = serde_yaml_ng::Deserializer::from_str(&read(file))

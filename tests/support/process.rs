@@ -122,16 +122,24 @@ impl Start {
     /// # Panics
     /// Where it ends before, or takes too long.
     pub fn run(self) -> Dunlin {
+        self.try_run().unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Starts it and waits until it listens. An error says what it printed when it did not.
+    pub fn try_run(self) -> Result<Dunlin, String> {
         let mut dunlin = self.spawn();
         let begun = Instant::now();
         while !dunlin.listens() {
             if let Some(status) = dunlin.ended() {
-                panic!("dunlin ended with {status}:\n{}", dunlin.output());
+                dunlin.readers.drain(..).for_each(|reader| drop(reader.join()));
+                return Err(format!("dunlin ended with {status}:\n{}", dunlin.output()));
             }
-            assert!(begun.elapsed() < START, "dunlin does not listen:\n{}", dunlin.output());
+            if begun.elapsed() > START {
+                return Err(format!("dunlin does not listen:\n{}", dunlin.output()));
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
-        dunlin
+        Ok(dunlin)
     }
 
     /// Starts it and waits until it has ended: the exit code, and what it printed.
@@ -288,11 +296,18 @@ pub fn wait_until(patience: Duration, mut condition: impl FnMut() -> bool) -> bo
 
 /// One HTTP GET: status and body; `None` where nobody answers.
 pub fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
+    http_request(port, "GET", path, "text/plain", "")
+}
+
+/// One HTTP request: status and body; `None` where nobody answers.
+pub fn http_request(port: u16, method: &str, path: &str, kind: &str, body: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\n");
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).ok()?;
+    let mut octets = Vec::new();
+    stream.read_to_end(&mut octets).ok()?;
+    let text = String::from_utf8_lossy(&octets).into_owned();
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split_whitespace().nth(1)?.parse().ok()?;
     let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");

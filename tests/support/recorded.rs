@@ -97,7 +97,6 @@ pub fn variants() -> Vec<String> {
 /// `deliberate.txt`, which explains its own form.
 pub struct Deliberate {
     rules: Vec<Rule>,
-    servers: Vec<(String, Variants)>,
 }
 
 struct Rule {
@@ -139,15 +138,11 @@ pub struct Difference {
 
 impl Deliberate {
     pub fn load() -> Deliberate {
-        let mut all = Deliberate { rules: Vec::new(), servers: Vec::new() };
+        let mut all = Deliberate { rules: Vec::new() };
         for line in read(&format!("{FOLDER}/deliberate.txt")).lines() {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
                 "" | "#" => {}
-                "server" => {
-                    let (address, variants) = rest.split_once(" in ").expect("server ADDRESS in VARIANTS");
-                    all.servers.push((address.into(), Variants::read(variants)));
-                }
                 "rule" => all.rules.push(Rule {
                     name: rest.into(),
                     variants: Variants(Vec::new()),
@@ -197,7 +192,7 @@ impl Deliberate {
                     ours = Recorded { q: recorded.q.clone(), edns: recorded.edns, ..other.clone() };
                 }
                 Ours::Records(records) => {
-                    let fill = |record: &String| self.fill(record, variant, name);
+                    let fill = |record: &String| fill(record, variant, name);
                     ours.rcode = "NOERROR".into();
                     ours.answer = records.iter().map(fill).collect();
                     ours.additional = rule.glue.iter().map(fill).collect();
@@ -206,13 +201,11 @@ impl Deliberate {
             Some(Difference { rule: rule.name.clone(), line: rule.line(asked), ours })
         })
     }
+}
 
-    fn fill(&self, record: &str, variant: &Variant, name: &str) -> String {
-        let ttl = variant.soa(name).and_then(|soa| soa.split(' ').nth(1)).unwrap_or_default();
-        let server = self.servers.iter().find(|(_, variants)| variants.has(&variant.name));
-        let server = server.map_or("", |(address, _)| address);
-        record.replace("ZONE", name).replace("TTL", ttl).replace("SERVER", server)
-    }
+fn fill(record: &str, variant: &Variant, name: &str) -> String {
+    let ttl = variant.soa(name).and_then(|soa| soa.split(' ').nth(1)).unwrap_or_default();
+    record.replace("ZONE", name).replace("TTL", ttl)
 }
 
 impl Rule {

@@ -77,7 +77,7 @@ impl Follower {
     pub(super) async fn run(self) {
         let (first, longest, calm) = self.pace.backoff;
         let mut backoff = Backoff::new(first, longest, calm);
-        let mut log = Log { last: None };
+        let mut log = Log::default();
         let mut place = self.list_until_complete(&mut backoff, &mut log).await;
         self.unsynced.fetch_sub(1, Ordering::AcqRel);
         loop {
@@ -91,7 +91,7 @@ impl Follower {
     async fn list_until_complete(&self, backoff: &mut Backoff, log: &mut Log) -> Place {
         let mut limit = Some(self.target.page_size());
         loop {
-            match self.list(limit).await {
+            match self.list(limit, log).await {
                 Ok(version) => {
                     log.mended(&self.target);
                     return Place { version, has_bookmarks: false };
@@ -110,7 +110,7 @@ impl Follower {
     }
 
     /// One attempt at a list: each page is told as it arrives and dropped before the next.
-    async fn list(&self, limit: Option<u32>) -> Result<String, Failure> {
+    async fn list(&self, limit: Option<u32>, log: &mut Log) -> Result<String, Failure> {
         let kind = self.target.kind;
         let mut next = String::new();
         loop {
@@ -124,7 +124,7 @@ impl Follower {
                 self.sink.list_begins(kind);
             }
             for reason in &page.undecodable {
-                self.skipped(reason);
+                self.skipped(reason, log);
             }
             for state in page.states {
                 // What is without is gone when the list ends.
@@ -196,7 +196,7 @@ impl Follower {
                         place.version = watched.version;
                     }
                 }
-                Err(reason) => self.skipped(&reason),
+                Err(reason) => self.skipped(&reason, log),
             }
         }
     }
@@ -229,10 +229,14 @@ impl Follower {
         Ok(None)
     }
 
-    /// Counts an object that could not be read, and says so.
-    fn skipped(&self, reason: &str) {
+    /// Counts an object that could not be read, and says so, but not for each of many.
+    fn skipped(&self, reason: &str, log: &mut Log) {
         self.counters.undecodable.inc();
-        tracing::warn!(target: "plugin/kubernetes", "Skipped a {} that cannot be read: {reason}", self.target.type_name());
+        if log.last_skipped.is_none_or(|at| at.elapsed() >= LOG_AGAIN) {
+            log.last_skipped = Some(Instant::now());
+            let type_name = self.target.type_name();
+            tracing::warn!(target: "plugin/kubernetes", "Skipped a {type_name} that cannot be read: {reason}");
+        }
     }
 }
 
@@ -244,21 +248,23 @@ struct Place {
 }
 
 /// Says what fails once, and again while it goes on, but not with every attempt.
+#[derive(Default)]
 struct Log {
-    last: Option<(String, Instant)>,
+    last_failure: Option<(String, Instant)>,
+    last_skipped: Option<Instant>,
 }
 
 impl Log {
     fn failed(&mut self, reason: &str) {
-        let is_said = self.last.as_ref().is_some_and(|(said, at)| said == reason && at.elapsed() < LOG_AGAIN);
+        let is_said = self.last_failure.as_ref().is_some_and(|(said, at)| said == reason && at.elapsed() < LOG_AGAIN);
         if !is_said {
             tracing::error!(target: "plugin/kubernetes", "Failed to watch: {reason}");
-            self.last = Some((reason.to_owned(), Instant::now()));
+            self.last_failure = Some((reason.to_owned(), Instant::now()));
         }
     }
 
     fn mended(&mut self, target: &Target) {
-        if self.last.take().is_some() {
+        if self.last_failure.take().is_some() {
             tracing::info!(target: "plugin/kubernetes", "Watching {} again", target.type_name());
         }
     }

@@ -20,49 +20,63 @@ pub(in crate::cluster) type Wanted<'a> = &'a dyn Fn(Kind, &Labels) -> bool;
 /// `NAME:LINE: what is wrong`.
 pub(in crate::cluster) fn objects(name: &str, text: &str, wanted: Wanted<'_>) -> Result<Vec<Object>, String> {
     let is_json = name.ends_with(".json") || text.trim_start().starts_with('{');
-    if is_json { json(text, wanted) } else { yaml(text, wanted) }.map_err(|(line, reason)| match line {
+    let objects = if is_json { json(text, wanted) } else { yaml(text, wanted) };
+    objects.map_err(|Fault { line, document, reason }| match line {
         Some(line) => format!("{name}:{line}: {reason}"),
-        None => format!("{name}: {reason}"),
+        None => format!("{name}: document {document}: {reason}"),
     })
 }
 
-/// A line, where it is known, and what is wrong there.
-type Fault = (Option<usize>, String);
+/// What is wrong with a manifest.
+struct Fault {
+    /// Counted from 1; none where something is missing altogether.
+    line: Option<usize>,
+    /// Counted from 1.
+    document: usize,
+    reason: String,
+}
+
+impl Fault {
+    fn in_yaml(document: usize, error: &serde_yaml_ng::Error) -> Fault {
+        Fault::new(document, error.location().map(|location| location.line()), &error.to_string())
+    }
+
+    fn in_json(document: usize, error: &serde_json::Error) -> Fault {
+        Fault::new(document, Some(error.line()).filter(|line| *line != 0), &error.to_string())
+    }
+
+    fn new(document: usize, line: Option<usize>, reason: &str) -> Fault {
+        // The readers put the place behind the sentence; here it stands in front.
+        let reason = reason.split(" at line ").next().unwrap_or_default().to_owned();
+        Fault { line, document: document + 1, reason }
+    }
+}
 
 fn yaml(text: &str, wanted: Wanted<'_>) -> Result<Vec<Object>, Fault> {
-    let fault = |error: serde_yaml_ng::Error| {
-        let line = error.location().map(|location| location.line());
-        let reason = error.to_string();
-        // The location stands in front of the sentence.
-        let reason = reason.split(" at line ").next().unwrap_or_default();
-        (line, reason.to_owned())
-    };
-    let documents = || serde_yaml_ng::Deserializer::from_str(text);
-    let headers: Vec<_> = documents().map(Option::<Header>::deserialize).collect::<Result<_, _>>().map_err(fault)?;
+    let documents = || serde_yaml_ng::Deserializer::from_str(text).enumerate();
+    let mut headers = Vec::new();
+    for (number, document) in documents() {
+        let header = Option::<Header>::deserialize(document).map_err(|error| Fault::in_yaml(number, &error))?;
+        headers.push(header.unwrap_or_default());
+    }
     let mut objects = Vec::new();
-    for (document, header) in documents().zip(headers) {
-        let header = header.unwrap_or_default();
-        Document { content: header.content(None), objects: &mut objects, wanted }
-            .deserialize(document)
-            .map_err(fault)?;
+    for ((number, document), header) in documents().zip(headers) {
+        let reader = Document { content: header.content(None), objects: &mut objects, wanted };
+        reader.deserialize(document).map_err(|error| Fault::in_yaml(number, &error))?;
     }
     Ok(objects)
 }
 
 fn json(text: &str, wanted: Wanted<'_>) -> Result<Vec<Object>, Fault> {
-    let fault = |error: serde_json::Error| {
-        let reason = error.to_string();
-        let reason = reason.split(" at line ").next().unwrap_or_default();
-        (Some(error.line()), reason.to_owned())
-    };
-    let headers = serde_json::Deserializer::from_str(text).into_iter::<Header>();
-    let headers: Vec<_> = headers.collect::<Result<_, _>>().map_err(fault)?;
-    let mut reader = serde_json::Deserializer::from_str(text);
+    let mut headers: Vec<Header> = Vec::new();
+    for (number, header) in serde_json::Deserializer::from_str(text).into_iter().enumerate() {
+        headers.push(header.map_err(|error| Fault::in_json(number, &error))?);
+    }
+    let mut documents = serde_json::Deserializer::from_str(text);
     let mut objects = Vec::new();
-    for header in headers {
-        Document { content: header.content(None), objects: &mut objects, wanted }
-            .deserialize(&mut reader)
-            .map_err(fault)?;
+    for (number, header) in headers.into_iter().enumerate() {
+        let reader = Document { content: header.content(None), objects: &mut objects, wanted };
+        reader.deserialize(&mut documents).map_err(|error| Fault::in_json(number, &error))?;
     }
     Ok(objects)
 }

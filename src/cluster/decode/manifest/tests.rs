@@ -194,8 +194,9 @@ fn errors_have_a_file_a_line_and_a_reason() {
     assert!(said.starts_with("b.yaml:3: "), "{said}");
     let said = error("c.json", "{\n \"kind\": \"Service\",\n \"metadata\": {\"name\": 3}\n}");
     assert!(said.starts_with("c.json:3: invalid type: integer `3`, expected a string"), "{said}");
-    let said = error("d.yaml", "kind: Service\nspec: {}\n");
-    assert!(said.starts_with("d.yaml") && said.ends_with("a Service without metadata.name"), "{said}");
+    let said = error("d.yaml", "kind: Namespace\nmetadata: {name: a}\n---\nkind: Service\nspec: {}\n");
+    assert_eq!(said, "d.yaml: document 2: a Service without metadata.name");
+    assert_eq!(error("d.json", "{\"kind\":\"Pod\"}"), "d.json: document 1: a Pod without metadata.name");
     let said = error("e.yaml", "just words\n");
     assert!(said.starts_with("e.yaml:1: "), "{said}");
     let said = error("f.yaml", "kind: List\nitems:\n- kind: Pod\n  metadata: {name: p}\n  status: {podIP: [1]}\n");

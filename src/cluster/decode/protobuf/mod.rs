@@ -6,6 +6,8 @@
 #[cfg(test)]
 pub(in crate::cluster) mod encode;
 mod fields;
+#[cfg(test)]
+mod golden;
 mod messages;
 #[cfg(test)]
 mod tests;
