@@ -1,1 +1,15 @@
-fn main() {}
+//! The program: flags in, exit code out.
+
+use std::process::ExitCode;
+
+/// Every byte that a relist frees goes back: glibc's allocator, linked statically, keeps its arenas.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let names = dunlin::plugins::directives();
+    match dunlin::cli::parse(std::env::args_os().skip(1), &names) {
+        Ok(invocation) => dunlin::server::run(&invocation),
+        Err(stop) => stop.print(),
+    }
+}

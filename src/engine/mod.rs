@@ -3,10 +3,29 @@
 //! UDP runs on worker threads of its own, one SO_REUSEPORT socket each, in batches of system calls; TCP on tokio. The
 //! engine knows nothing of plugins: it asks a [`Lane`] for each packet and hands what that cannot answer to a [`Slow`].
 
+mod counters;
+mod slow;
+mod sockets;
+mod system;
+mod tcp;
+mod udp;
+
+#[cfg(test)]
+mod tests;
+
+pub use counters::DROPPED;
+
+use crate::metrics::Metrics;
+use counters::Counters;
 use futures_util::future::BoxFuture;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use slow::SlowLane;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// What the fast lane says to a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,37 +75,103 @@ pub trait Answerer: Send + Sync + 'static {
 }
 
 /// How a listener is run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ListenerOptions {
     /// UDP worker threads (and sockets) of this address.
     pub workers: usize,
     /// Slow-lane queries that may be in flight for this listener; more are answered by silence and counted.
     pub max_slow: usize,
+    /// Where panics and what is let go are counted.
+    pub metrics: Metrics,
 }
 
-/// An open listener: UDP and TCP on one address.
-pub struct Listener;
+/// An open listener: UDP and TCP on one address. Dropped, it ends without waiting for anything.
+pub struct Listener {
+    address: SocketAddr,
+    closing: Arc<Closing>,
+    sockets: Vec<Arc<UdpSocket>>,
+    /// The TCP side, and the slow lane of each worker, which outlives its thread.
+    tasks: JoinSet<()>,
+}
 
 /// Opens UDP and TCP on `address`. Must be called inside a tokio runtime. Port 0 takes the same free port for both.
 ///
 /// # Errors
 /// What the system says to the bind.
-pub fn listen(
-    _address: SocketAddr,
-    _answerer: Arc<dyn Answerer>,
-    _options: &ListenerOptions,
-) -> std::io::Result<Listener> {
-    unimplemented!()
+pub fn listen(address: SocketAddr, answerer: Arc<dyn Answerer>, options: &ListenerOptions) -> io::Result<Listener> {
+    let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
+    let opened = sockets::open(address, options.workers)?;
+    let counters = Counters::new(&options.metrics);
+    let slow = SlowLane::new(answerer.clone(), options.max_slow, counters.clone());
+    let mut listener = Listener {
+        address: opened.tcp.local_addr()?,
+        closing: Arc::default(),
+        sockets: opened.udp.into_iter().map(Arc::new).collect(),
+        tasks: JoinSet::new(),
+    };
+    let closing = listener.closing.clone();
+    for (number, socket) in listener.sockets.iter().enumerate() {
+        let worker = udp::Worker {
+            socket: socket.clone(),
+            answerer: answerer.clone(),
+            slow: slow.clone(),
+            counters: counters.clone(),
+            closing: closing.clone(),
+        };
+        listener.tasks.spawn_on(worker.start(number)?, &runtime);
+    }
+    let tcp = tokio::net::TcpListener::from_std(opened.tcp)?;
+    listener.tasks.spawn_on(tcp::Acceptor { answerer, slow, counters, closing }.run(tcp), &runtime);
+    Ok(listener)
 }
 
 impl Listener {
     /// The bound address, with the port that was chosen where 0 was asked.
     pub fn address(&self) -> SocketAddr {
-        unimplemented!()
+        self.address
     }
 
     /// Stops: answers what the kernel has queued already and what is in flight, at most for `grace`, then closes.
-    pub async fn close(self, _grace: Duration) {
-        unimplemented!()
+    pub async fn close(mut self, grace: Duration) {
+        self.begin_closing(grace);
+        let _ = timeout(grace, async { while self.tasks.join_next().await.is_some() {} }).await;
+        self.tasks.shutdown().await;
+    }
+
+    /// Wakes everybody. A worker's socket is closed when its thread and its slow queries have let go of it.
+    fn begin_closing(&mut self, grace: Duration) {
+        self.closing.begin(grace);
+        self.sockets.drain(..).for_each(|socket| system::wake(&socket));
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.begin_closing(Duration::ZERO);
+    }
+}
+
+/// Whether a listener is closing, and until when it may go on answering.
+#[derive(Default)]
+struct Closing {
+    deadline: OnceLock<Instant>,
+    begun: watch::Sender<bool>,
+}
+
+impl Closing {
+    /// The first call counts.
+    fn begin(&self, grace: Duration) {
+        self.deadline.get_or_init(|| Instant::now() + grace);
+        self.begun.send_replace(true);
+    }
+
+    /// Whether the grace has passed. Until closing begins this is one load.
+    fn is_over(&self) -> bool {
+        self.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
+    }
+
+    /// Waits for closing to begin.
+    async fn wait(&self) {
+        let _ = self.begun.subscribe().wait_for(|begun| *begun).await;
     }
 }

@@ -7,18 +7,13 @@ use crate::wire::{LowerName, Name};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What `prometheus` asks to be counted for a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Traffic {
-    /// The name of the plugin behind `prometheus` in the chain, which CoreDNS reports as the writer.
-    pub plugin: &'static str,
-}
-
 /// The plan of one server block, filled by its plugins in the order of the registry.
 #[derive(Default)]
 pub struct BlockPlan {
     /// The zones the block serves, from its addresses.
     pub zones: Vec<Name>,
+    /// The block's first listener as metrics name it (`dns://:53`).
+    pub server: String,
     /// Zone stores, in the order of the chain. They are asked before the cache, so that what we hold is never stale.
     pub stores: Vec<Arc<dyn Source>>,
     /// The answer cache, asked after the stores.
@@ -35,9 +30,21 @@ pub struct BlockPlan {
     pub binds: Vec<IpAddr>,
     ttl: Option<ZonedTtl>,
     slow: Vec<Name>,
+    held: Vec<Held>,
+}
+
+/// Answers that a plugin must see, whatever source they come from.
+struct Held {
+    zones: Vec<Name>,
+    matches: fn(&[u8]) -> bool,
 }
 
 impl BlockPlan {
+    /// The plan of a block before any plugin is set up.
+    pub fn new(zones: Vec<Name>) -> BlockPlan {
+        BlockPlan { zones, ..BlockPlan::default() }
+    }
+
     /// Gives all records of an answer one TTL in these zones.
     pub fn rule_ttls(&mut self, zones: Vec<Name>, rule: TtlRule) {
         self.ttl = Some(ZonedTtl { zones, rule });
@@ -48,9 +55,23 @@ impl BlockPlan {
         self.slow.extend(zones);
     }
 
+    /// Takes the answers for these zones that `matches` (given the whole message) out of the fast lane.
+    pub fn leave_fast_lane_when(&mut self, zones: Vec<Name>, matches: fn(&[u8]) -> bool) {
+        self.held.push(Held { zones, matches });
+    }
+
     /// Whether the fast lane may answer this name.
     pub fn is_fast(&self, name: &LowerName<'_>) -> bool {
         self.slow.is_empty() || !self.slow.iter().any(|zone| name.is_within(zone))
+    }
+
+    /// Whether the fast lane may send this answer to this name; otherwise the slow lane makes it anew.
+    pub fn may_send(&self, name: &LowerName<'_>, answer: &[u8]) -> bool {
+        self.held.is_empty()
+            || !self
+                .held
+                .iter()
+                .any(|held| (held.matches)(answer) && held.zones.iter().any(|zone| name.is_within(zone)))
     }
 
     /// The shape of the answers for this name.
@@ -75,4 +96,16 @@ pub struct ProcessPlan {
     pub readiness: Readiness,
     /// Warnings for the operator, each a whole line with its place.
     pub warnings: Vec<String>,
+    /// Whether `[DEBUG]` lines are wanted (`debug`).
+    pub debug: bool,
+}
+
+impl ProcessPlan {
+    /// Adds an HTTP endpoint, unless another block has added the same path on the same address.
+    pub fn add_endpoint(&mut self, endpoint: http::Endpoint) {
+        let same = |other: &http::Endpoint| other.address == endpoint.address && other.path == endpoint.path;
+        if !self.endpoints.iter().any(same) {
+            self.endpoints.push(endpoint);
+        }
+    }
 }

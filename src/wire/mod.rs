@@ -4,13 +4,17 @@
 //! the packet; nothing on the way from a question to its answer allocates.
 
 mod answer;
+mod message;
 mod name;
 mod query;
+mod reply;
 mod types;
 
 pub use answer::{Answer, Owner, Section, error_reply};
+pub use message::{Message, Opt, Question, ResourceRecord, flags, read_options, whole_name};
 pub use name::{LowerName, MAX_NAME, Name, NameBuffer, NameError};
 pub use query::{Edns, Query, Refusal};
+pub use reply::{Record, ReplyView, address_reply, cut, cut_reply, opt};
 pub use types::{CLASS_ANY, CLASS_CH, CLASS_IN, Rcode, RecordType};
 
 /// Octets of a DNS header (RFC 1035 section 4.1.1).

@@ -46,7 +46,8 @@
 //! - `endpoint`, `tls`: the API server's URL, and files to authenticate with. Without these, `kubeconfig` and
 //!   `manifests`, the service account of the pod is used.
 //! - `kubeconfig`: a file and one of its contexts, instead of its current one. Wins over `endpoint`.
-//! - `manifests`: objects from YAML or JSON files instead of an API server. Not in CoreDNS.
+//! - `manifests`: objects from YAML or JSON files instead of an API server. Not in CoreDNS. `@sample` is
+//!   the small cluster in the program, which runs without a Corefile.
 //! - `namespaces`: only these are answered for; all where it is not given. `namespace_labels`: only those with matching
 //!   labels.
 //! - `labels`: only Services, EndpointSlices and Pods with matching labels are followed.

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+/// The word that stands for the sample cluster in the program, and its manifests.
+const SAMPLE: (&str, &str) = ("@sample", include_str!("../../../corefile-examples/quickstart-cluster.yaml"));
 const DEFAULT_TTL: u32 = 5;
 const MAX_TTL: u32 = 3600;
 const DEFAULT_STARTUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -112,6 +114,9 @@ impl Settings {
     /// Where objects come from. Files of ours come first; then as CoreDNS has it.
     fn source(&mut self) -> Source {
         match (std::mem::take(&mut self.manifests), self.kubeconfig.take(), self.endpoint.take()) {
+            (manifests, _, _) if matches!(&manifests[..], [only] if only.ends_with(SAMPLE.0)) => {
+                Source::Text(SAMPLE.0, SAMPLE.1)
+            }
             (manifests, _, _) if !manifests.is_empty() => Source::Manifests(manifests),
             (_, Some((file, context)), _) => Source::Kubeconfig(file, context),
             (_, None, Some(url)) => Source::Endpoint(url, self.tls.take()),

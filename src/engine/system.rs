@@ -1,0 +1,474 @@
+//! The batched system calls: the only `unsafe` of the program.
+//!
+//! [`Batch`] is one worker's memory for a round of `recvmmsg` and `sendmmsg`; its interface is safe. [`Route`] is the
+//! way back of one packet, for replies that come later.
+
+#![allow(unsafe_code)]
+
+use std::alloc::{self, Layout};
+use std::io;
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::ptr::{self, NonNull};
+
+/// Messages a system call may carry.
+pub(super) const BATCH: usize = 64;
+/// Octets of a query that are read. Queries end far below an Ethernet frame; what is longer is cut and so malformed.
+pub(super) const QUERY_ROOM: usize = 2048;
+/// Octets of a reply, the most that `bufsize` can ask for.
+pub(super) const REPLY_ROOM: usize = 4096;
+
+/// A cache line more than the room, so that the heads of all packets do not fall into one set of the cache.
+const QUERY_STRIDE: usize = QUERY_ROOM + 64;
+/// Replies are written one behind the other: a batch of common size stays within the first-level cache.
+const REPLIES: usize = 64 << 10;
+
+/// What the kernel reads and writes. All of it is plain data for which zeroed memory is a value.
+#[repr(C)]
+struct Memory {
+    /// Headers of `recvmmsg`, each pointing to its part, client and control below.
+    received: [libc::mmsghdr; BATCH],
+    received_parts: [libc::iovec; BATCH],
+    clients: [libc::sockaddr_in6; BATCH],
+    controls: [Control; BATCH],
+    /// Headers of `sendmmsg`, filled from the front; they point to clients and controls of the packets they answer.
+    queued: [libc::mmsghdr; BATCH],
+    queued_parts: [libc::iovec; BATCH],
+    packets: [[u8; QUERY_STRIDE]; BATCH],
+    replies: [u8; REPLIES],
+}
+
+/// The one control message in use: packet information (`ip(7)` IP_PKTINFO, RFC 3542 section 6).
+///
+/// `info` is `in_pktinfo` (interface, local address, destination) or `in6_pktinfo` (address in four words, interface).
+/// The kernel takes for sending the form it gives on receipt, so that the message goes back as it came.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Control {
+    header: libc::cmsghdr,
+    info: [u32; 5],
+}
+
+impl Control {
+    /// The address a packet was sent to.
+    fn local(&self, port: u16) -> SocketAddr {
+        if self.header.cmsg_level == libc::IPPROTO_IP {
+            return (Ipv4Addr::from(self.info[1].to_ne_bytes()), port).into();
+        }
+        let address = self.v6();
+        SocketAddrV6::new(address, port, 0, if address.is_unicast_link_local() { self.info[4] } else { 0 }).into()
+    }
+
+    fn v6(&self) -> Ipv6Addr {
+        let mut octets = [0; 16];
+        for (four, word) in octets.chunks_exact_mut(4).zip(self.info) {
+            four.copy_from_slice(&word.to_ne_bytes());
+        }
+        octets.into()
+    }
+
+    /// Lets routing choose the interface of the reply, as it does for any other packet. Link-local addresses mean
+    /// nothing without theirs.
+    fn forget_interface(&mut self) {
+        if self.header.cmsg_level == libc::IPPROTO_IP {
+            self.info[0] = 0;
+        } else if !self.v6().is_unicast_link_local() {
+            self.info[4] = 0;
+        }
+    }
+}
+
+/// The way back of one packet: whom to answer, and from which address.
+#[derive(Clone, Copy)]
+pub(super) struct Route {
+    client: libc::sockaddr_in6,
+    client_len: libc::socklen_t,
+    /// `None` where the socket's own address is right.
+    control: Option<Control>,
+}
+
+/// One received packet and the room for its answer.
+pub(super) struct Slot<'a> {
+    pub packet: &'a [u8],
+    pub client: SocketAddr,
+    pub out: &'a mut [u8],
+}
+
+/// One worker's buffers: what a `recvmmsg` brought, and the replies to it.
+pub(super) struct Batch {
+    /// Owned. A raw pointer because the kernel's headers in it point into it.
+    memory: NonNull<Memory>,
+    /// The address the socket is bound to.
+    bound: SocketAddr,
+    /// How many headers the last receive filled.
+    received: usize,
+    /// How many replies wait, and how far they reach.
+    queued: usize,
+    end: usize,
+}
+
+impl Batch {
+    /// Buffers for a socket bound to `bound`.
+    pub fn new(bound: SocketAddr) -> Batch {
+        let layout = Layout::new::<Memory>();
+        // SAFETY: the layout has a size. Zeroes are a value of every field. Pages that are never used stay untouched.
+        let Some(memory) = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }.cast::<Memory>()) else {
+            alloc::handle_alloc_error(layout)
+        };
+        let raw = memory.as_ptr();
+        for index in 0..BATCH {
+            // SAFETY: `raw` points to a whole `Memory` of ours and the index is in bounds. Each pointer that is stored
+            // comes from `raw` itself, so later references to the memory, which come from it too, leave it valid.
+            unsafe {
+                let part = &raw mut (*raw).received_parts[index];
+                (*part).iov_base = (&raw mut (*raw).packets[index]).cast();
+                (*part).iov_len = QUERY_ROOM;
+                let header = &raw mut (*raw).received[index].msg_hdr;
+                (*header).msg_name = (&raw mut (*raw).clients[index]).cast();
+                (*header).msg_iov = part;
+                (*header).msg_iovlen = 1 as _;
+                (*header).msg_control = (&raw mut (*raw).controls[index]).cast();
+                let header = &raw mut (*raw).queued[index].msg_hdr;
+                (*header).msg_iov = &raw mut (*raw).queued_parts[index];
+                (*header).msg_iovlen = 1 as _;
+            }
+        }
+        Batch { memory, bound, received: BATCH, queued: 0, end: 0 }
+    }
+
+    fn memory(&self) -> &Memory {
+        // SAFETY: the memory is ours, initialised, and the kernel uses it only inside `receive` and `send`.
+        unsafe { self.memory.as_ref() }
+    }
+
+    fn memory_mut(&mut self) -> &mut Memory {
+        // SAFETY: as above, and `&mut self` makes it the only reference.
+        unsafe { self.memory.as_mut() }
+    }
+
+    /// Waits for packets and takes as many as are there, at most [`BATCH`]; forgets those of the call before. Returns
+    /// how many came: 0 once the socket was shut down and its queue is empty.
+    ///
+    /// # Errors
+    /// What the system says, interruption by a signal included.
+    pub fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+        let control_room = if self.bound.ip().is_unspecified() { size_of::<Control>() } else { 0 };
+        let used = mem::take(&mut self.received);
+        for message in &mut self.memory_mut().received[..used] {
+            message.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in6>() as _;
+            message.msg_hdr.msg_controllen = control_room as _;
+        }
+        let headers = self.memory.as_ptr();
+        // SAFETY: the descriptor is open. Every header points to buffers in our memory of the lengths it states, which
+        // nothing else uses during the call.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                (&raw mut (*headers).received).cast(),
+                BATCH as _,
+                libc::MSG_WAITFORONE as _,
+                ptr::null_mut(),
+            )
+        };
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        self.received = count;
+        // A shut down socket gives, when its queue is empty, one message of no sender without waiting.
+        let last_has_sender = count.checked_sub(1).is_some_and(|last| self.client_len(last) > 0);
+        Ok(if last_has_sender { count } else { count.saturating_sub(1) })
+    }
+
+    fn client_len(&self, index: usize) -> libc::socklen_t {
+        self.memory().received[index].msg_hdr.msg_namelen
+    }
+
+    /// Whether there is room for one more reply; if not, [`Batch::send`] makes it.
+    pub fn has_room(&self) -> bool {
+        self.queued < BATCH && self.end + REPLY_ROOM <= REPLIES
+    }
+
+    /// The packet `index` of the last receive, and [`REPLY_ROOM`] octets for its answer (fewer where
+    /// [`Batch::has_room`] says no).
+    pub fn slot(&mut self, index: usize) -> Slot<'_> {
+        let from = self.end.min(REPLIES);
+        let to = (from + REPLY_ROOM).min(REPLIES);
+        let memory = self.memory_mut();
+        let len = (memory.received[index].msg_len as usize).min(QUERY_ROOM);
+        Slot {
+            packet: &memory.packets[index][..len],
+            client: socket_address(&memory.clients[index]),
+            out: &mut memory.replies[from..to],
+        }
+    }
+
+    /// Queues the first `len` octets of the slot's `out` as the reply to packet `index`.
+    pub fn reply(&mut self, index: usize, len: usize) {
+        if !self.has_room() || len > REPLY_ROOM {
+            return;
+        }
+        let (queued, from) = (self.queued, self.end);
+        let raw = self.memory.as_ptr();
+        // SAFETY: indexes are in bounds (`has_room`), pointers come from `raw` as those of `new` do.
+        unsafe {
+            let came = &raw const (*raw).received[index].msg_hdr;
+            let part = &raw mut (*raw).queued_parts[queued];
+            (*part).iov_base = (&raw mut (*raw).replies).cast::<u8>().add(from).cast();
+            (*part).iov_len = len;
+            let header = &raw mut (*raw).queued[queued].msg_hdr;
+            (*header).msg_name = (*came).msg_name;
+            (*header).msg_namelen = (*came).msg_namelen;
+            (*header).msg_controllen = (*came).msg_controllen;
+            (*header).msg_control = if (*came).msg_controllen > 0 { (*came).msg_control } else { ptr::null_mut() };
+        }
+        self.memory_mut().controls[index].forget_interface();
+        self.queued = queued + 1;
+        self.end = (from + len).next_multiple_of(64);
+    }
+
+    /// Sends what is queued, waiting at most as long as the socket's send timeout. Returns how many replies were lost:
+    /// those the system refuses, and all behind one that it has no room for.
+    pub fn send(&mut self, socket: &UdpSocket) -> usize {
+        let total = mem::take(&mut self.queued);
+        self.end = 0;
+        let (mut at, mut lost) = (0, 0);
+        let headers = self.memory.as_ptr();
+        while at < total {
+            // SAFETY: headers `at..total` were filled by `reply` and point into our memory, which nothing changes
+            // before the call returns.
+            let sent = unsafe {
+                let first = (&raw mut (*headers).queued).cast::<libc::mmsghdr>().add(at);
+                libc::sendmmsg(socket.as_raw_fd(), first, (total - at) as _, 0)
+            };
+            if let Ok(sent) = usize::try_from(sent) {
+                at += sent.max(1);
+                continue;
+            }
+            // An error is the first message's; what went before it has been sent.
+            match io::Error::last_os_error().kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => return lost + total - at,
+                _ => (at, lost) = (at + 1, lost + 1),
+            }
+        }
+        lost
+    }
+
+    /// The address packet `index` was sent to.
+    pub fn local(&self, index: usize) -> SocketAddr {
+        self.route(index).control.map_or(self.bound, |control| control.local(self.bound.port()))
+    }
+
+    /// The way back of packet `index`.
+    pub fn route(&self, index: usize) -> Route {
+        let memory = self.memory();
+        let told = memory.received[index].msg_hdr.msg_controllen > 0;
+        Route {
+            client: memory.clients[index],
+            client_len: self.client_len(index),
+            control: told.then(|| memory.controls[index]),
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        // SAFETY: it was allocated in `new` with this layout, and its fields need no drop.
+        unsafe { alloc::dealloc(self.memory.as_ptr().cast(), Layout::new::<Memory>()) }
+    }
+}
+
+impl Route {
+    /// Sends one reply without waiting.
+    ///
+    /// # Errors
+    /// What the system says, `WouldBlock` included.
+    pub fn send(mut self, socket: &UdpSocket, reply: &[u8]) -> io::Result<()> {
+        let mut part = libc::iovec { iov_base: reply.as_ptr().cast_mut().cast(), iov_len: reply.len() };
+        // SAFETY: zeroes are a value of this struct of integers and pointers.
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        header.msg_name = (&raw mut self.client).cast();
+        header.msg_namelen = self.client_len;
+        header.msg_iov = &raw mut part;
+        header.msg_iovlen = 1 as _;
+        if let Some(control) = &mut self.control {
+            control.forget_interface();
+            header.msg_control = ptr::from_mut(control).cast();
+            header.msg_controllen = size_of::<Control>() as _;
+        }
+        // SAFETY: the header points to locals and to `reply`, all alive during the call; the kernel only reads them.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+/// The address in storage that the kernel filled. `sockaddr_in` has its address where `sockaddr_in6` has flow
+/// information, and all before it in the same places.
+fn socket_address(stored: &libc::sockaddr_in6) -> SocketAddr {
+    let port = u16::from_be(stored.sin6_port);
+    if libc::c_int::from(stored.sin6_family) == libc::AF_INET {
+        return (Ipv4Addr::from(stored.sin6_flowinfo.to_ne_bytes()), port).into();
+    }
+    SocketAddrV6::new(stored.sin6_addr.s6_addr.into(), port, 0, stored.sin6_scope_id).into()
+}
+
+/// Asks for the packet information that [`Batch::receive`] reads; a socket bound to one address does not need it.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn ask_packet_information(socket: &impl AsRawFd, address: IpAddr) -> io::Result<()> {
+    match address {
+        IpAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
+        IpAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
+    }
+}
+
+/// Lets replies be fragmented as routers say and not as forged ICMP messages do (RFC 9715 section 3.1).
+///
+/// # Errors
+/// What the system says.
+pub(super) fn ignore_path_mtu(socket: &impl AsRawFd, address: IpAddr) -> io::Result<()> {
+    match address {
+        IpAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT),
+        IpAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT),
+    }
+}
+
+fn set_option(socket: &impl AsRawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the pointer is to a local of the length stated, which the kernel only reads.
+    let outcome = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Wakes the thread that waits in [`Batch::receive`]. What is queued, and what still comes, can be received; once
+/// nothing is left, receiving returns 0 at once.
+pub(super) fn wake(socket: &UdpSocket) {
+    // SAFETY: a call on an open descriptor without memory. It says ENOTCONN on an unconnected socket and acts all the
+    // same (Linux: net/ipv4/af_inet.c, inet_shutdown).
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn pair() -> (UdpSocket, UdpSocket) {
+        let (server, client) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        client.connect(server.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        (server, client)
+    }
+
+    #[test]
+    fn a_batch_comes_and_goes() {
+        let (server, client) = pair();
+        let mut batch = Batch::new(server.local_addr().unwrap());
+        for round in 0..3u8 {
+            for n in 0..BATCH as u8 + 5 {
+                client.send(&[round, n]).unwrap();
+            }
+            let mut answered = 0u8;
+            while answered < BATCH as u8 + 5 {
+                for index in 0..batch.receive(&server).unwrap() {
+                    let slot = batch.slot(index);
+                    assert_eq!((slot.packet, slot.client), (&[round, answered][..], client.local_addr().unwrap()));
+                    slot.out[0] = answered;
+                    batch.reply(index, 1);
+                    answered += 1;
+                }
+                assert_eq!(batch.send(&server), 0);
+            }
+            for expected in 0..answered {
+                let mut reply = [0; 9];
+                assert_eq!((client.recv(&mut reply).unwrap(), reply[0]), (1, expected));
+            }
+        }
+    }
+
+    #[test]
+    fn replies_of_full_size_take_several_calls() {
+        let (server, client) = pair();
+        let mut batch = Batch::new(server.local_addr().unwrap());
+        for _ in 0..BATCH {
+            client.send(b"?").unwrap();
+        }
+        assert_eq!(batch.receive(&server).unwrap(), BATCH);
+        let mut calls = 0;
+        for index in 0..BATCH {
+            batch.slot(index).out.fill(index as u8);
+            batch.reply(index, REPLY_ROOM);
+            if batch.has_room() {
+                continue;
+            }
+            calls += 1;
+            assert_eq!(batch.send(&server), 0);
+            for earlier in index + 1 - REPLIES / REPLY_ROOM..=index {
+                let mut reply = [0; REPLY_ROOM + 1];
+                assert_eq!(client.recv(&mut reply).unwrap(), REPLY_ROOM);
+                assert!(reply[..REPLY_ROOM].iter().all(|octet| *octet == earlier as u8));
+            }
+        }
+        assert_eq!(calls, BATCH * REPLY_ROOM / REPLIES);
+    }
+
+    #[test]
+    fn a_refused_message_does_not_hold_the_others_back() {
+        let (server, client) = pair();
+        let mut batch = Batch::new(server.local_addr().unwrap());
+        for _ in 0..3 {
+            client.send(b"?").unwrap();
+        }
+        let mut count = 0;
+        while count < 3 {
+            count += batch.receive(&server).unwrap();
+            assert!(count == 3 || count == 0, "loopback delivers before send returns");
+        }
+        // Nobody can be answered at port 0.
+        batch.memory_mut().clients[1].sin6_port = 0;
+        (0..3).for_each(|index| batch.reply(index, 2));
+        assert_eq!(batch.send(&server), 1);
+        (0..2).for_each(|_| assert_eq!(client.recv(&mut [0; 9]).unwrap(), 2));
+    }
+
+    #[test]
+    fn an_empty_datagram_is_no_wake_up() {
+        let (server, client) = pair();
+        let mut batch = Batch::new(server.local_addr().unwrap());
+        client.send(b"").unwrap();
+        assert_eq!((batch.receive(&server).unwrap(), batch.slot(0).packet.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_woken_socket_gives_what_is_queued_then_nothing() {
+        let (server, client) = pair();
+        let mut batch = Batch::new(server.local_addr().unwrap());
+        client.send(b"before").unwrap();
+        wake(&server);
+        client.send(b"behind").unwrap();
+        assert_eq!(batch.receive(&server).unwrap(), 2);
+        assert_eq!(batch.slot(0).packet, b"before");
+        assert_eq!(batch.slot(1).packet, b"behind");
+        assert_eq!(batch.receive(&server).unwrap(), 0);
+        client.send(b"later").unwrap();
+        assert_eq!(batch.receive(&server).unwrap(), 1);
+        assert_eq!(batch.receive(&server).unwrap(), 0);
+    }
+
+    #[test]
+    fn waking_ends_a_wait() {
+        let (server, _client) = pair();
+        let waiting = server.try_clone().unwrap();
+        let thread = std::thread::spawn(move || Batch::new(waiting.local_addr().unwrap()).receive(&waiting));
+        std::thread::sleep(Duration::from_millis(50));
+        wake(&server);
+        assert_eq!(thread.join().unwrap().unwrap(), 0);
+    }
+}

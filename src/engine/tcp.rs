@@ -1,0 +1,75 @@
+//! TCP: accepting connections, at most so many, until told to stop.
+
+mod connection;
+
+use super::counters::Counters;
+use super::slow::SlowLane;
+use super::{Answerer, Closing};
+use futures_util::FutureExt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+
+/// Connections one listener keeps at a time; what comes above them is closed at once and counted. An idle one holds
+/// about a kilobyte.
+const MAX_CONNECTIONS: usize = 20_000;
+/// How long accepting rests when the process or the system is out of descriptors or memory.
+const ERROR_PAUSE: Duration = Duration::from_millis(50);
+
+/// What every connection of a listener needs.
+#[derive(Clone)]
+pub(super) struct Acceptor {
+    pub answerer: Arc<dyn Answerer>,
+    pub slow: SlowLane,
+    pub counters: Counters,
+    pub closing: Arc<Closing>,
+}
+
+impl Acceptor {
+    /// Accepts and serves until the listener closes and all connections have ended.
+    pub async fn run(self, listener: TcpListener) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => self.serve(stream, &mut connections),
+                    Err(why) => self.pause(&why).await,
+                },
+                Some(ended) = connections.join_next(), if !connections.is_empty() => self.count(&ended),
+                () = self.closing.wait() => break,
+            }
+        }
+        while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+            self.serve(stream, &mut connections);
+        }
+        drop(listener);
+        while let Some(ended) = connections.join_next().await {
+            self.count(&ended);
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, connections: &mut JoinSet<()>) {
+        if connections.len() >= MAX_CONNECTIONS {
+            self.counters.connection.inc();
+            return;
+        }
+        connections.spawn(connection::serve(stream, self.clone()));
+    }
+
+    /// A client that went away while it waited is no reason to rest; all else (EMFILE, ENFILE, ENOBUFS, ENOMEM) may go
+    /// on for a while.
+    async fn pause(&self, why: &io::Error) {
+        let harmless = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::Interrupted];
+        if !harmless.contains(&why.kind()) {
+            tokio::time::sleep(ERROR_PAUSE).await;
+        }
+    }
+
+    fn count(&self, ended: &Result<(), JoinError>) {
+        if ended.as_ref().is_err_and(JoinError::is_panic) {
+            self.counters.panics.inc();
+        }
+    }
+}

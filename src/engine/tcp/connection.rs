@@ -1,0 +1,201 @@
+//! One TCP connection: length-prefixed messages (RFC 1035 section 4.2.2), pipelined and answered as they can be, out of
+//! order where the slow lane takes its time (RFC 7766 section 6.2.1.1).
+
+use super::Acceptor;
+use crate::engine::slow::servfail;
+use crate::engine::{Arrival, Fast, Lane, Transport};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::cell::RefCell;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// A new connection's first whole message must come within this.
+const FIRST: Duration = Duration::from_secs(3);
+/// Every further one within this of the last, or of the last reply (RFC 7766 section 6.2.3).
+const IDLE: Duration = Duration::from_secs(10);
+/// The client must take what is written within this.
+const WRITE: Duration = Duration::from_secs(5);
+/// How long a connection that is told to stop waits for what is on its way.
+const LINGER: Duration = Duration::from_millis(100);
+/// Octets read at a time; a longer message comes in several reads.
+const READ: usize = 16 << 10;
+/// Octets of replies after which they are written before more queries are answered.
+const WRITE_AT: usize = 64 << 10;
+/// Queries of one connection that may be in the slow lane; behind them the connection is not read.
+const MAX_SLOW: usize = 32;
+/// Octets of the longest message.
+const MAX_MESSAGE: usize = u16::MAX as usize;
+
+thread_local! {
+    /// Room for one answer. Of the thread and not of the connection: thousands of idle ones cost nothing.
+    static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_MESSAGE]);
+}
+
+struct Connection {
+    stream: TcpStream,
+    arrival: Arrival,
+    lane: Box<dyn Lane>,
+    acceptor: Acceptor,
+    /// Octets read and not answered yet: less than a message, unless the slow lane holds back.
+    pending: Vec<u8>,
+    slow: FuturesUnordered<BoxFuture<'static, Option<Vec<u8>>>>,
+    /// When the connection is given up, if nothing is in flight.
+    deadline: Instant,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(stream: TcpStream, acceptor: Acceptor) {
+    let (Ok(client), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
+    // Small replies must not wait for the client's acknowledgement of those before.
+    let _ = stream.set_nodelay(true);
+    let connection = Connection {
+        stream,
+        arrival: Arrival { client, local, transport: Transport::Tcp },
+        lane: acceptor.answerer.lane(Transport::Tcp),
+        acceptor,
+        pending: Vec::new(),
+        slow: FuturesUnordered::new(),
+        deadline: Instant::now() + FIRST,
+    };
+    // A connection that fails is the client's affair.
+    let _ = connection.run().await;
+}
+
+impl Connection {
+    async fn run(mut self) -> io::Result<()> {
+        let closing = self.acceptor.closing.clone();
+        let mut reading = true;
+        while reading || !self.slow.is_empty() {
+            let mut output = Vec::new();
+            tokio::select! {
+                biased;
+                Some(reply) = self.slow.next(), if !self.slow.is_empty() => self.collect(reply, &mut output),
+                ready = self.stream.readable(), if reading && self.slow.len() < MAX_SLOW => {
+                    ready?;
+                    reading = self.read()?;
+                }
+                () = sleep_until(self.deadline), if self.slow.is_empty() => return Ok(()),
+                () = closing.wait(), if reading => {
+                    let _ = timeout(LINGER, self.stream.readable()).await;
+                    self.read()?;
+                    reading = false;
+                }
+            }
+            self.answer_pending(output).await?;
+        }
+        self.stream.shutdown().await
+    }
+
+    /// Reads what is there; false at the end of the client's stream.
+    fn read(&mut self) -> io::Result<bool> {
+        self.pending.reserve(READ);
+        match self.stream.try_read_buf(&mut self.pending) {
+            Ok(octets) => Ok(octets > 0),
+            Err(why) if why.kind() == io::ErrorKind::WouldBlock => Ok(true),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Takes a reply of the slow lane, and those that came with it.
+    fn collect(&mut self, first: Option<Vec<u8>>, output: &mut Vec<u8>) {
+        let mut next = Some(first);
+        while let Some(reply) = next {
+            if let Some(reply) = reply {
+                append(&reply, output);
+            }
+            self.deadline = Instant::now() + IDLE;
+            let room = output.len() < WRITE_AT;
+            next = if room { self.slow.next().now_or_never().flatten() } else { None };
+        }
+    }
+
+    /// Answers every whole message that is pending, and writes `output` and the answers.
+    async fn answer_pending(&mut self, mut output: Vec<u8>) -> io::Result<()> {
+        let mut done = 0;
+        loop {
+            done += self.answer_some(done, &mut output);
+            if output.is_empty() {
+                break;
+            }
+            timeout(WRITE, self.stream.write_all(&output)).await??;
+            output.clear();
+        }
+        if done == self.pending.len() {
+            self.pending = Vec::new();
+        } else {
+            self.pending.drain(..done);
+        }
+        Ok(())
+    }
+
+    /// Answers messages from `start` of the pending octets until none is whole, the output is long enough or the slow
+    /// lane is full. Returns how many octets they had.
+    fn answer_some(&mut self, start: usize, output: &mut Vec<u8>) -> usize {
+        if whole_message(&self.pending[start..]).is_none() {
+            return 0;
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let begun = std::time::Instant::now();
+        let mut at = start;
+        self.guarded(|lane| lane.batch_begins());
+        while self.slow.len() < MAX_SLOW && output.len() < WRITE_AT {
+            let Some(message) = whole_message(&pending[at..]) else { break };
+            self.answer(message, output);
+            at += 2 + message.len();
+        }
+        self.guarded(|lane| lane.batch_ends(begun.elapsed()));
+        self.deadline = Instant::now() + IDLE;
+        self.pending = pending;
+        at - start
+    }
+
+    fn answer(&mut self, message: &[u8], output: &mut Vec<u8>) {
+        let client = self.arrival.client;
+        ROOM.with_borrow_mut(|room| match self.guarded(|lane| lane.answer(message, client, room)) {
+            Some(Fast::Reply(len)) => append(room.get(..len).unwrap_or_default(), output),
+            Some(Fast::Silence) => {}
+            Some(Fast::Slow) => {
+                let lane = self.acceptor.slow.clone();
+                if let Some(permit) = lane.admit() {
+                    self.slow.push(Box::pin(lane.answer(message.to_vec(), self.arrival, permit)));
+                }
+            }
+            None => {
+                self.guarded(|lane| lane.batch_begins());
+                if let Some(len) = servfail(message, room) {
+                    append(&room[..len], output);
+                }
+            }
+        });
+    }
+
+    /// Runs a step of the lane. `None` after a panic: it is counted, and a new lane takes the place of the old.
+    fn guarded<T>(&mut self, step: impl FnOnce(&mut dyn Lane) -> T) -> Option<T> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| step(self.lane.as_mut()))).ok();
+        if outcome.is_none() {
+            self.acceptor.counters.panics.inc();
+            self.lane = self.acceptor.answerer.lane(Transport::Tcp);
+        }
+        outcome
+    }
+}
+
+/// The message at the start of `octets`, if it is there whole.
+fn whole_message(octets: &[u8]) -> Option<&[u8]> {
+    let (prefix, rest) = octets.split_first_chunk::<2>()?;
+    rest.get(..usize::from(u16::from_be_bytes(*prefix)))
+}
+
+/// Appends a message with its length in front; nothing for an empty one or one that no length can be given for.
+fn append(message: &[u8], output: &mut Vec<u8>) {
+    if let Ok(len @ 1..) = u16::try_from(message.len()) {
+        output.extend(len.to_be_bytes());
+        output.extend(message);
+    }
+}

@@ -1,0 +1,176 @@
+//! One stored answer: a message that is ready but for its client.
+
+use crate::plugin::Context;
+use crate::wire::{self, Query, RecordType, ReplyView, Section};
+use foldhash::quality::RandomState;
+use std::hash::{BuildHasher, Hasher};
+
+/// Octets of the largest message that is stored.
+const LARGEST: usize = 16 * 1024;
+/// Seconds by which the clocks of two workers may differ: each reads its own once a batch.
+const CLOCK_SLACK: u64 = 2;
+
+/// What an answer is found by: the name without case, type, class, DO and CD.
+pub(super) struct Key<'a> {
+    /// The name in lower case, type and class follow.
+    name: &'a [u8],
+    qtype: u16,
+    qclass: u16,
+    flags: u8,
+    /// Never 0.
+    pub hash: u64,
+}
+
+impl<'a> Key<'a> {
+    #[inline]
+    pub fn of(query: &Query<'a>, seed: &RandomState) -> Key<'a> {
+        let flags = flags(query.dnssec_ok(), query.checking_disabled());
+        let mut hasher = seed.build_hasher();
+        hasher.write(query.name.wire());
+        hasher.write_u64(u64::from(query.qtype.0) << 32 | u64::from(query.qclass) << 16 | u64::from(flags));
+        Key { name: query.name.wire(), qtype: query.qtype.0, qclass: query.qclass, flags, hash: hasher.finish() | 1 }
+    }
+}
+
+fn flags(dnssec_ok: bool, checking_disabled: bool) -> u8 {
+    u8::from(dnssec_ok) | u8::from(checking_disabled) << 1
+}
+
+/// A reply without its OPT, the places of its TTLs, and when it ends.
+pub(super) struct Entry {
+    packet: Box<[u8]>,
+    ttl_at: Box<[u16]>,
+    addresses: Box<[Addresses]>,
+    flags: u8,
+    /// Seconds since the Unix epoch.
+    stored: u64,
+    ttl: u32,
+}
+
+/// Address records in a row with one owner: their RDATA may change places.
+struct Addresses {
+    /// Where the first one's RDATA starts, and how far the next is.
+    first: u16,
+    stride: u16,
+    count: u16,
+    /// 4 or 16.
+    size: u16,
+}
+
+impl Entry {
+    /// Stores the reply to `query` for `ttl` seconds from `now`. `None` if it is too large.
+    pub fn new(query: &Query<'_>, reply: &ReplyView<'_>, ttl: u32, now: u64) -> Option<Entry> {
+        let packet = reply.without_opt();
+        if packet.len() > LARGEST {
+            return None;
+        }
+        let view = ReplyView::parse(&packet)?;
+        let ttl_at = view.records().map(|record| record.ttl_at as u16).collect();
+        let addresses = address_runs(&view);
+        let flags = flags(query.dnssec_ok(), query.checking_disabled());
+        Some(Entry { ttl_at, addresses, flags, stored: now, ttl, packet: packet.into() })
+    }
+
+    /// Whether this is the answer of a key.
+    #[inline]
+    pub fn is_for(&self, key: &Key<'_>) -> bool {
+        let name_end = wire::HEADER + key.name.len();
+        let Some(question) = self.packet.get(wire::HEADER..name_end + 4) else { return false };
+        let (name, fixed) = question.split_at(key.name.len());
+        let [t0, t1] = key.qtype.to_be_bytes();
+        let [c0, c1] = key.qclass.to_be_bytes();
+        self.flags == key.flags && fixed == [t0, t1, c0, c1] && name.eq_ignore_ascii_case(key.name)
+    }
+
+    /// The seconds it has left; `None` when it has expired, or when the clock went back before its beginning.
+    #[inline]
+    pub fn remaining(&self, now: u64) -> Option<u32> {
+        let age = (now + CLOCK_SLACK).checked_sub(self.stored)?.saturating_sub(CLOCK_SLACK);
+        let age = u32::try_from(age).ok()?;
+        self.ttl.checked_sub(age).filter(|left| *left > 0)
+    }
+
+    /// The TTL it was stored with, in seconds.
+    pub fn ttl(&self) -> u32 {
+        self.ttl
+    }
+
+    /// Octets of memory, about.
+    pub fn size(&self) -> usize {
+        size_of::<Entry>() + self.packet.len() + 2 * self.ttl_at.len() + 8 * self.addresses.len()
+    }
+
+    /// Octets of the answer at most.
+    pub fn answer_size(&self) -> usize {
+        self.packet.len() + 11
+    }
+
+    /// Writes the answer to `query` with this TTL. `None` if the buffer is too small for it.
+    ///
+    /// AA is set as CoreDNS sets it on hits; AD only goes to clients that asked for it (RFC 6840 section 5.8).
+    #[inline]
+    pub fn write(&self, query: &Query<'_>, context: &Context, ttl: u32, out: &mut [u8]) -> Option<usize> {
+        let len = self.packet.len();
+        out.get_mut(..len)?.copy_from_slice(&self.packet);
+        out[2] |= 0x04;
+        if !query.dnssec_ok() && !query.authentic_data() {
+            out[3] &= !0x20;
+        }
+        let ttl = ttl.to_be_bytes();
+        for at in &self.ttl_at {
+            out[usize::from(*at)..usize::from(*at) + 4].copy_from_slice(&ttl);
+        }
+        if context.shape.shuffle {
+            self.addresses.iter().for_each(|addresses| addresses.shuffle(out, context.moment.random));
+        }
+        Some(wire::address_reply(query, out, len, context.limit))
+    }
+}
+
+fn address_runs(view: &ReplyView<'_>) -> Box<[Addresses]> {
+    let octets = view.octets();
+    let mut runs: Vec<Addresses> = Vec::new();
+    let mut previous: Option<(&[u8], RecordType, usize)> = None;
+    for record in view.records().take_while(|record| record.section == Section::Answer) {
+        let size = match record.rtype {
+            RecordType::A => 4,
+            RecordType::AAAA => 16,
+            _ => 0,
+        };
+        if size == 0 || record.rdata.len() != size {
+            previous = None;
+            continue;
+        }
+        let owner = &octets[record.start..record.ttl_at - 4];
+        match (runs.last_mut(), previous) {
+            (Some(run), Some((last_owner, rtype, first))) if last_owner == owner && rtype == record.rtype => {
+                run.stride = ((record.rdata.start - first) / usize::from(run.count)) as u16;
+                run.count += 1;
+            }
+            _ => {
+                previous = Some((owner, record.rtype, record.rdata.start));
+                runs.push(Addresses { first: record.rdata.start as u16, stride: 0, count: 1, size: size as u16 });
+            }
+        }
+    }
+    runs.retain(|run| run.count > 1);
+    runs.into()
+}
+
+impl Addresses {
+    /// Fisher and Yates', with splitmix64's dice: good enough for spreading load.
+    fn shuffle(&self, out: &mut [u8], mut random: u64) {
+        let at = |index: u64| usize::from(self.first) + index as usize * usize::from(self.stride);
+        let size = usize::from(self.size);
+        for index in (1..u64::from(self.count)).rev() {
+            random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (random ^ random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            let other = ((mixed >> 32) * (index + 1)) >> 32;
+            if other != index {
+                let (low, high) = out.split_at_mut(at(index));
+                low[at(other)..at(other) + size].swap_with_slice(&mut high[..size]);
+            }
+        }
+    }
+}

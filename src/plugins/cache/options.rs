@@ -1,0 +1,135 @@
+//! The directive, read.
+
+use crate::corefile::values;
+use crate::plugin::{Directive, Error, Setup, Token, TtlRange};
+use crate::wire::Name;
+
+/// What the block of `cache` may hold.
+const PROPERTIES: &str = "success, denial, disable, servfail, keepttl";
+/// Seconds for which a SERVFAIL may be stored at most (RFC 2308 section 7.1).
+const LONGEST_SERVFAIL: u64 = 300;
+
+/// Entries of the smallest table, whatever is asked for: CoreDNS's 256 shards of four.
+const SMALLEST: usize = 1024;
+/// Entries of the largest table, whose empty sets alone are 64 MiB.
+const LARGEST: usize = 4 << 20;
+
+/// How much of one class is stored, for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Class {
+    /// Entries.
+    pub capacity: usize,
+    pub ttl: TtlRange,
+}
+
+/// All of `cache`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Options {
+    pub zones: Vec<Name>,
+    pub success: Class,
+    pub denial: Class,
+    /// Zones whose answers are not stored.
+    pub no_success: Vec<Name>,
+    /// Zones whose denials are not stored.
+    pub no_denial: Vec<Name>,
+    /// Seconds; 0 stores none.
+    pub servfail: u32,
+    /// Hits show the TTL of the beginning.
+    pub keep_ttl: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            zones: Vec::new(),
+            success: Class { capacity: 9984, ttl: TtlRange { min: 5, max: 3600 } },
+            denial: Class { capacity: 9984, ttl: TtlRange { min: 5, max: 1800 } },
+            no_success: Vec::new(),
+            no_denial: Vec::new(),
+            servfail: 5,
+            keep_ttl: false,
+        }
+    }
+}
+
+/// Reads `cache [TTL] [ZONES...] { ... }`.
+pub(super) fn read(setup: &Setup<'_>) -> Result<Options, Error> {
+    let directive = setup.once()?;
+    let mut options = Options::default();
+    let mut zones = &directive.args[..];
+    if let Some((first, rest)) = zones.split_first().filter(|(first, _)| first.text.parse::<i64>().is_ok()) {
+        let ttl = ttl(setup, first, "cache TTL")?;
+        (options.success.ttl.max, options.denial.ttl.max, zones) = (ttl, ttl, rest);
+    }
+    options.zones = setup.zones_or_block(zones)?;
+    for option in directive.options() {
+        match option.name.text.as_str() {
+            "success" => class(setup, option, &mut options.success)?,
+            "denial" => class(setup, option, &mut options.denial)?,
+            "disable" => disable(setup, option, &mut options)?,
+            "servfail" => options.servfail = servfail(setup, option)?,
+            "keepttl" if option.args.is_empty() => options.keep_ttl = true,
+            "keepttl" => return Err(setup.arguments(option, "keepttl")),
+            "prefetch" | "serve_stale" | "serve_stale_policy" => {
+                return Err(setup.error(&option.name, format!("'{}' is not supported yet", option.name.text)));
+            }
+            _ => return Err(setup.unknown(option, PROPERTIES)),
+        }
+    }
+    Ok(options)
+}
+
+fn class(setup: &Setup<'_>, option: &Directive, class: &mut Class) -> Result<(), Error> {
+    let (capacity, times) = match &option.args[..] {
+        [capacity, times @ ..] if times.len() <= 2 => (capacity, times),
+        _ => return Err(setup.arguments(option, &format!("{} CAPACITY [TTL [MINTTL]]", option.name.text))),
+    };
+    class.capacity = (number(setup, capacity, "capacity")? as usize).clamp(SMALLEST, LARGEST);
+    if let Some(max) = times.first() {
+        class.ttl.max = ttl(setup, max, "cache TTL")?;
+    }
+    if let Some(min) = times.get(1) {
+        class.ttl.min = number(setup, min, "cache min TTL")?;
+    }
+    Ok(())
+}
+
+fn disable(setup: &Setup<'_>, option: &Directive, options: &mut Options) -> Result<(), Error> {
+    let Some((class, zones)) = option.args.split_first() else {
+        return Err(setup.arguments(option, "disable success|denial [ZONES...]"));
+    };
+    let zones = if zones.is_empty() { vec![Name::root()] } else { setup.zones_or_block(zones)? };
+    match class.text.as_str() {
+        "success" => options.no_success = zones,
+        "denial" => options.no_denial = zones,
+        other => {
+            return Err(setup.error(class, format!("cannot disable '{other}'; expected 'success' or 'denial'")));
+        }
+    }
+    Ok(())
+}
+
+fn servfail(setup: &Setup<'_>, option: &Directive) -> Result<u32, Error> {
+    let [word] = &option.args[..] else { return Err(setup.arguments(option, "servfail DURATION")) };
+    if word.text == "0" {
+        return Ok(0);
+    }
+    let duration = values::duration(&word.text).map_err(|why| setup.error(word, why))?;
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    if seconds > LONGEST_SERVFAIL {
+        return Err(setup.error(word, "caching SERVFAIL responses over 5 minutes is not permitted"));
+    }
+    Ok(seconds as u32)
+}
+
+fn ttl(setup: &Setup<'_>, word: &Token, what: &str) -> Result<u32, Error> {
+    match word.text.parse::<i64>() {
+        Ok(..=0) => Err(setup.error(word, format!("{what} can not be zero or negative: {}", word.text))),
+        _ => number(setup, word, what),
+    }
+}
+
+fn number(setup: &Setup<'_>, word: &Token, what: &str) -> Result<u32, Error> {
+    let number = word.text.parse::<u32>().ok().filter(|number| *number <= i32::MAX as u32);
+    number.ok_or_else(|| setup.error(word, format!("{what} is not a number from 0 to 2147483647: '{}'", word.text)))
+}

@@ -1,0 +1,128 @@
+//! The table: eight entries a set, found by one hash, read without a lock.
+//!
+//! A query name is chosen by attackers, so the hash is seeded; whoever finds collisions anyway evicts at most eight
+//! entries. Writers, which stand in the slow lane behind an upstream's answer, take turns.
+
+use super::entry::{Entry, Key};
+use arc_swap::{ArcSwapOption, Guard};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::{Arc, Mutex, PoisonError};
+
+const WAYS: usize = 8;
+/// Octets an entry may have on average before the table is full by memory instead of by count: answers of a resolver
+/// are 100 to 300 octets, so only an attack or a zone of giants comes here.
+const MEAN_SIZE: usize = 2048;
+
+/// Entries of one class, in a bounded number and a bounded amount of memory.
+pub(super) struct Table {
+    sets: Box<[Set]>,
+    capacity: usize,
+    writing: Mutex<()>,
+    entries: AtomicUsize,
+    octets: AtomicUsize,
+    evictions: AtomicU64,
+}
+
+#[derive(Default)]
+struct Set {
+    /// The hashes of the entries, 0 for none, in one cache line: a miss touches nothing else.
+    tags: [AtomicU64; WAYS],
+    slots: [ArcSwapOption<Entry>; WAYS],
+}
+
+impl Table {
+    /// A table for `capacity` entries, rounded up to whole sets.
+    pub fn new(capacity: usize) -> Table {
+        let sets = capacity.div_ceil(WAYS).max(1);
+        Table {
+            sets: (0..sets).map(|_| Set::default()).collect(),
+            capacity: sets * WAYS,
+            writing: Mutex::new(()),
+            entries: AtomicUsize::new(0),
+            octets: AtomicUsize::new(0),
+            evictions: AtomicU64::new(0),
+        }
+    }
+
+    /// The entry of a key, expired or not.
+    #[inline]
+    pub fn find(&self, key: &Key<'_>) -> Option<Guard<Option<Arc<Entry>>>> {
+        let set = self.set(key.hash);
+        let ways = set.tags.iter().zip(&set.slots).filter(|(tag, _)| tag.load(Acquire) == key.hash);
+        ways.map(|(_, slot)| slot.load()).find(|entry| entry.as_ref().is_some_and(|entry| entry.is_for(key)))
+    }
+
+    /// Puts an entry in the place of the one with its key, of none, of an expired one, or of any in its set.
+    /// False if there is no memory for it.
+    pub fn insert(&self, key: &Key<'_>, entry: Entry, now: u64) -> bool {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = self.set(key.hash);
+        if let Some(way) = set.way_of(key) {
+            self.clear(set, way);
+        }
+        let way = match set.free_way(now) {
+            Some(way) => way,
+            None => {
+                self.evictions.fetch_add(1, Relaxed);
+                // The hash's bits below those that choose the set, stirred by what is evicted: as good as dice here.
+                (key.hash ^ self.evictions.load(Relaxed)) as usize % WAYS
+            }
+        };
+        self.clear(set, way);
+        let size = entry.size();
+        if self.octets.load(Relaxed) + size > self.capacity * MEAN_SIZE {
+            // Make room in this set only: over time every set that is written to gives back what it holds too much of.
+            (0..WAYS).for_each(|way| self.clear(set, way));
+            if self.octets.load(Relaxed) + size > self.capacity * MEAN_SIZE {
+                return false;
+            }
+        }
+        self.entries.fetch_add(1, Relaxed);
+        self.octets.fetch_add(size, Relaxed);
+        set.slots[way].store(Some(Arc::new(entry)));
+        set.tags[way].store(key.hash, Release);
+        true
+    }
+
+    /// Takes the entry of a key out.
+    pub fn remove(&self, key: &Key<'_>) {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = self.set(key.hash);
+        if let Some(way) = set.way_of(key) {
+            self.clear(set, way);
+        }
+    }
+
+    /// How many entries there are, expired ones that nothing has replaced included.
+    pub fn entries(&self) -> usize {
+        self.entries.load(Relaxed)
+    }
+
+    /// How many live entries had to go for others.
+    pub fn evictions(&self) -> u64 {
+        self.evictions.load(Relaxed)
+    }
+
+    fn clear(&self, set: &Set, way: usize) {
+        set.tags[way].store(0, Release);
+        if let Some(gone) = set.slots[way].swap(None) {
+            self.entries.fetch_sub(1, Relaxed);
+            self.octets.fetch_sub(gone.size(), Relaxed);
+        }
+    }
+
+    fn set(&self, hash: u64) -> &Set {
+        // The high bits, spread over any number of sets.
+        &self.sets[((u128::from(hash) * self.sets.len() as u128) >> 64) as usize]
+    }
+}
+
+impl Set {
+    fn way_of(&self, key: &Key<'_>) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.load().as_ref().is_some_and(|entry| entry.is_for(key)))
+    }
+
+    fn free_way(&self, now: u64) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.load().as_ref().is_none_or(|entry| entry.remaining(now).is_none()))
+    }
+}

@@ -1,0 +1,235 @@
+//! A message with its addresses in another order.
+//!
+//! Addresses of one owner are shuffled in place: their TTL and RDATA change places, all of one length and without names,
+//! so that no compression pointer is touched. Only what has to move as a whole (MX, a CNAME behind addresses) is
+//! taken apart and written anew.
+
+use crate::wire::{Message, Record, RecordType, ReplyView, ResourceRecord, Section, whole_name};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// Shuffles a message that may be `limit` octets long. What cannot be read is left as it is.
+pub(super) fn shuffle(packet: &mut Vec<u8>, random: u64, limit: usize) {
+    let Some(view) = ReplyView::parse(packet) else { return };
+    let records: Vec<_> = view.records().collect();
+    if records.iter().any(|record| record.rtype == RecordType::TSIG) {
+        return;
+    }
+    let mut dice = Dice(random);
+    let moved = if needs_moving(&records) { moved(packet, &mut dice) } else { None };
+    match moved.filter(|moved| moved.len() <= limit) {
+        Some(moved) => *packet = moved,
+        None => shuffle_in_place(packet, &records, &mut dice),
+    }
+}
+
+fn shuffle_in_place(packet: &mut [u8], records: &[Record], dice: &mut Dice) {
+    // The sets are numbered in message order: the same seed gives the same order.
+    let mut numbers = HashMap::new();
+    let mut sets: Vec<Vec<Range<usize>>> = Vec::new();
+    for record in records.iter().filter(|record| is_address(record)) {
+        if let Some(mut owner) = whole_name(packet, &mut { record.start }) {
+            owner.make_ascii_lowercase();
+            let number = *numbers.entry((record.section as usize, record.rtype, owner)).or_insert(sets.len());
+            if number == sets.len() {
+                sets.push(Vec::new());
+            }
+            // TTL, RDLENGTH and RDATA.
+            sets[number].push(record.ttl_at..record.rdata.end);
+        }
+    }
+    for set in &sets {
+        for (last, index) in dice.swaps(set.len()) {
+            swap(packet, &set[last], &set[index]);
+        }
+    }
+}
+
+/// Exchanges two ranges of one length; the same range twice is left.
+fn swap(packet: &mut [u8], one: &Range<usize>, other: &Range<usize>) {
+    let (low, high) = if one.start <= other.start { (one, other) } else { (other, one) };
+    if low.end <= high.start {
+        let (front, back) = packet.split_at_mut(high.start);
+        front[low.clone()].swap_with_slice(&mut back[..high.len()]);
+    }
+}
+
+/// Whether shuffling in place would not do: more than one MX, or a CNAME behind an address.
+fn needs_moving(records: &[Record]) -> bool {
+    [Section::Answer, Section::Authority, Section::Additional].into_iter().any(|section| {
+        let here = || records.iter().filter(move |record| record.section == section);
+        let first_address = here().position(is_address);
+        let last_cname = here().enumerate().filter(|(_, record)| record.rtype == RecordType::CNAME).last();
+        here().filter(|record| record.rtype == RecordType::MX).count() > 1
+            || first_address.zip(last_cname).is_some_and(|(address, (cname, _))| address < cname)
+    })
+}
+
+/// The message taken apart, in order, and written again: CNAMEs, others, addresses, MX.
+fn moved(packet: &[u8], dice: &mut Dice) -> Option<Vec<u8>> {
+    let mut message = Message::parse(packet)?;
+    for section in message.sections_mut() {
+        // What is not random keeps the order it had.
+        let (mut random, fixed): (Vec<_>, Vec<_>) = section.drain(..).partition(|record| place(record) >= FIRST_RANDOM);
+        for (last, index) in dice.swaps(random.len()) {
+            random.swap(last, index);
+        }
+        section.extend(fixed.into_iter().chain(random));
+        section.sort_by_key(place);
+    }
+    Some(message.to_octets(usize::from(u16::MAX)))
+}
+
+/// The first place in which the order is random.
+const FIRST_RANDOM: u8 = 2;
+
+fn place(record: &ResourceRecord) -> u8 {
+    match record.rtype {
+        RecordType::CNAME => 0,
+        RecordType::A | RecordType::AAAA => FIRST_RANDOM,
+        RecordType::MX => FIRST_RANDOM + 1,
+        _ => 1,
+    }
+}
+
+fn is_address(record: &Record) -> bool {
+    matches!((record.rtype, record.rdata.len()), (RecordType::A, 4) | (RecordType::AAAA, 16))
+}
+
+/// Random numbers from one seed (splitmix64); not for secrets.
+struct Dice(u64);
+
+impl Dice {
+    /// The swaps that shuffle `len` things (Fisher and Yates): each index from the last, with one not behind it.
+    fn swaps(&mut self, len: usize) -> impl Iterator<Item = (usize, usize)> {
+        (1..len).rev().map(|last| (last, self.below(last + 1)))
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        // The odd constant (2^64 divided by the golden ratio) is the step of splitmix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        ((u128::from(mixed) * bound as u128) >> 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::op::{Message, Query};
+    use hickory_proto::rr::{Name, RData, Record as WholeRecord, RecordType as WholeType, rdata};
+    use std::collections::HashSet;
+
+    fn record(owner: &str, data: RData) -> WholeRecord {
+        WholeRecord::from_rdata(Name::from_ascii(owner).unwrap(), 30, data)
+    }
+
+    fn a(owner: &str, last: u8) -> WholeRecord {
+        record(owner, RData::A(rdata::A::new(10, 0, 0, last)))
+    }
+
+    fn cname(owner: &str, target: &str) -> WholeRecord {
+        record(owner, RData::CNAME(rdata::CNAME(Name::from_ascii(target).unwrap())))
+    }
+
+    fn mx(owner: &str, host: &str) -> WholeRecord {
+        record(owner, RData::MX(rdata::MX::new(10, Name::from_ascii(host).unwrap())))
+    }
+
+    fn message(answers: Vec<WholeRecord>) -> Vec<u8> {
+        let mut message = Message::response(7, hickory_proto::op::OpCode::Query);
+        message.queries.push(Query::query(Name::from_ascii("w.test.").unwrap(), WholeType::A));
+        message.answers = answers;
+        message.to_vec().unwrap()
+    }
+
+    fn answers(packet: &[u8]) -> Vec<String> {
+        let shown =
+            |record: &WholeRecord| format!("{} {} {}", record.name.to_lowercase(), record.record_type(), record.data);
+        Message::from_vec(packet).unwrap().answers.iter().map(shown).collect()
+    }
+
+    /// The orders that many shuffles of one message give.
+    fn orders(answers_before: Vec<WholeRecord>) -> HashSet<Vec<String>> {
+        let before = message(answers_before);
+        let mut sorted = answers(&before);
+        sorted.sort();
+        let shuffled = (0..400).map(|random| {
+            let mut packet = before.clone();
+            shuffle(&mut packet, random, 4096);
+            let after = answers(&packet);
+            let mut sorted_after = after.clone();
+            sorted_after.sort();
+            assert_eq!(sorted_after, sorted, "nothing is lost or changed");
+            after
+        });
+        shuffled.collect()
+    }
+
+    #[test]
+    fn every_order_of_addresses_comes_up() {
+        assert_eq!(orders(vec![a("w.test.", 1), a("w.test.", 2), a("w.test.", 3)]).len(), 6);
+    }
+
+    #[test]
+    fn orders_are_about_equally_likely() {
+        let before = message((1..=4).map(|last| a("w.test.", last)).collect());
+        let mut first = HashMap::new();
+        for random in 0..4000 {
+            let mut packet = before.clone();
+            shuffle(&mut packet, random, 4096);
+            *first.entry(answers(&packet)[0].clone()).or_insert(0) += 1;
+        }
+        assert!(first.len() == 4 && first.values().all(|count| (850..1150).contains(count)), "{first:?}");
+    }
+
+    #[test]
+    fn owners_are_not_mixed_however_they_are_spelt() {
+        for order in orders(vec![cname("w.test.", "x.test."), a("x.test.", 1), a("X.test.", 2), a("y.test.", 3)]) {
+            assert_eq!((order[0].as_str(), order[3].as_str()), ("w.test. CNAME x.test.", "y.test. A 10.0.0.3"));
+            assert!(order[1].starts_with("x.test.") && order[2].starts_with("x.test."), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn cnames_come_to_the_front_and_mx_are_shuffled() {
+        let orders = orders(vec![
+            a("x.test.", 1),
+            mx("m.test.", "a.test."),
+            cname("w.test.", "x.test."),
+            mx("m.test.", "b.test."),
+        ]);
+        assert_eq!(orders.len(), 2);
+        assert!(orders.iter().all(|order| order[0].contains("CNAME") && order[1].contains(" A ")), "{orders:?}");
+    }
+
+    #[test]
+    fn what_would_become_too_long_is_only_shuffled_in_place() {
+        let before = message(vec![mx("m.test.", "a.test."), mx("m.test.", "b.test.")]);
+        let mut packet = before.clone();
+        shuffle(&mut packet, 3, before.len() - 1);
+        assert_eq!(packet, before);
+    }
+
+    #[test]
+    fn any_bytes_are_survived() {
+        let whole = message(vec![a("w.test.", 1), a("w.test.", 2), mx("w.test.", "m.test."), mx("w.test.", "n.test.")]);
+        let mut dice = Dice(1);
+        for len in 0..whole.len() {
+            shuffle(&mut whole[..len].to_vec(), 1, 4096);
+        }
+        for _ in 0..20_000 {
+            let mut packet = whole.clone();
+            for _ in 0..3 {
+                let at = dice.below(packet.len());
+                packet[at] = dice.below(256) as u8;
+            }
+            let len = packet.len();
+            shuffle(&mut packet, 1, 4096);
+            assert!(packet.len() <= 4096 && len > 0);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Corefile to plan: plugins set up block by block, blocks put on listeners.
+
+use super::routes::{Block, Route, Routes};
+use crate::corefile::{self, Corefile, Directive, Error, Scheme, ServerBlock};
+use crate::metrics::{Descriptor, MetricKind, Metrics};
+use crate::plugin::{BlockInfo, BlockPlan, Control, Keep, ProcessPlan, Setup};
+use crate::plugins::{self, Found};
+use crate::wire::Name;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What a Corefile without a server block means.
+const EMPTY: &str = ". {\n    whoami\n    log\n}\n";
+
+const PLUGIN_ENABLED: Descriptor = Descriptor {
+    name: "coredns_plugin_enabled",
+    help: "A metric that indicates whether a plugin is enabled on per server and zone basis.",
+    labels: &["server", "zone", "view", "name"],
+    kind: MetricKind::Gauge,
+};
+
+/// A configuration, ready to run.
+pub(super) struct Plan {
+    /// What each address answers for.
+    pub routes: BTreeMap<SocketAddr, Arc<Routes>>,
+    pub process: ProcessPlan,
+    /// What the next plan will find kept.
+    pub keep: Keep,
+    /// The lines that name what is served.
+    pub banner: Vec<String>,
+}
+
+/// Sets up every plugin of every block.
+///
+/// # Errors
+/// Everything that is wrong, with file, line and directive.
+pub(super) fn build(
+    corefile: &Corefile,
+    port: u16,
+    metrics: &Metrics,
+    kept: &Keep,
+    control: &Control,
+) -> Result<Plan, Vec<Error>> {
+    if corefile.blocks.is_empty() {
+        let text = corefile::parse(&corefile.path, EMPTY, &|_| None).map_err(|error| vec![error])?;
+        return build(&text, port, metrics, kept, control);
+    }
+    let mut builder = Builder {
+        port,
+        metrics,
+        kept,
+        control,
+        keep: Keep::default(),
+        process: ProcessPlan::default(),
+        places: BTreeMap::new(),
+        banner: BTreeSet::new(),
+        errors: Vec::new(),
+    };
+    builder.process.warnings.extend(corefile.warnings.iter().map(ToString::to_string));
+    metrics.gauge(&PLUGIN_ENABLED).reset();
+    for (index, block) in corefile.blocks.iter().enumerate() {
+        builder.block(index, block);
+    }
+    builder.finish()
+}
+
+struct Builder<'a> {
+    port: u16,
+    metrics: &'a Metrics,
+    kept: &'a Keep,
+    control: &'a Control,
+    keep: Keep,
+    process: ProcessPlan,
+    places: BTreeMap<SocketAddr, Vec<Route>>,
+    banner: BTreeSet<String>,
+    errors: Vec<Error>,
+}
+
+impl Builder<'_> {
+    fn block(&mut self, index: usize, block: &ServerBlock) {
+        let Some(zones) = self.zones(block) else { return };
+        let Some(first) = block.addresses.first() else { return };
+        let mut info = BlockInfo { zones: zones.clone(), span: first.span.clone(), root: PathBuf::new(), index };
+        let mut plan = BlockPlan::new(zones);
+        self.refuse_unknown(block);
+        for definition in plugins::ORDER {
+            let directives: Vec<Directive> =
+                block.directives.iter().filter(|found| found.name.text == definition.directive).cloned().collect();
+            if directives.is_empty() {
+                continue;
+            }
+            // `bind` stands before whatever needs the name.
+            plan.server = server_name(plan.binds.first(), first.port.unwrap_or(self.port));
+            let mut setup = Setup {
+                directives: &directives,
+                siblings: &block.directives,
+                block: &mut info,
+                plan: &mut plan,
+                process: &mut self.process,
+                metrics: self.metrics,
+                kept: self.kept,
+                keep: &self.keep,
+                control: self.control,
+            };
+            if let Err(error) = (definition.setup)(&mut setup) {
+                self.errors.push(error);
+            }
+        }
+        self.place(block, Arc::new(Block { plan }));
+    }
+
+    fn refuse_unknown(&mut self, block: &ServerBlock) {
+        for directive in &block.directives {
+            let (name, span) = (&directive.name.text, &directive.name.span);
+            match plugins::find(name) {
+                Found::Known(_) => {}
+                Found::NotYet => {
+                    let message = format!("Error during parsing: plugin/{name}: not supported by dunlin yet");
+                    self.errors.push(Error::at(span, message));
+                }
+                Found::Unknown => {
+                    let message = format!(
+                        "Error during parsing: Unknown directive '{name}'; expected a plugin's name (dunlin -plugins lists them)"
+                    );
+                    self.errors.push(Error::at(span, message));
+                }
+            }
+        }
+    }
+
+    fn zones(&mut self, block: &ServerBlock) -> Option<Vec<Name>> {
+        let mut zones = Vec::new();
+        for address in &block.addresses {
+            if address.scheme != Scheme::Dns {
+                let message = format!("Error during parsing: the scheme {:?} is not supported yet", address.scheme);
+                self.errors.push(Error::at(&address.span, message));
+                return None;
+            }
+            for zone in &address.zones {
+                match Name::from_text(zone) {
+                    Ok(name) => zones.push(name),
+                    Err(why) => {
+                        self.errors
+                            .push(Error::at(&address.span, format!("Error during parsing: zone '{zone}': {why}")));
+                        return None;
+                    }
+                }
+            }
+        }
+        Some(zones)
+    }
+
+    /// Puts a block on every address it listens on, under each of its zones.
+    fn place(&mut self, block: &ServerBlock, compiled: Arc<Block>) {
+        let writer = compiled.plan.chain.first().map_or("", |handler| handler.name());
+        for address in &block.addresses {
+            let port = address.port.unwrap_or(self.port);
+            let sockets = sockets(&compiled.plan.binds, port);
+            for zone in address.zones.iter().filter_map(|zone| Name::from_text(zone).ok()) {
+                for (socket, host) in &sockets {
+                    let server = server_name(compiled.plan.binds.iter().find(|ip| **ip == socket.ip()), port);
+                    if let Some(clash) = self.clash(*socket, &zone) {
+                        let message = format!("cannot serve dns://{zone}:{port} - {clash}");
+                        self.errors.push(Error::at(&address.span, message));
+                        return;
+                    }
+                    let traffic =
+                        compiled.plan.counted.then(|| self.metrics.traffic(&server, &zone.to_string(), "", writer));
+                    if compiled.plan.counted {
+                        for handler in &compiled.plan.chain {
+                            let labels = [server.as_str(), &zone.to_string(), "", handler.name()];
+                            self.metrics.gauge(&PLUGIN_ENABLED).with_label_values(&labels).set(1.0);
+                        }
+                    }
+                    let route = Route { zone: zone.clone(), block: Arc::clone(&compiled), traffic };
+                    self.places.entry(*socket).or_default().push(route);
+                    let at = if host.is_empty() { String::new() } else { format!(" on {host}") };
+                    self.banner.insert(format!("{zone}:{port}{at}"));
+                }
+            }
+        }
+    }
+
+    /// Why a zone cannot be put on a socket.
+    fn clash(&self, socket: SocketAddr, zone: &Name) -> Option<&'static str> {
+        let has = |routes: &Vec<Route>| routes.iter().any(|route| route.zone == *zone);
+        if self.places.get(&socket).is_some_and(has) {
+            return Some("it is already defined");
+        }
+        let overlaps = self.places.iter().any(|(other, routes)| {
+            other.port() == socket.port()
+                && other.is_ipv4() == socket.is_ipv4()
+                && other.ip().is_unspecified() != socket.ip().is_unspecified()
+                && has(routes)
+        });
+        overlaps.then_some("the zone is served on every address of this port and on one address as well")
+    }
+
+    fn finish(self) -> Result<Plan, Vec<Error>> {
+        if !self.errors.is_empty() {
+            return Err(self.errors);
+        }
+        let routes = self
+            .places
+            .into_iter()
+            .map(|(socket, routes)| {
+                let counted = routes.iter().any(|route| route.traffic.is_some());
+                let server = server_name(Some(&socket.ip()).filter(|ip| !ip.is_unspecified()), socket.port());
+                let dropped = counted.then(|| self.metrics.traffic(&server, "dropped", "", ""));
+                (socket, Arc::new(Routes::new(routes, dropped)))
+            })
+            .collect();
+        Ok(Plan { routes, process: self.process, keep: self.keep, banner: self.banner.into_iter().collect() })
+    }
+}
+
+/// The sockets of a block and how labels and lines name their hosts: both wildcards where nothing is bound.
+fn sockets(binds: &[IpAddr], port: u16) -> Vec<(SocketAddr, String)> {
+    if binds.is_empty() {
+        let wildcards: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        return wildcards.map(|ip| (SocketAddr::new(ip, port), String::new())).into();
+    }
+    binds.iter().map(|ip| (SocketAddr::new(*ip, port), ip.to_string())).collect()
+}
+
+/// A listener as metrics name it: `dns://:53`, `dns://127.0.0.1:1053`, `dns://[::1]:53`.
+fn server_name(bind: Option<&IpAddr>, port: u16) -> String {
+    match bind {
+        Some(ip) => format!("dns://{}", SocketAddr::new(*ip, port)),
+        None => format!("dns://:{port}"),
+    }
+}

@@ -1,0 +1,333 @@
+//! Both lanes of a listener: the fast one on the engine's workers, the slow one around the chain.
+
+use super::routes::{Route, Routes};
+use crate::engine::{self, Answerer, Arrival, Fast, Lane};
+use crate::metrics::{Family, TrafficShard};
+use crate::plugin::{BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
+use crate::wire::{Answer, Name, NameBuffer, Query, Rcode, Refusal, cut, error_reply};
+use arc_swap::ArcSwap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The answerer of one listener: whatever plan is current.
+pub(super) struct Current(pub ArcSwap<Routes>);
+
+impl Answerer for Arc<Current> {
+    fn lane(&self, transport: engine::Transport) -> Box<dyn Lane> {
+        let routes = self.0.load_full();
+        let counting = Counting::new(transport, &routes);
+        Box::new(FastLane {
+            current: Arc::clone(self),
+            transport,
+            counting,
+            routes,
+            names: NameBuffer::default(),
+            moment: Moment { seconds: 0, random: seed() },
+        })
+    }
+
+    fn slow(&self, packet: Vec<u8>, arrival: Arrival) -> BoxFuture<'static, Option<Vec<u8>>> {
+        let routes = self.0.load_full();
+        Box::pin(async move { answer_slowly(routes, packet, arrival).await })
+    }
+}
+
+/// Starts a worker's dice; the rest is stirred by xorshift.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish() | 1
+}
+
+/// The fast lane of one worker or connection.
+struct FastLane {
+    current: Arc<Current>,
+    routes: Arc<Routes>,
+    transport: engine::Transport,
+    counting: Counting,
+    names: NameBuffer,
+    moment: Moment,
+}
+
+impl Lane for FastLane {
+    fn batch_begins(&mut self) {
+        self.moment.seconds = unix_seconds();
+        let current = self.current.0.load();
+        if !Arc::ptr_eq(&current, &self.routes) {
+            self.routes = Arc::clone(&current);
+            self.counting = Counting::new(self.transport, &self.routes);
+        }
+        self.counting.batch_begins();
+    }
+
+    fn answer(&mut self, packet: &[u8], client: SocketAddr, out: &mut [u8]) -> Fast {
+        let query = match Query::parse(packet, &mut self.names) {
+            Ok(query) => query,
+            Err(Refusal::Drop) => return Fast::Silence,
+            Err(refusal) => return Fast::Reply(refuse(packet, refusal, out)),
+        };
+        let Some(index) = self.routes.find(&query) else {
+            let length = empty(&query, Rcode::REFUSED, out);
+            self.counting.record(None, &self.routes, &query, client, &out[..length]);
+            return Fast::Reply(length);
+        };
+        self.moment.random = stir(self.moment.random);
+        match ask_sources(&self.routes.all()[index], &query, self.transport, self.moment, out) {
+            Some(length) => {
+                self.counting.record(Some(index), &self.routes, &query, client, &out[..length]);
+                Fast::Reply(length)
+            }
+            None => Fast::Slow,
+        }
+    }
+
+    fn batch_ends(&mut self, took: Duration) {
+        self.counting.batch_ends(took);
+    }
+}
+
+/// Asks the stores, then the cache. `None` is the slow lane's.
+#[inline]
+fn ask_sources(
+    route: &Route,
+    query: &Query<'_>,
+    transport: engine::Transport,
+    moment: Moment,
+    out: &mut [u8],
+) -> Option<usize> {
+    let plan = &route.block.plan;
+    if plan.chain.is_empty() {
+        return Some(empty(query, Rcode::REFUSED, out));
+    }
+    if query.signed || query.opcode() != 0 || query.qclass != crate::wire::CLASS_IN || !plan.is_fast(&query.name) {
+        return None;
+    }
+    let shape = plan.shape_for(&query.name);
+    let limit = match transport {
+        engine::Transport::Udp => query.udp_limit(shape.udp_payload),
+        engine::Transport::Tcp => usize::from(u16::MAX),
+    };
+    let context = Context { limit, shape, moment };
+    for source in plan.stores.iter().chain(&plan.cache) {
+        match source.answer(query, &context, out) {
+            Verdict::Answered(length) if plan.may_send(&query.name, &out[..length]) => return Some(length),
+            Verdict::Answered(_) => return None,
+            Verdict::Pass => {}
+            Verdict::Slow => return None,
+        }
+    }
+    None
+}
+
+/// The slow lane: the whole answer to a packet that the fast lane left, or `None` for silence.
+async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -> Option<Vec<u8>> {
+    let began = Instant::now();
+    let mut names = NameBuffer::default();
+    let query = Query::parse(&packet, &mut names).ok()?;
+    let transport = match arrival.transport {
+        engine::Transport::Udp => Transport::Udp,
+        engine::Transport::Tcp => Transport::Tcp,
+    };
+    let index = routes.find(&query)?;
+    let moment = Moment { seconds: unix_seconds(), random: seed() };
+    let request = routes.request(index, &query, (arrival.client, arrival.local, transport), moment, 0);
+    let outcome = routes.resolve(index, &request).await;
+    let reply = write_out(outcome, &query, request.limit())?;
+    if let Some(traffic) = &routes.all()[index].traffic {
+        traffic.record_shared(
+            metrics_transport(arrival.transport),
+            family(arrival.client),
+            query.qtype,
+            query.dnssec_ok(),
+            packet.len(),
+            reply.len(),
+            rcode(&reply),
+            began.elapsed(),
+        );
+    }
+    Some(reply)
+}
+
+/// What is sent for an outcome. A reply above the limit is cut down to what fits, marked truncated.
+fn write_out(outcome: Option<Outcome>, query: &Query<'_>, limit: usize) -> Option<Vec<u8>> {
+    let rcode = match outcome {
+        Some(Outcome::Reply(reply)) if reply.packet.len() <= limit => return Some(reply.packet),
+        Some(Outcome::Reply(reply)) => return Some(cut(reply.packet, limit)),
+        Some(Outcome::Dropped) => return None,
+        Some(Outcome::Failed(failure)) => failure.rcode,
+        None => Rcode::REFUSED,
+    };
+    let mut out = vec![0; query.question_end() + 11];
+    let length = empty(query, rcode, &mut out);
+    out.truncate(length);
+    Some(out)
+}
+
+impl Lookup for Routes {
+    fn lookup<'a>(&'a self, packet: Vec<u8>, request: &'a Request) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let began = Instant::now();
+            let mut names = NameBuffer::default();
+            let Ok(query) = Query::parse(&packet, &mut names) else {
+                return Outcome::Failed(crate::plugin::Failure::servfail("an internal lookup is no query"));
+            };
+            let Some(index) = self.find(&query) else {
+                return Outcome::Failed(crate::plugin::Failure {
+                    rcode: Rcode::REFUSED,
+                    reason: "no server block".into(),
+                });
+            };
+            let name: Name = query.name.to_name();
+            let inner = Request {
+                name,
+                qtype: query.qtype,
+                qclass: query.qclass,
+                edns: query.edns,
+                shape: self.all()[index].block.plan.shape_for(&query.name),
+                depth: request.depth + 1,
+                packet: packet.clone(),
+                ..request.clone()
+            };
+            let outcome = self.resolve(index, &inner).await;
+            if let (Some(traffic), Some(Outcome::Reply(reply))) = (&self.all()[index].traffic, &outcome) {
+                let transport = match request.transport {
+                    Transport::Udp => crate::metrics::Transport::Udp,
+                    Transport::Tcp => crate::metrics::Transport::Tcp,
+                };
+                traffic.record_shared(
+                    transport,
+                    family(request.client),
+                    query.qtype,
+                    query.dnssec_ok(),
+                    packet.len(),
+                    reply.packet.len(),
+                    reply.rcode(),
+                    began.elapsed(),
+                );
+            }
+            outcome.unwrap_or_else(|| {
+                Outcome::Failed(crate::plugin::Failure {
+                    rcode: Rcode::REFUSED,
+                    reason: "an empty server block".into(),
+                })
+            })
+        })
+    }
+}
+
+/// How a lane counts: a worker in shards of its own, once a batch; a connection in the shared counters.
+enum Counting {
+    Worker { shards: Vec<Option<(TrafficShard, u64)>>, dropped: Option<TrafficShard> },
+    Connection { began: Instant },
+}
+
+impl Counting {
+    fn new(transport: engine::Transport, routes: &Routes) -> Counting {
+        match transport {
+            engine::Transport::Udp => Counting::Worker {
+                shards: routes.all().iter().map(|route| Some((route.traffic.as_ref()?.shard(), 0))).collect(),
+                dropped: routes.dropped.as_ref().map(|traffic| traffic.shard()),
+            },
+            engine::Transport::Tcp => Counting::Connection { began: Instant::now() },
+        }
+    }
+
+    fn batch_begins(&mut self) {
+        if let Counting::Connection { began } = self {
+            *began = Instant::now();
+        }
+    }
+
+    #[inline]
+    fn record(&mut self, index: Option<usize>, routes: &Routes, query: &Query<'_>, client: SocketAddr, reply: &[u8]) {
+        let (family, asked, rcode) = (family(client), query.packet.len(), rcode(reply));
+        match self {
+            Counting::Worker { shards, dropped } => {
+                let shard = match index {
+                    Some(index) => match &mut shards[index] {
+                        Some((shard, pending)) => {
+                            *pending += 1;
+                            Some(shard)
+                        }
+                        None => None,
+                    },
+                    None => dropped.as_mut(),
+                };
+                if let Some(shard) = shard {
+                    let transport = crate::metrics::Transport::Udp;
+                    shard.record(transport, family, query.qtype, query.dnssec_ok(), asked, reply.len(), rcode);
+                }
+            }
+            Counting::Connection { began } => {
+                let traffic = match index {
+                    Some(index) => &routes.all()[index].traffic,
+                    None => &routes.dropped,
+                };
+                if let Some(traffic) = traffic {
+                    let (transport, took) = (crate::metrics::Transport::Tcp, began.elapsed());
+                    traffic.record_shared(
+                        transport,
+                        family,
+                        query.qtype,
+                        query.dnssec_ok(),
+                        asked,
+                        reply.len(),
+                        rcode,
+                        took,
+                    );
+                }
+            }
+        }
+    }
+
+    fn batch_ends(&mut self, took: Duration) {
+        if let Counting::Worker { shards, .. } = self {
+            for (shard, pending) in shards.iter_mut().flatten().filter(|(_, pending)| *pending > 0) {
+                shard.record_durations(*pending, took);
+                *pending = 0;
+            }
+        }
+    }
+}
+
+/// The reply to what is no query.
+fn refuse(packet: &[u8], refusal: Refusal, out: &mut [u8]) -> usize {
+    let rcode = match refusal {
+        Refusal::Opcode => Rcode::NOTIMP,
+        Refusal::EdnsVersion => Rcode::BADVERS,
+        Refusal::Malformed | Refusal::Drop => Rcode::FORMERR,
+    };
+    error_reply(packet, rcode, out)
+}
+
+/// An empty answer of a code that the server itself gives: no AA.
+fn empty(query: &Query<'_>, rcode: Rcode, out: &mut [u8]) -> usize {
+    let limit = out.len();
+    Answer::begin(query, out, limit).finish(rcode, false)
+}
+
+fn rcode(reply: &[u8]) -> Rcode {
+    Rcode(u16::from(reply[3] & 0x0f))
+}
+
+fn family(client: SocketAddr) -> Family {
+    if client.is_ipv4() { Family::V4 } else { Family::V6 }
+}
+
+fn metrics_transport(transport: engine::Transport) -> crate::metrics::Transport {
+    match transport {
+        engine::Transport::Udp => crate::metrics::Transport::Udp,
+        engine::Transport::Tcp => crate::metrics::Transport::Tcp,
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// One step of xorshift64 (Marsaglia): enough to rotate addresses by, never a secret.
+fn stir(mut state: u64) -> u64 {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^ state << 17
+}

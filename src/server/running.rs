@@ -1,0 +1,132 @@
+//! A running server: its plan, its listeners, and how both are exchanged while it answers.
+
+use super::build::{self, Plan};
+use super::listeners::Listeners;
+use super::logging;
+use super::source::Source;
+use crate::cli::{self, Invocation};
+use crate::corefile;
+use crate::http;
+use crate::metrics::Metrics;
+use crate::plugin::{Control, Keep, Lifecycle};
+use crate::plugins;
+use std::sync::Arc;
+
+/// A server that answers.
+pub(super) struct Running {
+    source: Source,
+    control: Control,
+    port: u16,
+    metrics: Metrics,
+    listeners: Listeners,
+    endpoints: http::Listeners,
+    lifecycles: Vec<Arc<dyn Lifecycle>>,
+    kept: Keep,
+}
+
+impl Running {
+    /// Reads, builds, starts and opens; then says so in CoreDNS's lines.
+    pub(super) async fn start(source: Source, control: Control, invocation: &Invocation) -> Result<Running, String> {
+        let metrics = Metrics::new();
+        logging::count_drops(&metrics);
+        let mut running = Running {
+            source,
+            control,
+            port: invocation.port,
+            metrics: metrics.clone(),
+            listeners: Listeners::new(metrics),
+            endpoints: http::Listeners::default(),
+            lifecycles: Vec::new(),
+            kept: Keep::default(),
+        };
+        if running.source.is_quickstart() && !invocation.quiet {
+            logging::print("No Corefile here: serving the built-in sample cluster on 127.0.0.1:1053. Try:");
+            logging::print("  dig @127.0.0.1 -p 1053 backend-service.default.svc.cluster.local");
+        }
+        let banner = running.exchange().await?;
+        if !invocation.quiet {
+            banner.iter().for_each(|line| logging::print(line));
+            logging::print(&cli::version());
+        }
+        Ok(running)
+    }
+
+    /// Runs the configuration as it is now. On any error the plan before goes on, unchanged.
+    pub(super) async fn reload(&mut self) {
+        tracing::info!(target: "dunlin", "Reloading");
+        match self.exchange().await {
+            Ok(_) => tracing::info!(target: "dunlin", "Reloading complete"),
+            Err(error) => {
+                plugins::reload::count_failure(&self.metrics);
+                tracing::error!(target: "dunlin", "Restart failed: {error}");
+            }
+        }
+    }
+
+    /// Builds the next plan whole, opens what is new, swaps, and lets go of the last plan.
+    async fn exchange(&mut self) -> Result<Vec<String>, String> {
+        let corefile = self.source.load().map_err(|error| error.to_string())?;
+        let Plan { routes, process, keep, banner } =
+            build::build(&corefile, self.port, &self.metrics, &self.kept, &self.control)
+                .map_err(|errors| lines(&errors))?;
+        logging::set_debug(process.debug);
+        process.warnings.iter().for_each(|warning| tracing::warn!(target: "dunlin", "{warning}"));
+        for lifecycle in &process.lifecycles {
+            process.readiness.add(Arc::clone(lifecycle));
+        }
+        // /health and /ready answer while start-up waits for the API server. A reload moves them only once the plan runs.
+        let first = self.lifecycles.is_empty();
+        if first {
+            self.endpoints.apply(process.endpoints.clone()).await?;
+        }
+        start_all(&process.lifecycles).await?;
+        if let Err(error) = self.listeners.apply(&routes).await {
+            stop_all(&process.lifecycles).await;
+            return Err(error);
+        }
+        if !first && let Err(error) = self.endpoints.apply(process.endpoints).await {
+            tracing::error!(target: "dunlin", "{error}");
+        }
+        let addresses = self.listeners.addresses();
+        process.lifecycles.iter().for_each(|lifecycle| lifecycle.serving(&addresses));
+        let last = std::mem::replace(&mut self.lifecycles, process.lifecycles);
+        self.kept = keep;
+        stop_all(&last).await;
+        Ok(banner)
+    }
+
+    /// Lets every plugin drain, in the order of the chain, while queries are answered.
+    pub(super) async fn drain(&self) {
+        for lifecycle in &self.lifecycles {
+            lifecycle.drain().await;
+        }
+    }
+
+    /// Closes the listeners, answering what they have, and stops what runs beside them.
+    pub(super) async fn close(&mut self) {
+        self.listeners.close().await;
+        stop_all(&self.lifecycles).await;
+        self.endpoints.close().await;
+    }
+}
+
+/// Starts everything at once: the waits of several clusters do not add up. On an error what has started is stopped.
+async fn start_all(lifecycles: &[Arc<dyn Lifecycle>]) -> Result<(), String> {
+    let started = futures_util::future::join_all(lifecycles.iter().map(|lifecycle| lifecycle.start())).await;
+    if let Some(error) = started.into_iter().find_map(Result::err) {
+        stop_all(lifecycles).await;
+        return Err(error);
+    }
+    Ok(())
+}
+
+async fn stop_all(lifecycles: &[Arc<dyn Lifecycle>]) {
+    for lifecycle in lifecycles {
+        lifecycle.stop().await;
+    }
+}
+
+/// All that is wrong, a line each.
+fn lines(errors: &[corefile::Error]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
