@@ -140,10 +140,10 @@ fn endpoints_named_after_pods() {
     );
     let without = Fixture::shop();
     without.apply(slice("shop", "raw-2", "raw", &["172.0.0.6@db-abc"], &[]));
-    assert_eq!((without.a("172-0-0-6.raw.shop.svc"), without.a("db-abc.raw.shop.svc")), (
-        vec!["172.0.0.6".to_owned()],
-        vec!["NXDOMAIN".to_owned()]
-    ));
+    assert_eq!(
+        (without.a("172-0-0-6.raw.shop.svc"), without.a("db-abc.raw.shop.svc")),
+        (vec!["172.0.0.6".to_owned()], vec!["NXDOMAIN".to_owned()])
+    );
 }
 
 #[test]
@@ -248,7 +248,10 @@ fn service_ports() {
             ("dual.shop.svc", &["0 50 80 dual.shop.svc.cluster.local."]),
             (
                 "kube-dns.kube-system.svc",
-                &["0 33 53 kube-dns.kube-system.svc.cluster.local.", "0 33 9153 kube-dns.kube-system.svc.cluster.local."],
+                &[
+                    "0 33 53 kube-dns.kube-system.svc.cluster.local.",
+                    "0 33 9153 kube-dns.kube-system.svc.cluster.local.",
+                ],
             ),
             ("raw.shop.svc", NODATA),
             ("bare.shop.svc", NODATA),
@@ -341,7 +344,8 @@ fn targets_keep_the_objects_spelling_and_the_zones() {
 #[test]
 fn names_that_are_structure_have_no_data_of_other_types() {
     let shop = Fixture::shop();
-    let others = [RecordType::TXT, RecordType::MX, RecordType::HTTPS, RecordType::ANY, RecordType::CNAME, RecordType::NS];
+    let others =
+        [RecordType::TXT, RecordType::MX, RecordType::HTTPS, RecordType::ANY, RecordType::CNAME, RecordType::NS];
     for name in ["svc", "pod", "dns", "ns.dns", "shop.svc", "web.shop.svc", "_tcp.web.shop.svc", "_tcp.db.shop.svc"] {
         for rtype in others.into_iter().chain([RecordType::SOA]) {
             assert_eq!(shop.data(name, rtype), NODATA, "{name} {rtype}");
@@ -372,7 +376,8 @@ fn negative_answers_carry_the_zone_as_asked() {
     let shop = Fixture::shop();
     let missing = shop.ask("not-there.shop.svc.ClUsTeR.lOcAl.", RecordType::A);
     let serial = shop.serial();
-    let soa = format!("ClUsTeR.lOcAl. 5 IN SOA ns.dns.ClUsTeR.lOcAl. hostmaster.ClUsTeR.lOcAl. {serial} 7200 1800 86400 5");
+    let soa =
+        format!("ClUsTeR.lOcAl. 5 IN SOA ns.dns.ClUsTeR.lOcAl. hostmaster.ClUsTeR.lOcAl. {serial} 7200 1800 86400 5");
     assert_eq!((missing.rcode, missing.authoritative, missing.authority), (3, true, vec![soa]));
     let apex = shop.ask("Cluster.local.", RecordType::SOA);
     assert!(apex.answer[0].starts_with("Cluster.local. 5 IN SOA ns.dns.Cluster.local. hostmaster.Cluster.local. "));
@@ -455,13 +460,19 @@ fn reverse_names() {
         &[
             ("1.0.0.10.in-addr.arpa.", &["web.shop.svc.cluster.local."]),
             ("1.0.0.172.in-addr.arpa.", &["ep1a.web.shop.svc.cluster.local."]),
-            ("99.0.0.10.in-addr.arpa.", &["10-0-0-99.web.shop.svc.cluster.local.", "shared.raw.shop.svc.cluster.local."]),
+            (
+                "99.0.0.10.in-addr.arpa.",
+                &["10-0-0-99.web.shop.svc.cluster.local.", "shared.raw.shop.svc.cluster.local."],
+            ),
             ("4.0.0.172.in-addr.arpa.", &["twin.db.shop.svc.cluster.local."]),
             ("101.0.0.10.in-addr.arpa.", NXDOMAIN),
             ("0.0.10.in-addr.arpa.", NXDOMAIN),
             ("in-addr.arpa.", NODATA),
             ("x.1.0.0.10.in-addr.arpa.", NXDOMAIN),
-            ("3.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.ip6.arpa.", &["dual.shop.svc.cluster.local."]),
+            (
+                "3.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.ip6.arpa.",
+                &["dual.shop.svc.cluster.local."],
+            ),
             (
                 "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.c.b.a.8.7.6.5.ip6.arpa.",
                 &["5678-abcd--1.db.shop.svc.cluster.local."],
@@ -495,7 +506,12 @@ fn only_some_namespaces() {
     check(
         &shop,
         RecordType::A,
-        &[("web.shop.svc", &["10.0.0.1"]), ("web.hidden.svc", NXDOMAIN), ("hidden.svc", NXDOMAIN), ("shop.svc", NODATA)],
+        &[
+            ("web.shop.svc", &["10.0.0.1"]),
+            ("web.hidden.svc", NXDOMAIN),
+            ("hidden.svc", NXDOMAIN),
+            ("shop.svc", NODATA),
+        ],
     );
     assert_eq!(shop.data("2.0.0.10.in-addr.arpa.", RecordType::PTR), NXDOMAIN);
     assert_eq!(shop.data("100.0.0.172.in-addr.arpa.", RecordType::PTR), NXDOMAIN);

@@ -39,10 +39,10 @@ fn a_relist_takes_away_what_it_does_not_have() {
     for kind in [Kind::Namespace, Kind::Service, Kind::EndpointSlice, Kind::Pod] {
         model.list_ends(kind);
     }
-    assert_eq!((fixture.a("web.shop.svc"), fixture.a("dual.shop.svc")), (
-        vec!["10.0.0.1".to_owned()],
-        vec!["NXDOMAIN".to_owned()]
-    ));
+    assert_eq!(
+        (fixture.a("web.shop.svc"), fixture.a("dual.shop.svc")),
+        (vec!["10.0.0.1".to_owned()], vec!["NXDOMAIN".to_owned()])
+    );
     let store = fixture.plugin.cluster.store();
     assert_eq!((store.services.count(), store.namespaces.count()), (1, 1));
     assert_eq!(ptr(&fixture, "172.0.0.2"), NXDOMAIN);
@@ -60,10 +60,10 @@ fn a_list_that_was_cut_off_takes_nothing_away() {
     model.list_begins(Kind::Service);
     model.apply(service("shop", "dual", &["10.0.0.3", "10::3"], &["http/80/TCP"]));
     model.list_ends(Kind::Service);
-    assert_eq!((fixture.a("dual.shop.svc"), fixture.a("web.shop.svc")), (
-        vec!["10.0.0.3".to_owned()],
-        vec!["NXDOMAIN".to_owned()]
-    ));
+    assert_eq!(
+        (fixture.a("dual.shop.svc"), fixture.a("web.shop.svc")),
+        (vec!["10.0.0.3".to_owned()], vec!["NXDOMAIN".to_owned()])
+    );
 }
 
 #[test]
@@ -71,10 +71,10 @@ fn services_change_kind_and_address() {
     let fixture = Fixture::shop();
     fixture.apply(service("shop", "web", &["10.0.7.7"], &["http/80/TCP"]));
     assert_eq!(fixture.a("web.shop.svc"), ["10.0.7.7"]);
-    assert_eq!((ptr(&fixture, "10.0.0.1"), ptr(&fixture, "10.0.7.7")), (
-        vec!["NXDOMAIN".to_owned()],
-        vec!["web.shop.svc.cluster.local.".to_owned()]
-    ));
+    assert_eq!(
+        (ptr(&fixture, "10.0.0.1"), ptr(&fixture, "10.0.7.7")),
+        (vec!["NXDOMAIN".to_owned()], vec!["web.shop.svc.cluster.local.".to_owned()])
+    );
     fixture.apply(service("shop", "web", &["None"], &["http/80/TCP"]));
     assert_eq!(fixture.a("web.shop.svc"), ["172.0.0.1"]);
     assert_eq!(ptr(&fixture, "10.0.7.7"), NXDOMAIN);
@@ -97,10 +97,10 @@ fn slices_come_before_their_service_change_and_move() {
     assert_eq!(fixture.a("new.shop.svc"), ["172.1.0.1", "172.1.0.2"]);
     fixture.apply(slice("shop", "new-1", "new", &["172.1.0.2", "172.1.0.3=named"], &[]));
     assert_eq!(fixture.a("new.shop.svc"), ["172.1.0.2", "172.1.0.3"]);
-    assert_eq!((ptr(&fixture, "172.1.0.1"), ptr(&fixture, "172.1.0.3")), (
-        vec!["NXDOMAIN".to_owned()],
-        vec!["named.new.shop.svc.cluster.local.".to_owned()]
-    ));
+    assert_eq!(
+        (ptr(&fixture, "172.1.0.1"), ptr(&fixture, "172.1.0.3")),
+        (vec!["NXDOMAIN".to_owned()], vec!["named.new.shop.svc.cluster.local.".to_owned()])
+    );
     fixture.apply(slice("shop", "new-1", "raw", &["172.1.0.2"], &[]));
     assert_eq!((fixture.a("new.shop.svc"), fixture.a("raw.shop.svc").len()), (vec!["NXDOMAIN".to_owned()], 2));
     fixture.apply(slice("shop", "new-1", "", &["172.1.0.2"], &[]));
@@ -111,10 +111,10 @@ fn slices_come_before_their_service_change_and_move() {
 fn a_namespace_hides_and_shows_all_in_it_at_once() {
     let fixture = Fixture::shop();
     fixture.delete(Kind::Namespace, "", "shop");
-    assert_eq!((fixture.a("web.shop.svc"), fixture.a("shop.svc")), (
-        vec!["NXDOMAIN".to_owned()],
-        vec!["NXDOMAIN".to_owned()]
-    ));
+    assert_eq!(
+        (fixture.a("web.shop.svc"), fixture.a("shop.svc")),
+        (vec!["NXDOMAIN".to_owned()], vec!["NXDOMAIN".to_owned()])
+    );
     fixture.apply(namespace("shop"));
     assert_eq!(fixture.a("web.shop.svc"), ["10.0.0.1"]);
 }
@@ -145,18 +145,18 @@ fn a_pod_that_ends_keeps_its_record_until_deleted() {
     fixture.apply(pod("shop", "p", "10.240.0.1", false));
     fixture.apply(pod("shop", "p", "10.240.0.1", true));
     fixture.apply(pod("shop", "late", "10.240.0.2", true));
-    assert_eq!((fixture.a("10-240-0-1.shop.pod"), fixture.a("10-240-0-2.shop.pod")), (
-        vec!["10.240.0.1".to_owned()],
-        vec!["NXDOMAIN".to_owned()]
-    ));
+    assert_eq!(
+        (fixture.a("10-240-0-1.shop.pod"), fixture.a("10-240-0-2.shop.pod")),
+        (vec!["10.240.0.1".to_owned()], vec!["NXDOMAIN".to_owned()])
+    );
     fixture.apply(pod("shop", "twin", "10.240.0.1", false));
     fixture.delete(Kind::Pod, "shop", "p");
     assert_eq!(fixture.a("10-240-0-1.shop.pod"), ["10.240.0.1"]);
     fixture.apply(pod("shop", "twin", "10.240.0.3", false));
-    assert_eq!((fixture.a("10-240-0-1.shop.pod"), fixture.a("10-240-0-3.shop.pod")), (
-        vec!["NXDOMAIN".to_owned()],
-        vec!["10.240.0.3".to_owned()]
-    ));
+    assert_eq!(
+        (fixture.a("10-240-0-1.shop.pod"), fixture.a("10-240-0-3.shop.pod")),
+        (vec!["NXDOMAIN".to_owned()], vec!["10.240.0.3".to_owned()])
+    );
 }
 
 #[test]
