@@ -60,6 +60,16 @@ impl Model {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The slices that are known now.
+    pub(super) fn slices(&self) -> Vec<Arc<Slice>> {
+        self.writer().slices.table.iter().cloned().collect()
+    }
+
+    /// The pods that are known now: `NAMESPACE/NAME` and address.
+    pub(super) fn pods(&self) -> Vec<(Box<str>, IpAddr)> {
+        self.writer().pods.iter().map(|(key, pod)| (key.clone(), pod.ip)).collect()
+    }
+
     fn bump_serial(&self) {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         self.store.serial.store(seconds as u32, Ordering::Relaxed);

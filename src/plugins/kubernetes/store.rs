@@ -273,7 +273,12 @@ impl Slice {
         for address in endpoints.plain.as_slice() {
             visit(Label::of_address(address.ip()).wire(), *address)?;
         }
-        endpoints.named.iter().try_for_each(|(address, offset)| visit(self.label(*offset), *address))
+        self.each_named(visit)
+    }
+
+    /// The same for those alone that have a label of their own.
+    pub(super) fn each_named<A: Family>(&self, mut visit: impl FnMut(&[u8], A) -> ControlFlow<()>) -> ControlFlow<()> {
+        A::endpoints(self).named.iter().try_for_each(|(address, offset)| visit(self.label(*offset), *address))
     }
 
     /// Calls `visit` with each label (in wire form) once, until it breaks.
