@@ -10,6 +10,7 @@ mod answer;
 pub mod casefile;
 mod client;
 pub mod controlplane;
+pub mod fakeapi;
 mod process;
 pub mod recorded;
 mod upstream;
