@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 /// An address and one owner of it.
 type Pair<A> = (A, u32);
+/// Sorted pairs.
+type Shard<A> = Box<[Pair<A>]>;
 
 /// Owners by address. An owner is four octets whose meaning is the caller's; it may own an address more than once.
 ///
@@ -15,7 +17,7 @@ type Pair<A> = (A, u32);
 /// shard, about a thousandth of the index.
 pub struct AddressIndex<A> {
     seed: RandomState,
-    shards: Box<[ArcSwap<Box<[Pair<A>]>>]>,
+    shards: Box<[ArcSwap<Shard<A>>]>,
 }
 
 impl<A: Address + std::hash::Hash> AddressIndex<A> {
@@ -84,14 +86,14 @@ impl<A: Address + std::hash::Hash> AddressIndex<A> {
         self.shards.iter().map(|shard| shard.load().len()).sum()
     }
 
-    fn shard(&self, address: A) -> &ArcSwap<Box<[Pair<A>]>> {
+    fn shard(&self, address: A) -> &ArcSwap<Shard<A>> {
         &self.shards[self.seed.hash_one(address) as usize & (self.shards.len() - 1)]
     }
 }
 
 /// The owners of one address, held as they were when they were looked up.
 pub struct Owners<A> {
-    shard: Guard<Arc<Box<[Pair<A>]>>>,
+    shard: Guard<Arc<Shard<A>>>,
     range: std::ops::Range<usize>,
 }
 

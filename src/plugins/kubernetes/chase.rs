@@ -5,17 +5,7 @@ use super::answer::{Asked, MAX_ALIASES, is_loop};
 use super::names::{self, Place};
 use super::store::Kind;
 use crate::plugin::{Outcome, Reply, Request};
-use crate::wire::{Answer, HEADER, Name, NameBuffer, Owner, Query, Rcode, RecordType, Section};
-use hickory_proto::op::Message;
-use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
-
-/// A record of another's answer, in uncompressed wire form.
-struct Copied {
-    owner: Vec<u8>,
-    rtype: RecordType,
-    ttl: u32,
-    rdata: Vec<u8>,
-}
+use crate::wire::{Answer, HEADER, Message, Name, NameBuffer, Owner, Query, Rcode, RecordType, Section, flags};
 
 impl Kubernetes {
     /// Answers a request for the addresses of an alias whose target is not ours. What went wrong on the way to the
@@ -67,39 +57,21 @@ impl Kubernetes {
 
 /// Writes the aliases and what the inner answer's answer section has. Returns the message's length.
 fn write(asked: &Asked<'_>, aliases: &[Name], inner: &[u8], out: &mut [u8]) -> usize {
-    let inner = Message::from_vec(inner).ok();
-    let records = inner.as_ref().map(copied).unwrap_or_default();
-    let own = records.iter().map(|record| record.ttl).fold(asked.ttl, u32::min);
-    let rule = asked.context.shape.ttl.map(|rule| rule.positive.hold(own));
+    let inner = Message::parse(inner);
+    let records = inner.as_ref().map(|inner| &inner.answers[..]).unwrap_or_default();
+    let smallest = records.iter().map(|record| record.ttl).fold(asked.ttl, u32::min);
+    let rule = asked.context.shape.ttl.map(|rule| rule.positive.hold(smallest));
     let mut answer = Answer::begin(asked.query, out, asked.context.limit);
     for (at, target) in aliases.iter().enumerate() {
         let owner = at.checked_sub(1).map_or(Owner::Question, |before| Owner::Name(aliases[before].wire()));
         answer.record(Section::Answer, owner, RecordType::CNAME, rule.unwrap_or(asked.ttl), &[target.wire()]);
     }
-    for record in &records {
+    for record in records {
         let ttl = rule.unwrap_or(record.ttl);
         answer.record(Section::Answer, Owner::Name(&record.owner), record.rtype, ttl, &[&record.rdata]);
     }
-    if inner.is_some_and(|inner| inner.metadata.truncation) {
+    if inner.is_some_and(|inner| inner.flags & flags::TC != 0) {
         answer.set_truncated();
     }
     answer.finish(Rcode::NOERROR, true)
-}
-
-fn copied(message: &Message) -> Vec<Copied> {
-    let encoded = |thing: &dyn Fn(&mut BinEncoder<'_>) -> bool| {
-        let mut octets = Vec::new();
-        let mut encoder = BinEncoder::new(&mut octets);
-        encoder.set_name_encoding(NameEncoding::Uncompressed);
-        thing(&mut encoder).then_some(octets)
-    };
-    let copy = |record: &hickory_proto::rr::Record| {
-        Some(Copied {
-            owner: encoded(&|encoder| record.name.emit(encoder).is_ok())?,
-            rtype: RecordType(record.record_type().into()),
-            ttl: record.ttl,
-            rdata: encoded(&|encoder| record.data.emit(encoder).is_ok())?,
-        })
-    };
-    message.answers.iter().filter_map(copy).collect()
 }

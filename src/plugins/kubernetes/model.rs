@@ -97,6 +97,8 @@ impl Sink for Model {
             }
             cluster::Kind::Pod => self.delete_pod(writer, &pod_key(key)),
         }
+        let namespace = label(&key.namespace).and_then(|label| self.store.namespaces.get(&label));
+        namespace.into_iter().for_each(|namespace| self.release(namespace));
     }
 
     fn list_ends(&self, kind: cluster::Kind) {
@@ -132,6 +134,10 @@ impl Sink for Model {
                 gone.iter().for_each(|key| self.delete_pod(writer, key));
             }
         }
+        let mut namespaces = Vec::new();
+        self.store.namespaces.for_each(|namespace| namespaces.push(namespace.label.clone()));
+        let held = |label: Box<[u8]>| self.store.namespaces.get(&label);
+        namespaces.into_iter().filter_map(held).for_each(|namespace| self.release(namespace));
         writer.forget_unused_ports();
     }
 }
@@ -234,10 +240,7 @@ impl Model {
     fn publish(&self, mut service: Service, slices: Box<[Arc<Slice>]>) {
         service.slices = slices;
         if service.kind == Kind::Absent && service.slices.is_empty() {
-            self.store.services.remove(&service.key);
-            let namespace = Arc::clone(&service.namespace);
-            drop(service);
-            return self.release(namespace);
+            return self.store.services.remove(&service.key);
         }
         service.unite();
         self.store.services.insert(Arc::new(service));
@@ -421,7 +424,6 @@ impl Model {
             IpAddr::V4(ip) => Ipv4Addr::pods(&self.store).remove(ip, pod.namespace.id),
             IpAddr::V6(ip) => Ipv6Addr::pods(&self.store).remove(ip, pod.namespace.id),
         }
-        self.release(pod.namespace);
         self.bump_serial();
     }
 }

@@ -24,9 +24,12 @@ impl Kubernetes {
         };
         let store = self.cluster.store();
         // A service's own address hides the endpoints that have it too.
-        let own = store.owners_of(address, |service| match self.has_own(service, address) {
-            true => ControlFlow::Break(put.pointer(&[], service)),
-            false => ControlFlow::Continue(()),
+        let own = store.owners_of(address, |service| {
+            if !self.has_own(service, address) {
+                return ControlFlow::Continue(());
+            }
+            put.pointer(&[], service);
+            ControlFlow::Break(())
         });
         if own.is_break() {
             return Found::Data;

@@ -57,7 +57,7 @@ fn unix_seconds(text: &str) -> Option<f64> {
     let digits =
         rest.strip_prefix('.').map_or(0, |fraction| 1 + fraction.bytes().take_while(u8::is_ascii_digit).count());
     let fraction: f64 = if digits > 1 { format!("0{}", &rest[..digits]).parse().ok()? } else { 0.0 };
-    let offset = match rest[digits..].as_bytes() {
+    let offset = match &rest.as_bytes()[digits..] {
         b"Z" => 0,
         [sign @ (b'+' | b'-'), h0, h1, b':', m0, m1] if [h0, h1, m0, m1].iter().all(|digit| digit.is_ascii_digit()) => {
             let pair = |tens: &u8, ones: &u8| i64::from(tens - b'0') * 10 + i64::from(ones - b'0');
