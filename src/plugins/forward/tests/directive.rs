@@ -30,8 +30,8 @@ fn mistakes_are_named() {
         &[
             ("forward", "expected: forward FROM TO..."),
             ("forward .", "expected: forward FROM TO..."),
-            ("forward . dns.example.org", "host names are not supported yet"),
-            ("forward . tls://192.0.2.1", "tls:// are not supported yet"),
+            ("forward . dns.example.org", "host names are not supported by dunlin yet"),
+            ("forward . tls://192.0.2.1", "tls:// are not supported by dunlin yet"),
             ("forward . /no/such/resolv.conf", "not an IP address or file: '/no/such/resolv.conf'"),
             (
                 "forward . 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9 1.1.1.10 1.1.1.11 \
@@ -80,7 +80,7 @@ fn proxy_runs_as_forward_and_says_so() {
         &PROXY,
         &[
             ("proxy .", "expected: forward FROM TO..."),
-            ("proxy . 192.0.2.1 {\nprotocol grpc insecure\n}", "'protocol grpc' is not supported yet"),
+            ("proxy . 192.0.2.1 {\nprotocol grpc insecure\n}", "'protocol grpc' is not supported by dunlin yet"),
             ("proxy . 192.0.2.1 {\nupstream\n}", "unknown property 'upstream'"),
         ],
     );
