@@ -160,6 +160,7 @@ impl Kubernetes {
             Place::Port { filter, key } => self.with_service(key, |service| found(service.has_port(filter))),
             Place::Pod { label, namespace } => found(self.pod(label, namespace).is_some()),
             Place::Address(address) => self.pointers(asked, address, None),
+            Place::Network(network) => found(self.has_pointer_in(network)),
             Place::Unknown => Found::Missing,
         }
     }

@@ -4,8 +4,12 @@ use super::Kubernetes;
 use super::answer::{Asked, Found};
 use super::store::{Family, Kind, Service};
 use crate::wire::{Answer, MAX_NAME, Owner, RecordType, Section};
+use crate::zone::reverse::Network;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
+
+/// Addresses of hidden namespaces that are looked at before a name above them is taken to have nothing below it.
+const MAX_HIDDEN: usize = 1000;
 
 impl Kubernetes {
     /// Looks the owners of an address up, and writes their names where there is an answer to write to.
@@ -64,6 +68,27 @@ impl Kubernetes {
         };
         let visit = |service: &Service| if has(service) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         self.cluster.store().owners_of(address, visit).is_break()
+    }
+
+    /// Whether there are PTR records below a reverse name.
+    pub(super) fn has_pointer_in(&self, network: Network) -> bool {
+        match network {
+            Network::V4(first, last) => self.has_pointer_between(first, last),
+            Network::V6(first, last) => self.has_pointer_between(first, last),
+        }
+    }
+
+    fn has_pointer_between<A: Family>(&self, first: A, last: A) -> bool {
+        let store = self.cluster.store();
+        let shown = |service: &Service| match self.shows_pointers(service) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let mut hidden = 0;
+        A::index(store).any_between(first, last, |owner| {
+            hidden += 1;
+            hidden <= MAX_HIDDEN && store.services.with_fingerprint(owner, shown).is_break()
+        })
     }
 
     fn has_own<A: Family>(&self, service: &Service, address: A) -> bool {
