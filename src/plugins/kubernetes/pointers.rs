@@ -1,7 +1,7 @@
 //! PTR records: the services and endpoints that an address belongs to.
 
 use super::Kubernetes;
-use super::answer::{Asked, Found};
+use super::answer::{Asked, Found, SVC};
 use super::store::{Family, Kind, Service};
 use crate::wire::{Answer, MAX_NAME, Owner, RecordType, Section};
 use crate::zone::reverse::Network;
@@ -111,7 +111,7 @@ impl Put<'_, '_, '_> {
     /// Writes the PTR record of a service, or of its endpoint with a label (in wire form). A name that would be too long
     /// is left out.
     fn pointer(&mut self, label: &[u8], service: &Service) {
-        let rdata: [&[u8]; 4] = [label, &service.key, b"\x03svc", self.plugin.primary.wire()];
+        let rdata: [&[u8]; 4] = [label, &service.key, SVC, self.plugin.primary.wire()];
         if rdata.iter().map(|part| part.len()).sum::<usize>() <= MAX_NAME {
             self.answer.record(Section::Answer, Owner::Question, RecordType::PTR, self.asked.ttl, &rdata);
         }
