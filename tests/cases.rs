@@ -114,7 +114,7 @@ impl Fixture {
         }
         let corefile = if lane == Lane::Slow { with_log(&self.corefile) } else { self.corefile.clone() };
         let closed = free_port();
-        let no_api = manifests_beside(&manifests, closed);
+        let no_api = kubeconfig_of_nobody(closed);
         let start = Start::corefile(&corefile)
             .set("MANIFESTS", manifests.path().display())
             .set("UPSTREAM", upstream.address)
@@ -150,8 +150,8 @@ impl Fixture {
     }
 }
 
-/// A kubeconfig in a directory of its own, for an API server that is down.
-fn manifests_beside(_manifests: &Scratch, port: u16) -> Scratch {
+/// A kubeconfig for an API server that is down.
+fn kubeconfig_of_nobody(port: u16) -> Scratch {
     let folder = Scratch::new();
     folder.write(
         "kubeconfig",

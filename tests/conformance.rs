@@ -14,7 +14,7 @@ fn the_recorded_answers_from_manifests() {
     let upstream = Upstream::start();
     let deliberate = Deliberate::load();
     let manifests = Scratch::new();
-    for file in ["cluster.yaml", "kubernetes-service.yaml"] {
+    for file in ["cluster.yaml", "kubernetes-service.yaml", "kubernetes-endpoints.yaml"] {
         manifests.write(file, &support::read(&format!("tests/data/conformance/{file}")));
     }
     let names = Mutex::new(variants());

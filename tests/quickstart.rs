@@ -58,13 +58,3 @@ fn from_the_examples() {
     assert!(seen, "the change does not show: {:?}\n{}", address(), dunlin.output());
     support::say(format!("quickstart: an edited manifest is answered after {} ms", written.elapsed().as_millis()));
 }
-
-/// Every example is a configuration that loads.
-#[test]
-fn every_example_is_for_reading() {
-    for entry in std::fs::read_dir(repository("corefile-examples")).expect("corefile-examples") {
-        let path = entry.expect("an example").path();
-        let text = std::fs::read_to_string(&path).expect("text");
-        assert!(text.starts_with('#'), "{} says first what it is", path.display());
-    }
-}

@@ -41,14 +41,18 @@ fn start(ttl: u32, more: &[&str]) -> (Dunlin, Scratch, u16, u16) {
 
 fn ttl_of(dunlin: &Dunlin) -> String {
     let answer = dunlin.ask("web.shop.svc.cluster.local. A");
-    answer.answer.first().and_then(|record| record.split(' ').nth(1)).unwrap_or("none").to_owned()
+    answer
+        .answer
+        .first()
+        .and_then(|record| record.split(" ").nth(1))
+        .map_or_else(|| format!("{answer:?}"), str::to_owned)
 }
 
 #[test]
 fn sigterm_answers_through_lameduck_and_ends_with_0() {
     let options = ["health 127.0.0.1:{$HEALTH} {", "    lameduck 2s", "}", "ready 127.0.0.1:{$READY}"];
     let (mut dunlin, _manifests, health, ready) = start(5, &options);
-    assert_eq!(http_get(ready, "/ready"), Some((200, "OK".into())));
+    assert!(wait_until(PATIENCE, || http_get(ready, "/ready") == Some((200, "OK".into()))));
     dunlin.signal("TERM");
     let begun = Instant::now();
     dunlin.wait_for_output("[INFO] SIGTERM: Shutting down servers then terminating");
@@ -65,7 +69,7 @@ fn sigterm_answers_through_lameduck_and_ends_with_0() {
 
 #[test]
 fn sigterm_without_lameduck_ends_soon() {
-    let (mut dunlin, ..) = start(5, &[]);
+    let (mut dunlin, _manifests, ..) = start(5, &[]);
     dunlin.signal("TERM");
     let begun = Instant::now();
     assert_eq!(dunlin.wait_for_end(PATIENCE), 0);
@@ -74,10 +78,10 @@ fn sigterm_without_lameduck_ends_soon() {
 
 #[test]
 fn sigint_ends_with_0_and_a_second_one_forces() {
-    let (mut dunlin, ..) = start(5, &[]);
+    let (mut dunlin, _manifests, ..) = start(5, &[]);
     dunlin.signal("INT");
     assert_eq!(dunlin.wait_for_end(PATIENCE), 0);
-    let (mut dunlin, ..) = start(5, &["health 127.0.0.1:{$HEALTH} {", "    lameduck 20s", "}"]);
+    let (mut dunlin, _manifests, ..) = start(5, &["health 127.0.0.1:{$HEALTH} {", "    lameduck 20s", "}"]);
     dunlin.signal("INT");
     dunlin.wait_for_output("SIGINT: Shutting down");
     dunlin.signal("INT");
@@ -86,7 +90,7 @@ fn sigint_ends_with_0_and_a_second_one_forces() {
 
 #[test]
 fn sighup_is_nothing_and_sigquit_ends_at_once() {
-    let (mut dunlin, ..) = start(5, &["health 127.0.0.1:{$HEALTH} {", "    lameduck 20s", "}"]);
+    let (mut dunlin, _manifests, ..) = start(5, &["health 127.0.0.1:{$HEALTH} {", "    lameduck 20s", "}"]);
     dunlin.signal("HUP");
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(ttl_of(&dunlin), "5");
@@ -96,7 +100,7 @@ fn sighup_is_nothing_and_sigquit_ends_at_once() {
 
 #[test]
 fn sigusr1_runs_the_changed_corefile() {
-    let (dunlin, ..) = start(5, &[]);
+    let (dunlin, _manifests, ..) = start(5, &[]);
     assert_eq!(ttl_of(&dunlin), "5");
     dunlin.scratch().write("Corefile", &corefile(17, &[]));
     dunlin.signal("USR1");
@@ -107,7 +111,7 @@ fn sigusr1_runs_the_changed_corefile() {
 
 #[test]
 fn a_bad_reload_changes_nothing_and_says_what_is_wrong() {
-    let (mut dunlin, ..) = start(5, &[]);
+    let (mut dunlin, _manifests, ..) = start(5, &[]);
     for (bad, says) in [
         (corefile(5, &["nonsense"]), "Unknown directive 'nonsense'"),
         (corefile(99999, &[]), "ttl"),
@@ -129,7 +133,7 @@ fn a_bad_reload_changes_nothing_and_says_what_is_wrong() {
 
 #[test]
 fn the_reload_plugin_sees_a_change_by_itself() {
-    let (dunlin, ..) = start(5, &["reload 2s 1s"]);
+    let (dunlin, _manifests, ..) = start(5, &["reload 2s 1s"]);
     dunlin.wait_for_output("Running configuration SHA512 = ");
     dunlin.scratch().write("Corefile", &corefile(29, &["reload 2s 1s"]));
     let seen = wait_until(PATIENCE, || ttl_of(&dunlin) == "29");
@@ -230,7 +234,7 @@ fn flags() {
 
 #[test]
 fn the_first_lines_say_what_is_served() {
-    let (dunlin, ..) = start(5, &[]);
+    let (dunlin, _manifests, ..) = start(5, &[]);
     let port = dunlin.port;
     dunlin.wait_for_output(&format!("cluster.local.:{port} on 127.0.0.1\n"));
     dunlin.wait_for_output("dunlin-");

@@ -122,35 +122,3 @@ impl WatchCounters {
         self.last_event.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
     }
 }
-
-#[cfg(test)]
-impl Counters {
-    /// Counters that no exposition shows.
-    pub(super) fn unregistered(kinds: &[Kind]) -> Counters {
-        use prometheus::{GaugeVec, HistogramOpts, Opts};
-        let counter = |descriptor: &Descriptor| {
-            IntCounterVec::new(Opts::new(descriptor.name, descriptor.help), descriptor.labels).unwrap()
-        };
-        let gauge = GaugeVec::new(Opts::new(LAST_EVENT.name, LAST_EVENT.help), LAST_EVENT.labels).unwrap();
-        let options = HistogramOpts::new(REQUEST_DURATION.name, REQUEST_DURATION.help);
-        let watch = |kind: &Kind| {
-            let label = kind.name();
-            let counters = WatchCounters {
-                events: counter(&EVENTS),
-                label,
-                relists: counter(&LISTS).with_label_values(&[label]),
-                failures: counter(&FAILURES).with_label_values(&[label]),
-                undecodable: counter(&UNDECODABLE).with_label_values(&[label]),
-                last_event: gauge.with_label_values(&[label]),
-            };
-            (*kind, counters)
-        };
-        Counters {
-            requests: Arc::new(RequestCounters {
-                requests: counter(&REQUESTS),
-                durations: HistogramVec::new(options, REQUEST_DURATION.labels).unwrap(),
-            }),
-            watches: kinds.iter().map(watch).collect(),
-        }
-    }
-}

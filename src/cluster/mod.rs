@@ -103,7 +103,22 @@ pub struct Feed {
 /// # Errors
 /// What the operator has to mend, as a sentence. An API server that cannot be reached is not an error.
 pub fn start(options: Options, sink: Arc<dyn Sink>, metrics: &Metrics) -> Result<Feed, String> {
-    start_counted(options, sink, |kinds| Counters::new(metrics, kinds))
+    let selection = manifests::Selection {
+        kinds: options.kinds(),
+        labels: Selector::parse(&options.labels)?,
+        namespace_labels: Selector::parse(&options.namespace_labels)?,
+    };
+    let mut feed = Feed { tasks: Vec::new(), unsynced: Arc::default() };
+    match &options.source {
+        Source::Text(name, text) => manifests::tell_text(name, text, &selection, &*sink)?,
+        Source::Manifests(paths) => feed.tasks.push(manifests::start(paths, selection, sink)?),
+        Source::InCluster | Source::Kubeconfig(..) | Source::Endpoint(..) => {
+            feed.unsynced.store(selection.kinds.len(), Ordering::Release);
+            let counters = Counters::new(metrics, &selection.kinds);
+            feed.tasks = api::start(&options, sink, counters, &feed.unsynced)?;
+        }
+    }
+    Ok(feed)
 }
 
 /// The objects in a manifest's text (YAML documents or JSON), every kind that is followed; `name` is for error messages.
@@ -112,31 +127,6 @@ pub fn start(options: Options, sink: Arc<dyn Sink>, metrics: &Metrics) -> Result
 /// `NAME:LINE: what is wrong`.
 pub fn objects_from_text(name: &str, text: &str) -> Result<Vec<Object>, String> {
     decode::manifest::objects(name, text, &|_, _| true)
-}
-
-fn start_counted(
-    options: Options,
-    sink: Arc<dyn Sink>,
-    counters: impl FnOnce(&[Kind]) -> Counters,
-) -> Result<Feed, String> {
-    let selectors = manifests::Selection {
-        kinds: options.kinds(),
-        labels: Selector::parse(&options.labels)?,
-        namespace_labels: Selector::parse(&options.namespace_labels)?,
-    };
-    let tasks_and_unsynced = match &options.source {
-        Source::Text(name, text) => {
-            manifests::tell_text(name, text, &selectors, &*sink)?;
-            (Vec::new(), Arc::default())
-        }
-        Source::Manifests(paths) => (vec![manifests::start(paths, selectors, sink)?], Arc::default()),
-        Source::InCluster | Source::Kubeconfig(..) | Source::Endpoint(..) => {
-            let unsynced = Arc::new(AtomicUsize::new(selectors.kinds.len()));
-            (api::start(&options, sink, counters(&selectors.kinds), &unsynced)?, unsynced)
-        }
-    };
-    let (tasks, unsynced) = tasks_and_unsynced;
-    Ok(Feed { tasks, unsynced })
 }
 
 impl Feed {

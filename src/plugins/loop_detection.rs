@@ -66,7 +66,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let zone = setup.block.zones.first().cloned().unwrap_or_else(Name::root);
     let guard = Arc::new(Guard::new(zone, setup.control.clone()));
     setup.plan.chain.push(guard.clone());
-    setup.process.lifecycles.push(Arc::new(Probing(guard)));
+    setup.process.lifecycles.push(Arc::new(Probing { guard, server: setup.plan.server.clone() }));
     Ok(())
 }
 
@@ -124,7 +124,11 @@ impl Guard {
 }
 
 /// Sends the probe when the server is up.
-struct Probing(Arc<Guard>);
+struct Probing {
+    guard: Arc<Guard>,
+    /// The block's first listener, as metrics name it.
+    server: String,
+}
 
 impl Lifecycle for Probing {
     fn name(&self) -> &'static str {
@@ -132,9 +136,21 @@ impl Lifecycle for Probing {
     }
 
     fn serving(&self, addresses: &[SocketAddr]) {
-        if let (Some(own), Ok(runtime)) = (addresses.first(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(probe(Arc::downgrade(&self.0), reachable(*own)));
+        if let (Some(own), Ok(runtime)) = (self.own(addresses), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(probe(Arc::downgrade(&self.guard), reachable(own)));
         }
+    }
+}
+
+impl Probing {
+    /// Of the addresses that all blocks listen on, the first of this block.
+    fn own(&self, addresses: &[SocketAddr]) -> Option<SocketAddr> {
+        let (host, port) = self.server.trim_start_matches("dns://").rsplit_once(':')?;
+        let host = host.trim_matches(['[', ']']);
+        let is_own = |address: &&SocketAddr| {
+            address.port().to_string() == port && (host.is_empty() || address.ip().to_string() == host)
+        };
+        addresses.iter().find(is_own).or(addresses.first()).copied()
     }
 }
 
@@ -268,7 +284,7 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let own = socket.local_addr().unwrap();
         let (guard, _commands) = guard();
-        Probing(guard.clone()).serving(&[own]);
+        Probing { guard: guard.clone(), server: "dns://:53".into() }.serving(&[own]);
         let mut packet = [0; 512];
         let (len, client) = socket.recv_from(&mut packet).await.unwrap();
         let mut buffer = crate::wire::NameBuffer::default();
@@ -278,6 +294,23 @@ mod tests {
         socket.send_to(&packet[..len], client).await.unwrap();
         while !guard.done.load(Relaxed) {
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[test]
+    fn every_block_probes_its_own_listener() {
+        let all = ["[::]:53", "0.0.0.0:53", "0.0.0.0:1053", "10.0.0.1:1053", "[2001:db8::1]:1053"];
+        let all = all.map(|text| text.parse::<SocketAddr>().unwrap());
+        for (server, expected) in [
+            ("dns://:53", 0),
+            ("dns://:1053", 2),
+            ("dns://10.0.0.1:1053", 3),
+            ("dns://2001:db8::1:1053", 4),
+            ("dns://[2001:db8::1]:1053", 4),
+            ("dns://:5353", 0),
+        ] {
+            let probing = Probing { guard: guard().0, server: server.into() };
+            assert_eq!(probing.own(&all), Some(all[expected]), "{server}");
         }
     }
 

@@ -95,11 +95,9 @@ impl Running {
         Ok(banner)
     }
 
-    /// Lets every plugin drain, in the order of the chain, while queries are answered.
+    /// Lets every plugin drain, all at once, while queries are answered.
     pub(super) async fn drain(&self) {
-        for lifecycle in &self.lifecycles {
-            lifecycle.drain().await;
-        }
+        futures_util::future::join_all(self.lifecycles.iter().map(|lifecycle| lifecycle.drain())).await;
     }
 
     /// Closes the listeners, answering what they have, and stops what runs beside them.

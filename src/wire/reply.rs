@@ -164,8 +164,8 @@ impl<'a> ReplyView<'a> {
     /// OPT is nearly always last. Of the additional records behind it, addresses are kept; anything else there goes,
     /// because its pointers could no longer be trusted.
     pub fn without_opt(&self) -> Vec<u8> {
-        let Some((start, end)) = self.opt else { return self.octets().to_vec() };
-        let mut copy = Vec::with_capacity(self.end);
+        let Some((start, end)) = self.opt else { return with_room(self.octets()) };
+        let mut copy = Vec::with_capacity(self.end + OPT);
         copy.extend(&self.packet[..start]);
         let before = self.records().filter(|record| record.section == Section::Additional && record.start < start);
         let mut additional = before.count() as u16;
@@ -179,6 +179,13 @@ impl<'a> ReplyView<'a> {
         copy[10..HEADER].copy_from_slice(&additional.to_be_bytes());
         copy
     }
+}
+
+/// A copy that an OPT can be added to in place.
+fn with_room(octets: &[u8]) -> Vec<u8> {
+    let mut copy = Vec::with_capacity(octets.len() + OPT);
+    copy.extend(octets);
+    copy
 }
 
 struct Walk<'a> {

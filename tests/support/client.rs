@@ -145,14 +145,10 @@ impl Client {
         if !udp.is_empty() {
             self.over_udp(questions, &udp, &mut results).unwrap_or_else(|error| panic!("UDP: {error}"));
         }
-        if !tcp.is_empty()
-            && let Err(error) = self.over_tcp(questions, &tcp, &mut results)
+        if let Err(error) = self.over_tcp(questions, &tcp, &mut results)
+            && let Some(&at) = tcp.iter().find(|at| results[**at].is_err())
         {
-            tcp.iter().filter(|at| results[**at].is_err()).for_each(|_| ());
-            let first = tcp.iter().find(|at| results[**at].is_err());
-            if let Some(&at) = first {
-                results[at] = Err(format!("TCP: {error}"));
-            }
+            results[at] = Err(format!("TCP: {error}"));
         }
         results
     }
@@ -218,6 +214,9 @@ impl Client {
         which: &[usize],
         results: &mut [Result<Answer, String>],
     ) -> std::io::Result<()> {
+        if which.is_empty() {
+            return Ok(());
+        }
         let mut stream = TcpStream::connect_timeout(&self.server, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;

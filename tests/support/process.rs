@@ -303,8 +303,10 @@ pub fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
 pub fn http_request(port: u16, method: &str, path: &str, kind: &str, body: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\n");
-    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).ok()?;
+    // A type of nothing is refused by an API server.
+    let kind = if body.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{kind}").ok()?;
+    write!(stream, "Content-Length: {}\r\n\r\n{body}", body.len()).ok()?;
     let mut octets = Vec::new();
     stream.read_to_end(&mut octets).ok()?;
     let text = String::from_utf8_lossy(&octets).into_owned();

@@ -330,7 +330,6 @@ impl Tally {
                 (Err(why), listed) => {
                     let rule = listed.map(|difference| format!(" (rule {})", difference.rule)).unwrap_or_default();
                     tally.wrong.push(format!("{}: {why}{rule}", recorded.q));
-                    tally.lines.extend((!rule.is_empty()).then_some(rule));
                 }
             }
         }

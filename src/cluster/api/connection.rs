@@ -127,7 +127,15 @@ fn kubeconfig(file: &Path, context: Option<String>) -> Result<Config, String> {
     // Asynchronous in name only: everything has been read from the file.
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).now_or_never();
     let config = config.ok_or_else(|| format!("{}: the credentials cannot be had at once", file.display()))?;
-    config.map_err(fault)
+    let config = config.map_err(fault)?;
+    if config.proxy_url.is_some() {
+        tracing::warn!(
+            target: "plugin/kubernetes",
+            "The API server is asked directly: the proxy of {} or of HTTPS_PROXY is not used",
+            file.display()
+        );
+    }
+    Ok(config)
 }
 
 fn endpoint(url: &str, files: Option<&[PathBuf; 3]>) -> Result<Config, String> {

@@ -1,6 +1,6 @@
-use crate::cluster::counters::Counters;
 use crate::cluster::recorder::Recorder;
-use crate::cluster::{Feed, Options, Source, start_counted};
+use crate::cluster::{Feed, Options, Source, start};
+use crate::metrics::Metrics;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ fn follow(paths: &[&Path], labels: &str) -> Result<(Feed, Arc<Recorder>), String
         endpoints: false,
         pods: false,
     };
-    Ok((start_counted(options, sink.clone(), Counters::unregistered)?, sink))
+    Ok((start(options, sink.clone(), &Metrics::new())?, sink))
 }
 
 fn service(name: &str, ip: &str) -> String {
@@ -175,7 +175,14 @@ async fn a_slow_writer_is_waited_for() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     drop(file);
-    expect(&sink, &["a 10.0.0.2", "b 10.0.0.2", "c 10.0.0.2"]).await;
+    // On a busy machine a pause of the writer's may be longer than it wants to be; without waiting there would be more.
+    let last = "apply shop/c 10.0.0.2";
+    let mut told = Vec::new();
+    while !told.iter().any(|line| line == last) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        told.extend(sink.take());
+    }
+    assert!(told.iter().filter(|line| *line == "begin Service").count() <= 2, "{told:?}");
 }
 
 #[tokio::test]
@@ -205,13 +212,13 @@ async fn a_text_is_told_once() {
         endpoints: true,
         pods: true,
     };
-    let feed = start_counted(options.clone(), sink.clone(), Counters::unregistered).unwrap();
+    let feed = start(options.clone(), sink.clone(), &Metrics::new()).unwrap();
     assert!(feed.is_synced());
     let slices = ["begin EndpointSlice", "end EndpointSlice"];
     let namespaces = ["begin Namespace", "apply shop", "end Namespace", "begin Service", "end Service"];
     let pods = ["begin Pod", "apply default/p 10.1.0.1", "end Pod"];
     assert_eq!(sink.take(), [&namespaces[..], &slices, &pods].concat());
     let broken = Options { source: Source::Text("sample", "kind: Pod\nstatus: []"), ..options };
-    let said = start_counted(broken, sink, Counters::unregistered).err().unwrap();
+    let said = start(broken, sink, &Metrics::new()).err().unwrap();
     assert!(said.starts_with("sample:2: "), "{said}");
 }

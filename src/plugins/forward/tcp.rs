@@ -2,7 +2,7 @@
 
 use super::message::Outgoing;
 use super::metrics::Meters;
-use super::upstream::Trouble;
+use super::upstream::{Trouble, words};
 use super::waiting::{Arrival, Compare, Ticket, Waiting};
 use std::io;
 use std::net::SocketAddr;
@@ -103,10 +103,10 @@ impl TcpPool {
         let trouble = |why: String| Trouble::new(format!("dial tcp {}: {why}", self.upstream));
         let stream = match tokio::time::timeout(DIAL, TcpStream::connect(self.upstream)).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(trouble(error.to_string())),
+            Ok(Err(error)) => return Err(trouble(words("connect", &error))),
             Err(_) => return Err(Trouble::timeout(format!("dial tcp {}", self.upstream))),
         };
-        stream.set_nodelay(true).map_err(|error| trouble(error.to_string()))?;
+        stream.set_nodelay(true).map_err(|error| trouble(words("setsockopt", &error)))?;
         let (messages, queue) = mpsc::channel(QUEUE);
         let line = Arc::new(Line { waiting: Waiting::default(), messages });
         tokio::spawn(serve(stream, Arc::downgrade(&line), queue, self.expire, self.meters.clone()));
@@ -133,7 +133,14 @@ async fn serve(
         ended = read(reader, &line, expire, &meters) => ended,
     };
     if let Some(line) = line.upgrade() {
-        line.waiting.close(&ended.err().map_or_else(|| "EOF".into(), |error| error.to_string()));
+        line.waiting.close(&ended.err().map_or_else(|| "EOF".into(), |error| reason(&error)));
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "EOF".into(),
+        _ => words("read", error),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::message::Outgoing;
 use super::metrics::Meters;
-use super::upstream::Trouble;
+use super::upstream::{Trouble, words};
 use super::waiting::{Arrival, Compare, Ticket, Waiting};
 use rand::RngExt;
 use std::io;
@@ -44,7 +44,9 @@ impl UdpPool {
 
     /// Sends a query from one of the ports and waits for what comes.
     pub async fn exchange(&self, query: &Arc<Outgoing>, timeout: Duration) -> Result<Arrival, Trouble> {
-        let line = self.line().map_err(|error| Trouble::new(format!("dial udp {}: {error}", self.upstream)))?;
+        let line = self
+            .line()
+            .map_err(|error| Trouble::new(format!("dial udp {}: {}", self.upstream, words("connect", &error))))?;
         let Some((id, receiver)) = line.waiting.enter(query) else {
             return Err(Trouble::new(format!("udp {}: too many queries wait for a reply", self.upstream)));
         };
@@ -58,7 +60,7 @@ impl UdpPool {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => line.socket.send(&packet).await.map(drop),
                 sent => sent.map(drop),
             }
-            .map_err(|error| trouble("write", &error.to_string()))?;
+            .map_err(|error| trouble("write", &words("write", &error)))?;
             receiver.await.map_err(|_| trouble("read", "the socket was closed"))
         };
         match tokio::time::timeout(timeout, exchange).await {
@@ -66,6 +68,12 @@ impl UdpPool {
             Ok(arrival) => arrival,
             Err(_) => Err(Trouble::timeout(format!("read udp {}->{}", line.local, self.upstream))),
         }
+    }
+
+    /// How many queries wait on all ports.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.lines.lock().unwrap().iter().flatten().map(|line| line.waiting.len()).sum()
     }
 
     fn line(&self) -> io::Result<Arc<Line>> {
@@ -110,7 +118,7 @@ impl Line {
                     Ok(len) => if !self.waiting.deliver(&buffer[..len.min(LARGEST - 1)], Compare::Exact) {
                         meters.ignored.inc();
                     },
-                    Err(error) => self.waiting.fail(&error.to_string()),
+                    Err(error) => self.waiting.fail(&words("read", &error)),
                 },
                 () = &mut end => break,
             }

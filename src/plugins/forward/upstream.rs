@@ -36,6 +36,13 @@ impl Trouble {
     }
 }
 
+/// A system call's failure as Go says it: `read: connection refused`.
+pub(super) fn words(call: &str, error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    format!("{call}: {}", text.to_lowercase())
+}
+
 /// How an upstream is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Protocol {
@@ -120,6 +127,12 @@ impl Upstream {
         if self.failures.load(Relaxed) > 0 {
             self.failures.store(0, Relaxed);
         }
+    }
+
+    /// How many queries wait for a reply over UDP.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.udp.waiting()
     }
 
     /// One health check: any reply to the question is health.

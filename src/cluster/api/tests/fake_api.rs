@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 /// How a response goes on behind its parts.
 #[derive(Clone, Copy)]
@@ -73,15 +75,34 @@ pub(super) struct FakeApi {
 
 impl FakeApi {
     pub(super) async fn start(script: Vec<Reply>) -> FakeApi {
+        FakeApi::start_over(script, None).await
+    }
+
+    /// The same over TLS.
+    pub(super) async fn start_tls(script: Vec<Reply>, config: ServerConfig) -> FakeApi {
+        FakeApi::start_over(script, Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn start_over(script: Vec<Reply>, tls: Option<TlsAcceptor>) -> FakeApi {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let script = Arc::new(Mutex::new(VecDeque::from(script)));
         let log = Arc::clone(&requests);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, Arc::clone(&script), Arc::clone(&log)));
+                let (script, log) = (Arc::clone(&script), Arc::clone(&log));
+                match tls.clone() {
+                    None => drop(tokio::spawn(serve(stream, script, log))),
+                    Some(tls) => drop(tokio::spawn(async move {
+                        // A client that is refused tries again.
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(stream, script, log).await;
+                        }
+                    })),
+                }
             }
         });
         FakeApi { url, requests }
@@ -105,7 +126,11 @@ impl FakeApi {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: Arc<Mutex<VecDeque<Reply>>>, log: Arc<Mutex<Vec<String>>>) {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    script: Arc<Mutex<VecDeque<Reply>>>,
+    log: Arc<Mutex<Vec<String>>>,
+) {
     let mut buffer = Vec::new();
     loop {
         while !buffer.ends_with(b"\r\n\r\n") {
@@ -123,11 +148,15 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<VecDeque<Reply>>>, log: 
         for part in reply.parts {
             let chunk = [format!("{:x}\r\n", part.len()).as_bytes(), &part, b"\r\n"].concat();
             let _ = stream.write_all(&chunk).await;
+            let _ = stream.flush().await;
             // Let the parts arrive apart.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         match reply.end {
-            End::Clean => drop(stream.write_all(b"0\r\n\r\n").await),
+            End::Clean => {
+                let _ = stream.write_all(b"0\r\n\r\n").await;
+                let _ = stream.flush().await;
+            }
             End::Cut => return,
             End::Silent => std::future::pending().await,
         }

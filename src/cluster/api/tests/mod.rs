@@ -1,4 +1,5 @@
 mod fake_api;
+mod tls;
 
 use super::connection::Connection;
 use super::follow::{Follower, Pace};
@@ -6,7 +7,8 @@ use super::request::Target;
 use crate::cluster::counters::{Counters, WatchCounters};
 use crate::cluster::decode::protobuf::encode;
 use crate::cluster::recorder::Recorder;
-use crate::cluster::{Kind, Options, Source, start_counted};
+use crate::cluster::{Feed, Kind, Options, Source, start};
+use crate::metrics::Metrics;
 use fake_api::{FakeApi, Reply};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,7 +43,7 @@ async fn run_at(kind: Kind, script: Vec<Reply>, pace: Pace) -> Run {
     let api = FakeApi::start(script).await;
     let sink = Arc::new(Recorder::default());
     let unsynced = Arc::new(AtomicUsize::new(1));
-    let mut counters = Counters::unregistered(&[kind]);
+    let mut counters = Counters::new(&Metrics::new(), &[kind]);
     let watch_counters = counters.watches.remove(&kind).unwrap();
     let follower = Follower {
         connection: Connection::new(&Source::Endpoint(api.url.clone(), None), counters.requests).unwrap(),
@@ -308,35 +310,41 @@ async fn a_pod_that_loses_its_address_is_deleted() {
     run.sink.told(&["begin Pod", "apply shop/p 10.1.0.1", "end Pod", "delete shop/p"]).await;
 }
 
+/// Namespaces and Services of a source.
+fn options(source: Source) -> Options {
+    let (labels, namespace_labels) = (String::new(), String::new());
+    Options { source, labels, namespace_labels, endpoints: false, pods: false }
+}
+
+/// Whether a feed is synced within a time.
+async fn syncs(feed: &Feed, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    while !feed.is_synced() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    feed.is_synced()
+}
+
 #[tokio::test]
 async fn a_feed_is_synced_when_every_kind_is() {
     // An empty list is one of either kind.
-    for (lists, is_synced) in [(1, false), (20, true)] {
+    for (lists, will_sync) in [(1, false), (20, true)] {
         let api = FakeApi::start((0..lists).map(|_| empty_list("1")).collect()).await;
-        let options = Options {
-            source: Source::Endpoint(api.url.clone(), None),
-            labels: "app=web".into(),
-            namespace_labels: "team".into(),
-            endpoints: false,
-            pods: false,
-        };
-        let feed = start_counted(options, Arc::new(Recorder::default()), Counters::unregistered).unwrap();
+        let source = Source::Endpoint(api.url.clone(), None);
+        let options = Options { labels: "app=web".into(), namespace_labels: "team".into(), ..options(source) };
+        let feed = start(options, Arc::new(Recorder::default()), &Metrics::new()).unwrap();
         let requests = api.requested(3).await;
         let asked = |path: &str| requests.iter().any(|one| one.starts_with(path));
         assert!(asked("/api/v1/namespaces?labelSelector=team&"), "{requests:?}");
         assert!(asked("/api/v1/services?labelSelector=app%3Dweb&"), "{requests:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(feed.is_synced(), is_synced);
+        let patience = Duration::from_millis(if will_sync { 10_000 } else { 100 });
+        assert_eq!(syncs(&feed, patience).await, will_sync);
     }
 }
 
 #[tokio::test]
 async fn what_the_operator_has_to_mend_is_said() {
-    let fault = |source: Source| {
-        let labels = String::new();
-        let options = Options { source, namespace_labels: labels.clone(), labels, endpoints: true, pods: false };
-        start_counted(options, Arc::new(Recorder::default()), Counters::unregistered).err().unwrap()
-    };
+    let fault = |source: Source| start(options(source), Arc::new(Recorder::default()), &Metrics::new()).err().unwrap();
     let missing = ["/missing/cert", "/missing/key", "/missing/ca"].map(std::path::PathBuf::from);
     let said = fault(Source::Endpoint("https://127.0.0.1:1".into(), Some(missing)));
     assert!(said.starts_with("/missing/cert: "), "{said}");
@@ -348,13 +356,7 @@ async fn what_the_operator_has_to_mend_is_said() {
         let said = fault(Source::InCluster);
         assert!(said.contains("not in a pod"), "{said}");
     }
-    let options = Options {
-        source: Source::Text("x", ""),
-        labels: "a b".into(),
-        namespace_labels: String::new(),
-        endpoints: true,
-        pods: true,
-    };
-    let said = start_counted(options, Arc::new(Recorder::default()), Counters::unregistered).err().unwrap();
+    let odd = Options { labels: "a b".into(), ..options(Source::Text("x", "")) };
+    let said = start(odd, Arc::new(Recorder::default()), &Metrics::new()).err().unwrap();
     assert!(said.starts_with("label selector \"a b\": "), "{said}");
 }

@@ -62,7 +62,7 @@ fn it_is_bounded_by_memory() {
         cache.digest(&Query::parse(&packet, &mut buffer).unwrap(), &mut bytes, 0);
     }
     let entries = cache.tables.success.entries();
-    assert!((50..=160).contains(&entries), "at most 2 MiB of 13 KB each: {entries}");
+    assert!((50..=170).contains(&entries), "at most 2 MiB of 13 KB each: {entries}");
 }
 
 #[test]
