@@ -50,8 +50,8 @@ fn mistakes_are_named() {
             ("forward . 192.0.2.1 {\nhealth_check 1s domain\n}", "expected: health_check DURATION"),
             ("forward . 192.0.2.1 {\nfailover NOERROR\n}", "failover does not take NOERROR"),
             ("forward . 192.0.2.1 {\nnext NOSUCH\n}", "unknown rcode 'NOSUCH'"),
-            ("forward . 192.0.2.1 {\ntls_servername a.test\n}", "'tls_servername' is not supported yet"),
-            ("forward . 192.0.2.1 {\nmax_idle_conns 3\n}", "'max_idle_conns' is not supported yet"),
+            ("forward . 192.0.2.1 {\ntls_servername a.test\n}", "'tls_servername' is not supported by dunlin yet"),
+            ("forward . 192.0.2.1 {\nmax_idle_conns 3\n}", "'max_idle_conns' is not supported by dunlin yet"),
             ("forward . 192.0.2.1 {\nspray\n}", "unknown property 'spray'"),
         ],
     );
