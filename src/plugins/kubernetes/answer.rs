@@ -162,7 +162,7 @@ impl Kubernetes {
             Place::Service { key } => self.with_service(key, existence),
             Place::Endpoint { label, key } => self.with_service(key, |service| {
                 let endpoint = EndpointLabel::new(label);
-                let has_endpoint = service.slices.iter().any(|slice| slice.count_with_label(endpoint) > 0);
+                let has_endpoint = service.slices().iter().any(|slice| slice.count_with_label(endpoint) > 0);
                 found(service.has_parts() && has_endpoint || service.has_protocol(&label[1..]))
             }),
             Place::Port { filter, key } => self.with_service(key, |service| found(service.has_port(filter))),
@@ -322,10 +322,10 @@ impl Asked<'_> {
         label: EndpointLabel<'_>,
     ) -> bool {
         let mut found = false;
-        for (at, slice) in service.slices.iter().enumerate() {
+        for (at, slice) in service.slices().iter().enumerate() {
             for address in slice.with_label::<A>(label) {
                 found = true;
-                let earlier = &service.slices[..if service.overlaps { at } else { 0 }];
+                let earlier = &service.slices()[..if service.overlaps { at } else { 0 }];
                 if !earlier.iter().any(|slice| slice.with_label::<A>(label).any(|other| other == address)) {
                     address.write(answer, Section::Answer, owner, self.ttl);
                 }
@@ -343,21 +343,21 @@ impl Asked<'_> {
         filter: PortFilter<'_>,
     ) -> Found {
         let has_port = |slice: &super::store::Slice| filter.entries(&slice.ports) > 0;
-        if service.kind == Kind::Cluster || service.slices.iter().all(|slice| has_port(slice)) {
+        if service.kind == Kind::Cluster || service.slices().iter().all(|slice| has_port(slice)) {
             return match service.addresses::<A>() {
                 [] => Found::Nothing,
                 addresses => self.write(answer, owner, addresses),
             };
         }
         let mut found = Found::Nothing;
-        for (at, slice) in service.slices.iter().enumerate().filter(|(_, slice)| has_port(slice)) {
-            let earlier = &service.slices[..if service.overlaps { at } else { 0 }];
-            for address in A::endpoints(slice).iter() {
+        for (at, slice) in service.slices().iter().enumerate().filter(|(_, slice)| has_port(slice)) {
+            let earlier = &service.slices()[..if service.overlaps { at } else { 0 }];
+            for address in slice.endpoints::<A>().iter() {
                 found = Found::Data;
                 if answer.is_truncated() {
                     return found;
                 }
-                if !earlier.iter().any(|slice| has_port(slice) && A::endpoints(slice).contains(address)) {
+                if !earlier.iter().any(|slice| has_port(slice) && slice.endpoints::<A>().contains(address)) {
                     address.write(answer, Section::Answer, owner, self.ttl);
                 }
             }
@@ -377,7 +377,7 @@ impl Service {
     fn has_port(&self, filter: PortFilter<'_>) -> bool {
         match self.kind {
             Kind::Cluster => filter.entries(&self.ports) > 0,
-            Kind::Headless => self.slices.iter().any(|slice| slice.len() > 0 && filter.entries(&slice.ports) > 0),
+            Kind::Headless => self.slices().iter().any(|slice| slice.len() > 0 && filter.entries(&slice.ports) > 0),
             _ => false,
         }
     }
@@ -390,7 +390,7 @@ impl Service {
         };
         match self.kind {
             Kind::Cluster => named(&self.ports),
-            Kind::Headless => self.slices.iter().any(|slice| slice.len() > 0 && named(&slice.ports)),
+            Kind::Headless => self.slices().iter().any(|slice| slice.len() > 0 && named(&slice.ports)),
             _ => false,
         }
     }
