@@ -75,6 +75,7 @@ pub struct Namespace {
     pub id: u32,
     /// Whether the Namespace object itself is known: without it nothing in it exists.
     pub present: AtomicBool,
+    /// The list of its kind that it was last in; for the model.
     pub seen: AtomicU32,
 }
 

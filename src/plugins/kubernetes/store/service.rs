@@ -1,5 +1,6 @@
 //! A service: what its name has.
 
+use super::super::names::PortFilter;
 use super::{Family, Namespace, Port, Slice};
 use crate::wire::Name;
 use crate::zone::{Addresses, Few, Keyed};
@@ -35,6 +36,7 @@ pub struct Service {
     pub slices: Few<Arc<Slice>>,
     /// Whether an address stands in more than one slice.
     pub overlaps: bool,
+    /// The list of its kind that it was last in; for the model.
     pub seen: AtomicU32,
 }
 
@@ -57,6 +59,33 @@ impl Service {
             Kind::Absent | Kind::Unusable => false,
             Kind::Cluster | Kind::External(_) => true,
             Kind::Headless => self.has_endpoints(),
+        }
+    }
+
+    /// Whether names below the service's may exist.
+    pub fn has_parts(&self) -> bool {
+        matches!(self.kind, Kind::Cluster | Kind::Headless)
+    }
+
+    /// Whether a port of this name and protocol has an address: the service's own ports where it has cluster IPs, else
+    /// those of its slices.
+    pub fn has_port(&self, filter: PortFilter<'_>) -> bool {
+        match self.kind {
+            Kind::Cluster => filter.entries(&self.ports) > 0,
+            Kind::Headless => self.slices().iter().any(|slice| slice.len() > 0 && filter.entries(&slice.ports) > 0),
+            _ => false,
+        }
+    }
+
+    /// Whether a label is the protocol of a named port: nothing is at `_tcp.web…` itself, but there is below it.
+    pub fn has_protocol(&self, label: &[u8]) -> bool {
+        let Some(protocol) = label.strip_prefix(b"_").filter(|protocol| !protocol.is_empty()) else { return false };
+        let named =
+            |ports: &[Port]| ports.iter().any(|port| !port.name.is_empty() && port.protocol.as_bytes() == protocol);
+        match self.kind {
+            Kind::Cluster => named(&self.ports),
+            Kind::Headless => self.slices().iter().any(|slice| slice.len() > 0 && named(&slice.ports)),
+            _ => false,
         }
     }
 }

@@ -20,6 +20,7 @@ pub struct Slice {
     pub v6: Addresses<Ipv6Addr>,
     /// Endpoints with a label of their own, if there are any.
     pub named: Option<Box<Named>>,
+    /// The list of its kind that it was last in; for the model.
     pub seen: AtomicU32,
 }
 
