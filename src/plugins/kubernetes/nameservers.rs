@@ -73,7 +73,7 @@ impl Kubernetes {
         };
         let any = self.each_server(|service, slice| {
             match service.kind {
-                Kind::Headless => A::endpoints(slice).iter().for_each(&mut put),
+                Kind::Headless => slice.endpoints::<A>().iter().for_each(&mut put),
                 _ => service.addresses::<A>().iter().copied().for_each(&mut put),
             }
             ControlFlow::Continue(())
@@ -104,7 +104,7 @@ impl Kubernetes {
         visit: &mut impl FnMut(&Service, &Slice) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         self.cluster.store().owners_of(address, |service| {
-            for slice in service.slices.iter().filter(|slice| A::endpoints(slice).contains(address)) {
+            for slice in service.slices().iter().filter(|slice| slice.endpoints::<A>().contains(address)) {
                 let identity = match service.kind {
                     Kind::Headless => (&raw const **slice).addr(),
                     Kind::Cluster if service.exists() => (&raw const *service).addr(),

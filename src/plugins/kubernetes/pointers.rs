@@ -40,11 +40,11 @@ impl Kubernetes {
         }
         let mut found = Found::Missing;
         let _ = store.owners_of(address, |service| {
-            for (at, slice) in service.slices.iter().enumerate().filter(|_| self.shows_pointers(service)) {
+            for (at, slice) in service.slices().iter().enumerate().filter(|_| self.shows_pointers(service)) {
                 slice.labels_of(address, |label| {
                     found = Found::Data;
                     let mut repeated = false;
-                    for earlier in &service.slices[..if service.overlaps { at } else { 0 }] {
+                    for earlier in &service.slices()[..if service.overlaps { at } else { 0 }] {
                         earlier.labels_of(address, |other| repeated |= other == label);
                     }
                     if !repeated {
@@ -64,7 +64,7 @@ impl Kubernetes {
         let has = |service: &Service| {
             self.has_own(service, address)
                 || self.shows_pointers(service)
-                    && service.slices.iter().any(|slice| A::endpoints(slice).contains(address))
+                    && service.slices().iter().any(|slice| slice.endpoints::<A>().contains(address))
         };
         let visit = |service: &Service| if has(service) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         self.cluster.store().owners_of(address, visit).is_break()
