@@ -55,6 +55,29 @@ impl Request {
         Query::parse(&self.packet, &mut buffer).ok().map(|query| read(&query))
     }
 
+    /// The same client's request with another packet, which must be a well-formed query; `None` if it is not.
+    pub fn with_packet(&self, packet: Vec<u8>) -> Option<Request> {
+        let mut buffer = NameBuffer::default();
+        let query = Query::parse(&packet, &mut buffer).ok()?;
+        let (name, qtype, qclass, edns) = (query.name.to_name(), query.qtype, query.qclass, query.edns);
+        Some(Request { packet, name, qtype, qclass, edns, ..self.clone() })
+    }
+
+    /// The question's name in wire form, in the client's case.
+    pub fn name_as_asked(&self) -> &[u8] {
+        &self.packet[wire::HEADER..wire::HEADER + self.name.wire().len()]
+    }
+
+    /// The outcome of answering with this message: it is cut to what the client takes.
+    pub fn reply(&self, message: &wire::Message) -> Outcome {
+        Outcome::Reply(Reply::new(message.to_octets(self.limit())))
+    }
+
+    /// The empty answer to this request, to be filled; `None` for a packet that is no query.
+    pub fn answer(&self) -> Option<wire::Message> {
+        self.with_query(wire::Message::answering)
+    }
+
     /// The context of an answer to this request: the client's size limit, the block's shape.
     pub fn context(&self) -> Context {
         Context { limit: self.limit(), shape: self.shape, moment: self.moment }

@@ -4,12 +4,14 @@
 //! the packet; nothing on the way from a question to its answer allocates.
 
 mod answer;
+mod message;
 mod name;
 mod query;
 mod reply;
 mod types;
 
 pub use answer::{Answer, Owner, Section, error_reply};
+pub use message::{Message, Opt, Question, ResourceRecord, flags, read_options};
 pub use name::{LowerName, MAX_NAME, Name, NameBuffer, NameError};
 pub use query::{Edns, Query, Refusal};
 pub use reply::{Record, ReplyView, address_reply, cut_reply, opt};
