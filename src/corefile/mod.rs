@@ -4,10 +4,17 @@
 //! expected; what a value means is read by [`values`], which plugins call.
 
 mod address;
+mod environment;
+mod expand;
 mod lexer;
 mod parser;
+mod source;
+#[cfg(test)]
+mod tests;
 pub mod values;
 
+use lexer::Lexeme;
+use sha2::{Digest, Sha512};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -110,8 +117,7 @@ impl std::error::Error for Error {}
 /// # Errors
 /// A file that cannot be read, and every breach of the syntax, with its place.
 pub fn load(path: &Path) -> Result<Corefile, Error> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error { span: None, message: format!("{}: {error}", path.display()) })?;
+    let text = source::read(path).map_err(|message| Error { span: None, message })?;
     parse(path, &text, &|name| std::env::var(name).ok())
 }
 
@@ -120,5 +126,23 @@ pub fn load(path: &Path) -> Result<Corefile, Error> {
 /// # Errors
 /// As [`load`].
 pub fn parse(path: &Path, text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Corefile, Error> {
-    parser::parse(path, text, environment)
+    let lexemes = lexer::lex(&path.to_string_lossy().into(), text);
+    let (lexemes, warnings) = expand::expand(path, lexemes, environment)?;
+    let blocks = parser::parse(&lexemes)?;
+    Ok(Corefile { path: path.into(), blocks, digest: digest(&lexemes), warnings })
+}
+
+/// SHA-512 of what the parser sees. Lengths stand before texts, so that no two sequences of words are one of octets.
+fn digest(lexemes: &[Lexeme]) -> String {
+    let mut hash = Sha512::new();
+    let mut add = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    for Lexeme { token, kind, .. } in lexemes {
+        add(&token.span.file);
+        add(&token.text);
+        add(&format!("{} {kind:?}", token.span.line));
+    }
+    format!("{:x}", hash.finalize())
 }

@@ -37,6 +37,13 @@ pub struct BlockPlan {
     pub binds: Vec<IpAddr>,
     ttl: Option<ZonedTtl>,
     slow: Vec<Name>,
+    held: Vec<Held>,
+}
+
+/// Answers that a plugin must see, whatever source they come from.
+struct Held {
+    zones: Vec<Name>,
+    matches: fn(&[u8]) -> bool,
 }
 
 impl BlockPlan {
@@ -50,9 +57,23 @@ impl BlockPlan {
         self.slow.extend(zones);
     }
 
+    /// Takes the answers for these zones that `matches` (given the whole message) out of the fast lane.
+    pub fn leave_fast_lane_when(&mut self, zones: Vec<Name>, matches: fn(&[u8]) -> bool) {
+        self.held.push(Held { zones, matches });
+    }
+
     /// Whether the fast lane may answer this name.
     pub fn is_fast(&self, name: &LowerName<'_>) -> bool {
         self.slow.is_empty() || !self.slow.iter().any(|zone| name.is_within(zone))
+    }
+
+    /// Whether the fast lane may send this answer to this name; otherwise the slow lane makes it anew.
+    pub fn may_send(&self, name: &LowerName<'_>, answer: &[u8]) -> bool {
+        self.held.is_empty()
+            || !self
+                .held
+                .iter()
+                .any(|held| (held.matches)(answer) && held.zones.iter().any(|zone| name.is_within(zone)))
     }
 
     /// The shape of the answers for this name.
@@ -77,4 +98,16 @@ pub struct ProcessPlan {
     pub readiness: Readiness,
     /// Warnings for the operator, each a whole line with its place.
     pub warnings: Vec<String>,
+    /// Whether `[DEBUG]` lines are wanted (`debug`).
+    pub debug: bool,
+}
+
+impl ProcessPlan {
+    /// Adds an HTTP endpoint, unless another block has added the same path on the same address.
+    pub fn add_endpoint(&mut self, endpoint: http::Endpoint) {
+        let same = |other: &http::Endpoint| other.address == endpoint.address && other.path == endpoint.path;
+        if !self.endpoints.iter().any(same) {
+            self.endpoints.push(endpoint);
+        }
+    }
 }

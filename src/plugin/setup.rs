@@ -41,12 +41,12 @@ pub struct Setup<'a> {
     pub control: &'a Control,
 }
 
-impl Setup<'_> {
+impl<'a> Setup<'a> {
     /// The only directive of this plugin.
     ///
     /// # Errors
     /// A second one: the plugin can be used once per server block.
-    pub fn once(&self) -> Result<&Directive, Error> {
+    pub fn once(&self) -> Result<&'a Directive, Error> {
         match self.directives {
             [only] => Ok(only),
             [_, second, ..] => Err(Error::at(
@@ -97,6 +97,26 @@ impl Setup<'_> {
             }
         }
         Ok(zones)
+    }
+
+    /// The address of an HTTP endpoint: the directive's only argument, `host:port` with the host empty for every
+    /// address, or `default`.
+    ///
+    /// # Errors
+    /// More than one argument, or one of another form.
+    pub fn endpoint_address(&self, directive: &Directive, default: &str) -> Result<String, Error> {
+        let argument = match directive.args.as_slice() {
+            [] => return Ok(default.to_owned()),
+            [only] => only,
+            _ => return Err(self.arguments(directive, &format!("{} [ADDRESS]", directive.name.text))),
+        };
+        let address = values::listen_address(&argument.text).map_err(|why| self.error(argument, why))?;
+        Ok(address.to_string())
+    }
+
+    /// The error for a form that CoreDNS has and this program does not have yet.
+    pub fn not_supported(&self, at: &Token) -> Error {
+        self.error(at, format!("'{}' is not supported by dunlin yet", at.text))
     }
 
     /// A file name as the block's root makes it.

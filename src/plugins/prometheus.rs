@@ -1,0 +1,115 @@
+//! # Description
+//! `prometheus` counts the block's queries and serves all metrics of the process at `/metrics`, in Prometheus' text
+//! format. A block without it is not counted.
+//!
+//! # Syntax
+//! ```text
+//! prometheus [ADDRESS] {
+//!     runtime_metrics
+//! }
+//! ```
+//! * **ADDRESS** is `HOST:PORT`, `localhost:9153` where it is not given. Blocks with the same address share a listener.
+//!   An address that cannot be bound is said and does not stop the server.
+//! * `runtime_metrics` is accepted: the metrics it adds in CoreDNS are about Go's runtime, which is not here.
+//!
+//! The option `tls` is not supported yet.
+//!
+//! # Examples
+//! ```corefile
+//! . {
+//!     prometheus :9153
+//!     whoami
+//! }
+//! ```
+//!
+//! # Metrics
+//! Labels `server` (`dns://:53`), `zone` (of the block; `dropped` where no block serves the name), `view`, and:
+//! * `coredns_dns_requests_total{server, zone, view, proto, family, type}`: queries answered.
+//! * `coredns_dns_request_duration_seconds{server, zone, view}`: from receipt to sending.
+//! * `coredns_dns_request_size_bytes{server, zone, view, proto}` and `coredns_dns_response_size_bytes{…}`.
+//! * `coredns_dns_do_requests_total{server, zone, view}`: queries with the DO bit.
+//! * `coredns_dns_responses_total{server, zone, view, rcode, plugin}`.
+//! * `coredns_panics_total`, `coredns_build_info`, and what each plugin's manual lists.
+//!
+//! # See also
+//! `health` and `ready`, the other HTTP endpoints.
+
+use crate::http::{Endpoint, Response};
+use crate::plugin::{Definition, Error, Setup};
+use std::sync::Arc;
+
+/// `prometheus`.
+pub const PROMETHEUS: Definition = Definition { directive: "prometheus", setup, metrics: &[] };
+
+/// Where CoreDNS serves its metrics if nothing else is said.
+const ADDRESS: &str = "localhost:9153";
+
+fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
+    let directive = setup.once()?;
+    let address = setup.endpoint_address(directive, ADDRESS)?;
+    for option in directive.options() {
+        match option.name.text.as_str() {
+            "runtime_metrics" if option.args.is_empty() => {}
+            "runtime_metrics" => return Err(setup.arguments(option, "runtime_metrics")),
+            "tls" => return Err(setup.not_supported(&option.name)),
+            _ => return Err(setup.unknown(option, "runtime_metrics")),
+        }
+    }
+    setup.plan.counted = true;
+    let metrics = setup.metrics.clone();
+    setup.process.add_endpoint(Endpoint {
+        address,
+        path: "/metrics",
+        respond: Arc::new(move |_| Response {
+            status: 200,
+            content_type: "text/plain; version=0.0.4; charset=utf-8",
+            body: metrics.render().into_bytes(),
+        }),
+        required: false,
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::testing::Bench;
+
+    #[test]
+    fn blocks_with_one_address_share_an_endpoint() {
+        let bench = Bench::new();
+        bench.set_up(&PROMETHEUS, "prometheus").unwrap();
+        bench.set_up(&PROMETHEUS, "prometheus {\nruntime_metrics\n}").unwrap();
+        bench.set_up(&PROMETHEUS, "prometheus [::1]:9253").unwrap();
+        let done = bench.done();
+        let addresses: Vec<_> = done.process.endpoints.iter().map(|endpoint| endpoint.address.as_str()).collect();
+        assert_eq!(addresses, ["localhost:9153", "[::1]:9253"]);
+        assert!(done.plan.counted && !done.process.endpoints[0].required);
+    }
+
+    #[test]
+    fn the_endpoint_answers_with_the_exposition() {
+        let bench = Bench::new();
+        bench.set_up(&PROMETHEUS, "prometheus :9153").unwrap();
+        let response = bench.get("/metrics");
+        assert_eq!(response.status, 200);
+        assert!(String::from_utf8(response.body).unwrap().contains("# TYPE process_"));
+    }
+
+    #[test]
+    fn errors() {
+        Bench::errors(
+            &PROMETHEUS,
+            &[
+                ("prometheus 9153", "expecting [HOST]:PORT"),
+                ("prometheus :metrics", "expecting [HOST]:PORT"),
+                ("prometheus ::1:9153", "expecting [HOST]:PORT"),
+                ("prometheus :1 :2", "expected: prometheus [ADDRESS]"),
+                ("prometheus {\ntls web.yml\n}", "'tls' is not supported by dunlin yet"),
+                ("prometheus {\nruntime_metrics on\n}", "expected: runtime_metrics"),
+                ("prometheus {\nnope\n}", "unknown property 'nope'"),
+                ("prometheus\nprometheus", "once"),
+            ],
+        );
+    }
+}
