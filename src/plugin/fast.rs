@@ -21,6 +21,16 @@ pub enum Verdict {
     Slow,
 }
 
+/// A source that has no answers: the queries it picks need the slow lane.
+pub(super) struct Gate<P>(pub P);
+
+impl<P: Fn(&Query<'_>) -> bool + Send + Sync> Source for Gate<P> {
+    #[inline]
+    fn answer(&self, query: &Query<'_>, _: &Context, _: &mut [u8]) -> Verdict {
+        if (self.0)(query) { Verdict::Slow } else { Verdict::Pass }
+    }
+}
+
 /// What a source needs beside the query.
 #[derive(Clone, Copy, Debug)]
 pub struct Context {

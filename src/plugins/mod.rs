@@ -9,6 +9,7 @@ mod cache;
 pub mod debug;
 pub mod errors;
 pub mod health;
+pub mod hosts;
 pub mod loadbalance;
 pub mod log;
 mod not_yet;
@@ -41,6 +42,7 @@ pub const ORDER: &[&Definition] = &[
     &errors::ERRORS,
     &log::LOG,
     &loadbalance::LOADBALANCE,
+    &hosts::DEFINITION,
     &cache::DEFINITION,
     &whoami::WHOAMI,
 ];

@@ -407,7 +407,8 @@ mod tests {
     }
 
     fn sample() -> Message {
-        let mut packet = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01\x03WeB\x04test\x00\x00\x01\x00\x01".to_vec();
+        let mut packet =
+            b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01\x03WeB\x04test\x00\x00\x01\x00\x01".to_vec();
         packet.extend(b"\x00\x00\x29\x10\x00\x00\x00\x80\x00\x00\x00");
         let mut buffer = NameBuffer::default();
         let mut message = Message::answering(&Query::parse(&packet, &mut buffer).unwrap());
