@@ -16,6 +16,7 @@ mod not_yet;
 pub mod prometheus;
 pub mod ready;
 pub mod reload;
+pub mod rewrite;
 pub mod root;
 pub mod whoami;
 
@@ -42,6 +43,7 @@ pub const ORDER: &[&Definition] = &[
     &errors::ERRORS,
     &log::LOG,
     &loadbalance::LOADBALANCE,
+    &rewrite::DEFINITION,
     &hosts::DEFINITION,
     &cache::DEFINITION,
     &whoami::WHOAMI,
@@ -75,7 +77,7 @@ mod tests {
     #[test]
     fn words_are_told_apart() {
         assert!(matches!(find("errors"), Found::Known(definition) if definition.directive == "errors"));
-        assert!(matches!(find("rewrite"), Found::NotYet));
+        assert!(matches!(find("geoip"), Found::NotYet));
         assert!(matches!(find("proxy"), Found::Unknown));
         assert!(matches!(find("Errors"), Found::Unknown));
     }
