@@ -1,6 +1,6 @@
 //! How a plugin meets the fast lane: as a source of bytes, or as a shape on them.
 
-use crate::wire::{Name, Query, UDP_PAYLOAD};
+use crate::wire::{Message, Name, Query, Rcode, UDP_PAYLOAD};
 
 /// Something that answers from memory, with bytes, without waiting: a zone store or the answer cache.
 ///
@@ -83,6 +83,16 @@ pub struct TtlRule {
 pub struct TtlRange {
     pub min: u32,
     pub max: u32,
+}
+
+impl TtlRule {
+    /// Gives all records of an answer one TTL, as the cache would have if the answer had come through it.
+    pub fn hold(&self, message: &mut Message) {
+        let Some(lowest) = message.sections().into_iter().flatten().map(|record| record.ttl).min() else { return };
+        let is_positive = message.rcode() == Rcode::NOERROR && !message.answers.is_empty();
+        let ttl = if is_positive { self.positive.hold(lowest) } else { self.negative.hold(lowest) };
+        message.sections_mut().into_iter().flatten().for_each(|record| record.ttl = ttl);
+    }
 }
 
 impl TtlRange {

@@ -22,6 +22,7 @@ pub mod whoami;
 
 #[cfg(test)]
 mod manual;
+pub mod template;
 #[cfg(test)]
 pub mod testing;
 
@@ -44,6 +45,7 @@ pub const ORDER: &[&Definition] = &[
     &log::LOG,
     &loadbalance::LOADBALANCE,
     &rewrite::DEFINITION,
+    &template::DEFINITION,
     &hosts::DEFINITION,
     &cache::DEFINITION,
     &whoami::WHOAMI,

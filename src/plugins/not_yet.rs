@@ -30,7 +30,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "dnssec",
     "tls",
     "minimal",
-    "template",
     "transfer",
     "route53",
     "azure",

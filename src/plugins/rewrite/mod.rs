@@ -83,9 +83,9 @@ mod response;
 mod tests;
 
 use crate::plugin::{BoxFuture, Definition, Error, Failure, Handler, Next, Outcome, Request, Setup};
-use crate::wire::{LowerName, Message, Name, Query, Rcode, RecordType, ReplyView};
+use crate::wire::{Message, Name, NameText, Query, Rcode, RecordType, ReplyView};
 use edns::OptionRule;
-use pattern::{NameText, Pattern};
+use pattern::Pattern;
 use regex::Regex;
 use response::Change;
 use std::sync::Arc;

@@ -4,10 +4,6 @@ use crate::plugins::testing::{Bench, query, query_with_edns, request};
 use crate::wire::{NameBuffer, Opt, ResourceRecord};
 use std::sync::Mutex;
 
-fn wire(text: &str) -> Vec<u8> {
-    Name::from_text(text).unwrap().wire().to_vec()
-}
-
 fn record(owner: &[u8], rtype: RecordType, rdata: Vec<u8>) -> ResourceRecord {
     ResourceRecord { owner: owner.to_vec(), rtype, class: 1, ttl: 60, rdata }
 }
@@ -79,7 +75,7 @@ async fn exchange_with(rules: &str, request: Request, upstream: Upstream) -> Exc
     assert_eq!(reply.question, Message::parse(&request.packet).unwrap().question, "{rules}");
     assert_eq!(reply.id, 0x1234);
     let query = upstream.seen.lock().unwrap().pop().unwrap();
-    let show = |name: &[u8]| String::from_utf8_lossy(&name.to_vec()).into_owned();
+    let show = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
     let text = |name: &[u8]| Name::from_wire(name).map_or_else(|| show(name), |name| name.to_string());
     let line = |record: &ResourceRecord| {
         let names: Vec<_> = record.names().into_iter().map(|range| text(&record.rdata[range])).collect();
@@ -226,7 +222,8 @@ async fn cname_targets_are_looked_up_anew() {
 
 #[tokio::test]
 async fn options_of_the_question() {
-    let table: [(&str, Option<(u16, &[u8])>); 14] = [
+    type Row = (&'static str, Option<(u16, &'static [u8])>);
+    let table: [Row; 14] = [
         ("local set 0xffee 0x61626364", Some((0xffee, b"abcd"))),
         ("local set 65518 abcd", Some((0xffee, b"abcd"))),
         ("local append 0xffee {qname}", Some((0xffee, b"a.test."))),
