@@ -8,7 +8,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let names = dunlin::plugins::directives();
-    match dunlin::cli::parse(std::env::args().skip(1), &names) {
+    match dunlin::cli::parse(std::env::args_os().skip(1), &names) {
         Ok(invocation) => dunlin::server::run(&invocation),
         Err(stop) => stop.print(),
     }

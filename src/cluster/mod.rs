@@ -2,112 +2,36 @@
 //!
 //! Objects arrive slim: only what names and addresses are made of. A relist is told as a beginning, the objects, and an
 //! end, so that the receiver applies it as a difference; losing the API server removes nothing.
+//!
+//! ```text
+//! api/        list and watch, one task a kind: requests, back-off, frames of a stream
+//! manifests/  files and directories, followed by inotify
+//! decode/     JSON, YAML and protobuf into `raw` shapes, and from those into objects: the rules live once
+//! ```
 
-use std::net::IpAddr;
+mod api;
+mod counters;
+mod decode;
+mod manifests;
+mod object;
+#[cfg(test)]
+mod recorder;
+mod selector;
+
+use crate::metrics::Metrics;
+use counters::Counters;
+use selector::Selector;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::task::AbortHandle;
 
-/// The kinds of objects that are followed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum Kind {
-    Namespace,
-    Service,
-    EndpointSlice,
-    Pod,
-}
-
-/// An object's identity within its kind. A Namespace has an empty `namespace`.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub struct Key {
-    pub namespace: String,
-    pub name: String,
-}
-
-/// What DNS needs of an object.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Object {
-    /// A namespace exists.
-    Namespace(Key),
-    /// A Service (v1).
-    Service(Service),
-    /// An EndpointSlice (discovery.k8s.io/v1).
-    EndpointSlice(EndpointSlice),
-    /// A Pod (v1) that is neither Succeeded, Failed nor Unknown.
-    Pod(Pod),
-}
-
-/// What DNS needs of a Service.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Service {
-    /// Namespace and name.
-    pub key: Option<Key>,
-    /// `spec.clusterIPs`, or `spec.clusterIP` where that list is empty, without `None` and what is no address.
-    pub cluster_ips: Vec<IpAddr>,
-    /// Whether the first cluster IP is literally `None`.
-    pub headless: bool,
-    /// `spec.externalName` where `spec.type` is `ExternalName`.
-    pub external_name: Option<String>,
-    /// `spec.ports`.
-    pub ports: Vec<Port>,
-    /// `spec.externalIPs`, then load balancer IPs or host names.
-    pub external_ips: Vec<String>,
-}
-
-/// A port of a Service or of an EndpointSlice.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub struct Port {
-    /// The name, empty where unnamed.
-    pub name: String,
-    /// The port number as clients see it.
-    pub number: u16,
-    /// `TCP`, `UDP` or `SCTP`.
-    pub protocol: String,
-}
-
-/// What DNS needs of an EndpointSlice: the ready endpoints (`conditions.ready` true or unset).
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct EndpointSlice {
-    /// Namespace and name.
-    pub key: Option<Key>,
-    /// The label `kubernetes.io/service-name`, empty where missing.
-    pub service: String,
-    /// The ready endpoints, one entry an address, in order.
-    pub endpoints: Vec<Endpoint>,
-    /// The ports that hold for every endpoint.
-    pub ports: Vec<Port>,
-    /// The annotation `endpoints.kubernetes.io/last-change-trigger-time` (RFC 3339), where present.
-    pub last_change: Option<String>,
-}
-
-/// One ready address of a slice.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Endpoint {
-    /// The address; `None` for an address that is a host name (`addressType: FQDN`).
-    pub address: Option<IpAddr>,
-    /// The address as written: labels are made from this text, not from a re-normalised one.
-    pub text: String,
-    /// `hostname`, empty where unset.
-    pub hostname: String,
-    /// `targetRef.name`, empty where unset.
-    pub target: String,
-    /// `zone` (topology), empty where unset.
-    pub zone: String,
-}
-
-/// What DNS needs of a Pod.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Pod {
-    /// Namespace and name.
-    pub key: Key,
-    /// `status.podIP`, the primary address.
-    pub ip: IpAddr,
-    /// `metadata.deletionTimestamp` is set: a known pod keeps its record until deleted, a new one is not added.
-    pub terminating: bool,
-}
+pub use object::{Endpoint, EndpointSlice, Key, Kind, Object, Pod, Port, Service};
 
 /// Who receives objects. Calls for one kind come in order from one task; kinds may interleave.
+///
+/// A list that breaks off half-way is begun again: `list_begins` may follow `list_begins`. An object may be deleted that
+/// was never applied.
 pub trait Sink: Send + Sync + 'static {
     /// A complete list of this kind begins; what is known stays until it ends.
     fn list_begins(&self, kind: Kind);
@@ -130,6 +54,8 @@ pub enum Source {
     Endpoint(String, Option<[PathBuf; 3]>),
     /// Manifest files and directories.
     Manifests(Vec<PathBuf>),
+    /// A name for error messages and a manifest's text, read once.
+    Text(&'static str, &'static str),
 }
 
 /// What to follow.
@@ -147,21 +73,73 @@ pub struct Options {
     pub pods: bool,
 }
 
+impl Options {
+    /// The kinds that are followed.
+    fn kinds(&self) -> Vec<Kind> {
+        let mut kinds = vec![Kind::Namespace, Kind::Service];
+        kinds.extend(self.endpoints.then_some(Kind::EndpointSlice));
+        kinds.extend(self.pods.then_some(Kind::Pod));
+        kinds
+    }
+
+    /// The label selector on a kind, as written.
+    fn selector_text(&self, kind: Kind) -> &str {
+        match kind {
+            Kind::Namespace => &self.namespace_labels,
+            Kind::Service | Kind::EndpointSlice | Kind::Pod => &self.labels,
+        }
+    }
+}
+
 /// A running feed of objects. Dropping it ends its tasks; nothing is removed from the sink.
-pub struct Feed;
+pub struct Feed {
+    tasks: Vec<AbortHandle>,
+    unsynced: Arc<AtomicUsize>,
+}
 
 /// Checks the options (files readable, selectors well-formed, in-cluster variables present) and starts following.
-/// Must be called inside a tokio runtime.
+/// Must be called inside a tokio runtime. Manifests and text are in the sink when this returns.
 ///
 /// # Errors
 /// What the operator has to mend, as a sentence. An API server that cannot be reached is not an error.
-pub fn start(_options: Options, _sink: Arc<dyn Sink>, _metrics: &crate::metrics::Metrics) -> Result<Feed, String> {
-    unimplemented!()
+pub fn start(options: Options, sink: Arc<dyn Sink>, metrics: &Metrics) -> Result<Feed, String> {
+    let selection = manifests::Selection {
+        kinds: options.kinds(),
+        labels: Selector::parse(&options.labels)?,
+        namespace_labels: Selector::parse(&options.namespace_labels)?,
+    };
+    let mut feed = Feed { tasks: Vec::new(), unsynced: Arc::default() };
+    match &options.source {
+        Source::Text(name, text) => manifests::tell_text(name, text, &selection, &*sink)?,
+        Source::Manifests(paths) => feed.tasks.push(manifests::start(paths, selection, sink)?),
+        Source::InCluster | Source::Kubeconfig(..) | Source::Endpoint(..) => {
+            feed.unsynced.store(selection.kinds.len(), Ordering::Release);
+            let counters = Counters::new(metrics, &selection.kinds);
+            feed.tasks = api::start(&options, sink, counters, &feed.unsynced)?;
+        }
+    }
+    Ok(feed)
+}
+
+/// The objects in a manifest's text (YAML documents or JSON), every kind that is followed; `name` is for error messages.
+///
+/// # Errors
+/// `NAME:LINE: what is wrong`.
+pub fn objects_from_text(name: &str, text: &str) -> Result<Vec<Object>, String> {
+    decode::manifest::objects(name, text, &|_, _| true)
 }
 
 impl Feed {
     /// Whether every kind that is followed has completed its first list. Never turns back to false.
     pub fn is_synced(&self) -> bool {
-        unimplemented!()
+        self.unsynced.load(Ordering::Acquire) == 0
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }

@@ -1,7 +1,11 @@
 //! Sockets, threads, buffers: packets in, packets out, by a fast lane that never waits and a slow lane that may.
 //!
 //! UDP runs on worker threads of its own, one SO_REUSEPORT socket each, in batches of system calls; TCP on tokio. The
-//! engine knows nothing of plugins: it asks a [`Lane`] for each packet and hands what that cannot answer to a [`Slow`].
+//! engine knows nothing of plugins: it asks a [`Lane`] for each packet and hands what that cannot answer to an
+//! [`Answerer`].
+//!
+//! `udp.rs` and `tcp.rs` are the life of a packet; `slow.rs` bounds what waits; `sockets.rs` opens; `system.rs` is the
+//! only file of the program with `unsafe`.
 
 mod counters;
 mod slow;
@@ -120,8 +124,9 @@ pub fn listen(address: SocketAddr, answerer: Arc<dyn Answerer>, options: &Listen
         };
         listener.tasks.spawn_on(worker.start(number)?, &runtime);
     }
-    let tcp = tokio::net::TcpListener::from_std(opened.tcp)?;
-    listener.tasks.spawn_on(tcp::Acceptor { answerer, slow, counters, closing }.run(tcp), &runtime);
+    let max_connections = tcp::max_connections(system::raise_descriptor_limit());
+    let acceptor = tcp::Acceptor { answerer, slow, counters, closing, max_connections };
+    listener.tasks.spawn_on(acceptor.run(tokio::net::TcpListener::from_std(opened.tcp)?), &runtime);
     Ok(listener)
 }
 

@@ -47,7 +47,7 @@ impl SlowLane {
     }
 
     /// The answer to `packet`; SERVFAIL where finding it panicked.
-    pub async fn answer(self, packet: Vec<u8>, arrival: Arrival, permit: Permit) -> Option<Vec<u8>> {
+    pub async fn answer(&self, packet: Vec<u8>, arrival: Arrival, permit: Permit) -> Option<Vec<u8>> {
         let header = packet.first_chunk::<HEADER>().copied();
         // Made inside, so that a panic before the first await is caught too.
         let answer = AssertUnwindSafe(async { self.answerer.slow(packet, arrival).await });

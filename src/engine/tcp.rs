@@ -5,15 +5,14 @@ mod connection;
 use super::counters::Counters;
 use super::slow::SlowLane;
 use super::{Answerer, Closing};
-use futures_util::FutureExt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 
-/// Connections one listener keeps at a time; what comes above them is closed at once and counted. An idle one holds
-/// about a kilobyte.
+/// Connections one listener keeps at a time, where the process may open twice as many files: upstreams and the API
+/// server need some too. What comes above them is closed at once and counted. An idle one holds about a kilobyte.
 const MAX_CONNECTIONS: usize = 20_000;
 /// How long accepting rests when the process or the system is out of descriptors or memory.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
@@ -25,6 +24,12 @@ pub(super) struct Acceptor {
     pub slow: SlowLane,
     pub counters: Counters,
     pub closing: Arc<Closing>,
+    pub max_connections: usize,
+}
+
+/// The connections a listener may keep when the process may have this many descriptors.
+pub(super) fn max_connections(descriptors: usize) -> usize {
+    MAX_CONNECTIONS.min(descriptors / 2)
 }
 
 impl Acceptor {
@@ -41,21 +46,28 @@ impl Acceptor {
                 () = self.closing.wait() => break,
             }
         }
-        while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
-            self.serve(stream, &mut connections);
-        }
-        drop(listener);
+        self.serve_waiting(listener, &mut connections);
         while let Some(ended) = connections.join_next().await {
             self.count(&ended);
         }
     }
 
     fn serve(&self, stream: TcpStream, connections: &mut JoinSet<()>) {
-        if connections.len() >= MAX_CONNECTIONS {
+        if connections.len() >= self.max_connections {
             self.counters.connection.inc();
             return;
         }
         connections.spawn(connection::serve(stream, self.clone()));
+    }
+
+    /// Serves the connections that the system has made already, and closes the listener. It asks the system itself:
+    /// tokio may not have heard of them yet.
+    fn serve_waiting(&self, listener: TcpListener, connections: &mut JoinSet<()>) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, _)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            stream.into_iter().for_each(|stream| self.serve(stream, connections));
+        }
     }
 
     /// A client that went away while it waited is no reason to rest; all else (EMFILE, ENFILE, ENOBUFS, ENOMEM) may go

@@ -369,3 +369,55 @@ async fn a_dropped_listener_is_closed() {
     drop(bench);
     until(|| UdpSocket::bind(address).is_ok() && std::net::TcpListener::bind(address).is_ok()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_above_the_bound_are_closed_and_counted() {
+    let Bench { listener, echo, metrics } = bench("127.0.0.1:0");
+    let counters = Counters::new(&metrics);
+    let acceptor = tcp::Acceptor {
+        slow: SlowLane::new(echo.clone(), 1, counters.clone()),
+        answerer: echo,
+        counters: counters.clone(),
+        closing: listener.closing.clone(),
+        max_connections: 2,
+    };
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let accepting = tokio::spawn(acceptor.run(socket));
+    let connect = |id| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        stream.write_all(&framed(&[packet(FAST, id)])).unwrap();
+        stream
+    };
+    let (mut one, mut other, mut third) = (connect(1), connect(2), connect(3));
+    assert_eq!((take_framed(&mut one), take_framed(&mut other)), (reply(FAST, 1), reply(FAST, 2)));
+    assert_eq!((third.read(&mut [0]).unwrap_or(0), counters.connection.get()), (0, 1));
+    drop(one);
+    until(|| connect(4).read_exact(&mut [0; 32]).is_ok()).await;
+    listener.close(Duration::from_secs(1)).await;
+    accepting.await.unwrap();
+}
+
+/// A link-local address means nothing without its interface, so the reply has to leave by the one the query came by.
+/// Machines without such an address have nothing to test.
+#[tokio::test(flavor = "multi_thread")]
+async fn link_local_queries_are_answered_from_their_interface() {
+    let Some((address, scope)) = link_local() else { return };
+    let bench = bench("[::]:0");
+    let client = UdpSocket::bind(std::net::SocketAddrV6::new(address, 0, 0, scope)).unwrap();
+    client.connect(std::net::SocketAddrV6::new(address, bench.listener.address().port(), 0, scope)).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    bench.echo.gate.add_permits(1);
+    assert_eq!(ask(&client, &packet(FAST, 1)), reply(FAST, 1));
+    assert_eq!(ask(&client, &packet(SLOW, 2)), reply(SLOW, 2));
+    assert_eq!(bench.echo.arrivals.lock().unwrap()[0].local, client.peer_addr().unwrap());
+}
+
+/// A link-local address of this machine and its interface: `fe80… index prefix scope flags name` in the kernel's list.
+fn link_local() -> Option<(std::net::Ipv6Addr, u32)> {
+    let list = std::fs::read_to_string("/proc/net/if_inet6").ok()?;
+    let fields = list.lines().find(|line| line.starts_with("fe80"))?.split_whitespace().collect::<Vec<_>>();
+    let address = u128::from_str_radix(fields[0], 16).ok()?;
+    Some((address.into(), u32::from_str_radix(fields[1], 16).ok()?))
+}

@@ -158,7 +158,7 @@ async fn answer_slow_queries(
     counters: Counters,
 ) {
     let answer = |query: SlowQuery| {
-        let (socket, lane, lost) = (&socket, lane.clone(), &counters.send);
+        let (socket, lane, lost) = (&socket, &lane, &counters.send);
         async move {
             if let Some(reply) = lane.answer(query.packet, query.arrival, query.permit).await
                 && query.route.send(socket, &reply).is_err()

@@ -3,7 +3,16 @@
 //! `/health`, `/ready` and `/metrics` are endpoints: a listen address, a path, a function. Endpoints with the same
 //! address share one listener, which lives on across reloads where the next plan has it too.
 
+mod address;
+mod listener;
+
+#[cfg(test)]
+mod tests;
+
+use listener::Listener;
+use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// What an endpoint answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,19 +46,63 @@ pub struct Endpoint {
 
 /// The listeners of the process.
 #[derive(Default)]
-pub struct Listeners;
+pub struct Listeners {
+    /// By address as configured.
+    open: Mutex<HashMap<String, Listener>>,
+}
 
 impl Listeners {
     /// Makes these the endpoints: binds what is new, keeps what stays, closes what is gone. Nothing changes on error.
     ///
+    /// Of several endpoints with one address and path the last counts.
+    ///
     /// # Errors
     /// A required endpoint whose address cannot be bound.
-    pub async fn apply(&self, _endpoints: Vec<Endpoint>) -> Result<(), String> {
-        unimplemented!()
+    pub async fn apply(&self, endpoints: Vec<Endpoint>) -> Result<(), String> {
+        let mut wanted: HashMap<String, Vec<Endpoint>> = HashMap::new();
+        for endpoint in endpoints {
+            wanted.entry(endpoint.address.clone()).or_default().push(endpoint);
+        }
+        let mut open = self.open.lock().await;
+        let bound = bind_new(&open, &wanted).await?;
+        open.extend(bound);
+        let (stay, leave) = open.drain().partition(|(address, _)| wanted.contains_key(address));
+        *open = stay;
+        for (address, listener) in &*open {
+            let endpoints = wanted.remove(address).unwrap_or_default();
+            listener.route(endpoints.into_iter().map(|endpoint| (endpoint.path, endpoint.respond)).collect());
+        }
+        close(leave).await;
+        Ok(())
     }
 
-    /// Closes every listener.
+    /// Closes every listener. Requests that are being answered are finished.
     pub async fn close(&self) {
-        unimplemented!()
+        close(std::mem::take(&mut *self.open.lock().await)).await;
     }
+}
+
+/// Binds the wanted addresses that are not open.
+async fn bind_new(
+    open: &HashMap<String, Listener>,
+    wanted: &HashMap<String, Vec<Endpoint>>,
+) -> Result<HashMap<String, Listener>, String> {
+    let leaving: Vec<_> = open.iter().filter(|(address, _)| !wanted.contains_key(*address)).collect();
+    let mut bound = HashMap::new();
+    for (address, endpoints) in wanted.iter().filter(|(address, _)| !open.contains_key(*address)) {
+        match Listener::bind(address, &leaving).await {
+            Ok(listener) => {
+                bound.insert(address.clone(), listener);
+            }
+            Err(why) if endpoints.iter().any(|endpoint| endpoint.required) => {
+                return Err(format!("listen tcp {address}: {why}"));
+            }
+            Err(why) => tracing::error!(target: "dunlin", "listen tcp {address}: {why}; it is not served"),
+        }
+    }
+    Ok(bound)
+}
+
+async fn close(listeners: HashMap<String, Listener>) {
+    futures_util::future::join_all(listeners.into_values().map(Listener::close)).await;
 }

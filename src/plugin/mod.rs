@@ -16,7 +16,7 @@ pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request, Transpo
 pub use fallthrough::Fallthrough;
 pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};
 pub use lifecycle::{Command, Control, Keep, Lifecycle, Readiness};
-pub use plan::{BlockPlan, ProcessPlan, Traffic};
+pub use plan::{BlockPlan, ProcessPlan};
 pub use setup::{BlockInfo, Setup};
 
 pub use crate::corefile::{Directive, Error, Span, Token};

@@ -7,13 +7,6 @@ use crate::wire::{LowerName, Name, Query};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What `prometheus` asks to be counted for a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Traffic {
-    /// The name of the plugin behind `prometheus` in the chain, which CoreDNS reports as the writer.
-    pub plugin: &'static str,
-}
-
 /// The plan of one server block, filled by its plugins in the order of the registry.
 #[derive(Default)]
 pub struct BlockPlan {
@@ -47,6 +40,11 @@ struct Held {
 }
 
 impl BlockPlan {
+    /// The plan of a block before any plugin is set up.
+    pub fn new(zones: Vec<Name>) -> BlockPlan {
+        BlockPlan { zones, ..BlockPlan::default() }
+    }
+
     /// Gives all records of an answer one TTL in these zones.
     pub fn rule_ttls(&mut self, zones: Vec<Name>, rule: TtlRule) {
         self.ttl = Some(ZonedTtl { zones, rule });

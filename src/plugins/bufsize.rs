@@ -29,7 +29,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// `bufsize`.
-pub const BUFSIZE: Definition = Definition { directive: "bufsize", setup, metrics: &[] };
+pub const DEFINITION: Definition = Definition { directive: "bufsize", setup, metrics: &[] };
 
 const ALLOWED: RangeInclusive<u16> = 512..=4096;
 
@@ -92,7 +92,7 @@ mod tests {
     fn the_size_becomes_the_blocks() {
         for (text, size) in [("bufsize", 1232), ("bufsize 512", 512), ("bufsize 4096", 4096)] {
             let bench = Bench::new();
-            bench.set_up(&BUFSIZE, text).unwrap();
+            bench.set_up(&DEFINITION, text).unwrap();
             assert_eq!(bench.done().plan.shape.udp_payload, size, "{text}");
         }
     }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn errors() {
         Bench::errors(
-            &BUFSIZE,
+            &DEFINITION,
             &[
                 ("bufsize 511", "'511' is not a size from 512 to 4096"),
                 ("bufsize 4097", "512 to 4096"),

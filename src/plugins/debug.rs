@@ -1,5 +1,5 @@
 //! # Description
-//! `debug` prints what plugins say at the level of `[DEBUG]`. A panic while a query is answered is recovered from
+//! `debug` prints what plugins say at the level of `[DEFINITION]`. A panic while a query is answered is recovered from
 //! whether or not this directive is given: that query gets SERVFAIL and `coredns_panics_total` counts it.
 //!
 //! # Syntax
@@ -25,7 +25,7 @@
 use crate::plugin::{Definition, Error, Setup};
 
 /// `debug`.
-pub const DEBUG: Definition = Definition { directive: "debug", setup, metrics: &[] };
+pub const DEFINITION: Definition = Definition { directive: "debug", setup, metrics: &[] };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let directive = setup.once()?;
@@ -47,14 +47,14 @@ mod tests {
     #[test]
     fn debug_lines_are_asked_for() {
         let bench = Bench::new();
-        bench.set_up(&DEBUG, "debug").unwrap();
+        bench.set_up(&DEFINITION, "debug").unwrap();
         assert!(bench.done().process.debug);
     }
 
     #[test]
     fn errors() {
         Bench::errors(
-            &DEBUG,
+            &DEFINITION,
             &[("debug on", "expected: debug"), ("debug\ndebug", "once"), ("debug {\nx\n}", "unknown property 'x'")],
         );
     }

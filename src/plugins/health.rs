@@ -53,7 +53,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 /// `health`.
-pub const HEALTH: Definition =
+pub const DEFINITION: Definition =
     Definition { directive: "health", setup, metrics: &[&REQUEST_DURATION, &REQUEST_FAILURES] };
 
 const REQUEST_DURATION: Descriptor = Descriptor {
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn the_endpoint_says_ok_and_must_be_bound() {
         let bench = Bench::new();
-        bench.set_up(&HEALTH, "health").unwrap();
+        bench.set_up(&DEFINITION, "health").unwrap();
         let response = bench.get("/health");
         assert_eq!((response.status, response.body.as_slice()), (200, &b"OK"[..]));
         let done = bench.done();
@@ -241,7 +241,7 @@ mod tests {
     async fn the_drain_lasts_as_long_as_the_lameduck() {
         for (text, at_least, at_most) in [("health", 0, 50), ("health {\nlameduck 120ms\n}", 120, 1000)] {
             let bench = Bench::new();
-            bench.set_up(&HEALTH, text).unwrap();
+            bench.set_up(&DEFINITION, text).unwrap();
             let began = Instant::now();
             bench.drain().await;
             let took = began.elapsed().as_millis();
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn errors() {
         Bench::errors(
-            &HEALTH,
+            &DEFINITION,
             &[
                 ("health 8080", "expecting [HOST]:PORT"),
                 ("health :1 :2", "expected: health [ADDRESS]"),

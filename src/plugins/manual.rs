@@ -2,6 +2,7 @@
 
 use super::ORDER;
 use crate::corefile;
+use crate::plugin::Definition;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,15 @@ const SECTIONS: &[&str] = &["# Description", "# Syntax", "# Examples", "# Metric
 /// The file of a plugin: `NAME.rs` or `NAME/mod.rs`.
 fn file(directive: &str) -> PathBuf {
     let room = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plugins");
-    let single = room.join(format!("{directive}.rs"));
-    if single.exists() { single } else { room.join(directive).join("mod.rs") }
+    // `loop` is a word of Rust.
+    let name = if directive == "loop" { "loop_detection" } else { directive };
+    let single = room.join(format!("{name}.rs"));
+    if single.exists() { single } else { room.join(name).join("mod.rs") }
+}
+
+/// The directives with a manual: all but `proxy`, which only says what became of it.
+fn with_manual() -> impl Iterator<Item = &'static Definition> {
+    ORDER.iter().copied().filter(|definition| definition.directive != "proxy")
 }
 
 /// The head of a plugin's file, its comment marks removed.
@@ -29,7 +37,7 @@ fn examples(head: &str) -> Vec<&str> {
 
 #[test]
 fn every_manual_has_its_sections_in_order() {
-    for definition in ORDER {
+    for definition in with_manual() {
         let head = head(definition.directive);
         let titles: Vec<_> = head.lines().filter(|line| line.starts_with("# ")).collect();
         let titles: Vec<_> = titles.into_iter().filter(|title| SECTIONS.contains(title)).collect();
@@ -39,7 +47,7 @@ fn every_manual_has_its_sections_in_order() {
 
 #[test]
 fn every_metric_is_in_its_manual() {
-    for definition in ORDER {
+    for definition in with_manual() {
         let head = head(definition.directive);
         for metric in definition.metrics {
             assert!(head.contains(metric.name), "{}: {}", definition.directive, metric.name);
@@ -49,7 +57,7 @@ fn every_metric_is_in_its_manual() {
 
 #[test]
 fn every_example_parses_and_shows_its_directive() {
-    for definition in ORDER {
+    for definition in with_manual() {
         let name = definition.directive;
         let head = head(name);
         let examples = examples(&head);

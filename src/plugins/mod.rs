@@ -8,21 +8,24 @@ pub mod bufsize;
 mod cache;
 pub mod debug;
 pub mod errors;
+mod forward;
 pub mod health;
 pub mod hosts;
+mod kubernetes;
 pub mod loadbalance;
 pub mod log;
+mod loop_detection;
 mod not_yet;
 pub mod prometheus;
 pub mod ready;
 pub mod reload;
 pub mod rewrite;
 pub mod root;
+pub mod template;
 pub mod whoami;
 
 #[cfg(test)]
 mod manual;
-pub mod template;
 #[cfg(test)]
 pub mod testing;
 
@@ -33,23 +36,34 @@ use crate::plugin::Definition;
 /// It is CoreDNS's order but for one rule: what holds zones in memory (`kubernetes`) stands before `cache`, so that
 /// nothing we own is ever answered from a copy.
 pub const ORDER: &[&Definition] = &[
-    &root::ROOT,
-    &reload::RELOAD,
-    &bufsize::BUFSIZE,
-    &bind::BIND,
-    &debug::DEBUG,
-    &ready::READY,
-    &health::HEALTH,
-    &prometheus::PROMETHEUS,
-    &errors::ERRORS,
-    &log::LOG,
-    &loadbalance::LOADBALANCE,
+    &root::DEFINITION,
+    &reload::DEFINITION,
+    &bufsize::DEFINITION,
+    &bind::DEFINITION,
+    &debug::DEFINITION,
+    &ready::DEFINITION,
+    &health::DEFINITION,
+    &prometheus::DEFINITION,
+    &errors::DEFINITION,
+    &log::DEFINITION,
+    &loadbalance::DEFINITION,
     &rewrite::DEFINITION,
     &template::DEFINITION,
     &hosts::DEFINITION,
+    &kubernetes::DEFINITION,
     &cache::DEFINITION,
-    &whoami::WHOAMI,
+    &loop_detection::DEFINITION,
+    &forward::DEFINITION,
+    &forward::PROXY,
+    &whoami::DEFINITION,
 ];
+
+/// The words that the Corefile knows, sorted, for `-plugins`.
+pub fn directives() -> Vec<&'static str> {
+    let mut words: Vec<_> = ORDER.iter().map(|definition| definition.directive).collect();
+    words.sort_unstable();
+    words
+}
 
 /// What a directive's word stands for.
 #[derive(Clone, Copy)]
@@ -79,8 +93,13 @@ mod tests {
     #[test]
     fn words_are_told_apart() {
         assert!(matches!(find("errors"), Found::Known(definition) if definition.directive == "errors"));
+<<<<<<< HEAD
         assert!(matches!(find("geoip"), Found::NotYet));
         assert!(matches!(find("proxy"), Found::Unknown));
+=======
+        assert!(matches!(find("rewrite"), Found::NotYet));
+        assert!(matches!(find("federation"), Found::Unknown));
+>>>>>>> main
         assert!(matches!(find("Errors"), Found::Unknown));
     }
 

@@ -39,7 +39,7 @@ use crate::plugin::{Definition, Error, Setup};
 use std::sync::Arc;
 
 /// `prometheus`.
-pub const PROMETHEUS: Definition = Definition { directive: "prometheus", setup, metrics: &[] };
+pub const DEFINITION: Definition = Definition { directive: "prometheus", setup, metrics: &[] };
 
 /// Where CoreDNS serves its metrics if nothing else is said.
 const ADDRESS: &str = "localhost:9153";
@@ -78,9 +78,9 @@ mod tests {
     #[test]
     fn blocks_with_one_address_share_an_endpoint() {
         let bench = Bench::new();
-        bench.set_up(&PROMETHEUS, "prometheus").unwrap();
-        bench.set_up(&PROMETHEUS, "prometheus {\nruntime_metrics\n}").unwrap();
-        bench.set_up(&PROMETHEUS, "prometheus [::1]:9253").unwrap();
+        bench.set_up(&DEFINITION, "prometheus").unwrap();
+        bench.set_up(&DEFINITION, "prometheus {\nruntime_metrics\n}").unwrap();
+        bench.set_up(&DEFINITION, "prometheus [::1]:9253").unwrap();
         let done = bench.done();
         let addresses: Vec<_> = done.process.endpoints.iter().map(|endpoint| endpoint.address.as_str()).collect();
         assert_eq!(addresses, ["localhost:9153", "[::1]:9253"]);
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn the_endpoint_answers_with_the_exposition() {
         let bench = Bench::new();
-        bench.set_up(&PROMETHEUS, "prometheus :9153").unwrap();
+        bench.set_up(&DEFINITION, "prometheus :9153").unwrap();
         let response = bench.get("/metrics");
         assert_eq!(response.status, 200);
         assert!(String::from_utf8(response.body).unwrap().contains("# TYPE process_"));
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn errors() {
         Bench::errors(
-            &PROMETHEUS,
+            &DEFINITION,
             &[
                 ("prometheus 9153", "expecting [HOST]:PORT"),
                 ("prometheus :metrics", "expecting [HOST]:PORT"),

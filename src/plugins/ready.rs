@@ -43,7 +43,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// `ready`.
-pub const READY: Definition = Definition { directive: "ready", setup, metrics: &[] };
+pub const DEFINITION: Definition = Definition { directive: "ready", setup, metrics: &[] };
 
 const ADDRESS: &str = ":8181";
 /// Under this key the fact that the process has begun to serve outlives a reload.
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn the_waiting_are_named_until_all_are_ready() {
         let bench = Bench::new();
-        bench.set_up(&READY, "ready").unwrap();
+        bench.set_up(&DEFINITION, "ready").unwrap();
         let members = members(&bench, &["nomad", "kubernetes"]);
         bench.serving();
         assert_eq!(probe(&bench), (503, "kubernetes,nomad".into()));
@@ -187,7 +187,7 @@ mod tests {
             [("ready", 200), ("ready {\nmonitor until-ready\n}", 200), ("ready {\nmonitor continuously\n}", 503)]
         {
             let bench = Bench::new();
-            bench.set_up(&READY, text).unwrap();
+            bench.set_up(&DEFINITION, text).unwrap();
             let members = members(&bench, &["kubernetes"]);
             bench.serving();
             assert_eq!(probe(&bench).0, 503);
@@ -201,19 +201,19 @@ mod tests {
     #[test]
     fn before_the_listeners_are_open_it_is_not_ready() {
         let bench = Bench::new();
-        bench.set_up(&READY, "ready").unwrap();
+        bench.set_up(&DEFINITION, "ready").unwrap();
         assert_eq!(probe(&bench), (503, "starting".into()));
         bench.serving();
         assert_eq!(probe(&bench), (200, "OK".into()));
         let next = bench.reloaded();
-        next.set_up(&READY, "ready").unwrap();
+        next.set_up(&DEFINITION, "ready").unwrap();
         assert_eq!(probe(&next), (200, "OK".into()), "a reload closes no listener");
     }
 
     #[tokio::test]
     async fn it_falls_when_the_drain_begins() {
         let bench = Bench::new();
-        bench.set_up(&READY, "ready").unwrap();
+        bench.set_up(&DEFINITION, "ready").unwrap();
         bench.serving();
         assert_eq!(probe(&bench).0, 200);
         bench.drain().await;
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn errors() {
         Bench::errors(
-            &READY,
+            &DEFINITION,
             &[
                 ("ready 8181", "expecting [HOST]:PORT"),
                 ("ready :1 :2", "expected: ready [ADDRESS]"),

@@ -27,7 +27,7 @@ use crate::plugin::{Definition, Error, Setup};
 use std::path::PathBuf;
 
 /// `root`.
-pub const ROOT: Definition = Definition { directive: "root", setup, metrics: &[] };
+pub const DEFINITION: Definition = Definition { directive: "root", setup, metrics: &[] };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let directive = setup.once()?;
@@ -51,14 +51,14 @@ mod tests {
     #[test]
     fn relative_names_start_at_the_root() {
         let bench = Bench::new();
-        bench.set_up(&ROOT, "root /").unwrap();
+        bench.set_up(&DEFINITION, "root /").unwrap();
         assert_eq!(bench.done().block.root, PathBuf::from("/"));
     }
 
     #[test]
     fn a_missing_directory_is_warned_about() {
         let bench = Bench::new();
-        bench.set_up(&ROOT, "root /no/such/place").unwrap();
+        bench.set_up(&DEFINITION, "root /no/such/place").unwrap();
         let done = bench.done();
         assert!(done.process.warnings[0].contains("/no/such/place does not exist"), "{:?}", done.process.warnings);
         assert_eq!(done.block.root, PathBuf::from("/no/such/place"));
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn errors() {
         Bench::errors(
-            &ROOT,
+            &DEFINITION,
             &[("root", "expected: root PATH"), ("root a b", "expected: root PATH"), ("root a\nroot b", "once")],
         );
     }

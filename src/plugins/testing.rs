@@ -19,20 +19,29 @@ pub struct Bench {
     kept: Keep,
     keep: Keep,
     control: Control,
-    /// What plugins asked of the server.
-    pub commands: RefCell<mpsc::UnboundedReceiver<Command>>,
+    commands: RefCell<Option<mpsc::UnboundedReceiver<Command>>>,
     /// The metrics of the process.
     pub metrics: Metrics,
 }
 
 /// What set-ups have made.
 pub struct Parts {
+    /// The block, as `root` may have changed it.
     pub block: BlockInfo,
+    /// What the block becomes.
     pub plan: BlockPlan,
+    /// What the process gets.
     pub process: ProcessPlan,
 }
 
+impl Default for Bench {
+    fn default() -> Bench {
+        Bench::new()
+    }
+}
+
 impl Bench {
+    /// A bench without a Corefile.
     pub fn new() -> Bench {
         Bench::with(None, Metrics::new(), Keep::default())
     }
@@ -56,7 +65,7 @@ impl Bench {
             kept,
             keep: Keep::default(),
             control: Control { commands: sender, corefile },
-            commands: RefCell::new(receiver),
+            commands: RefCell::new(Some(receiver)),
             metrics,
         }
     }
@@ -104,6 +113,11 @@ impl Bench {
             assert!(error.to_string().contains(expected), "{lines}: {error}");
             assert!(error.span.is_some_and(|span| span.line >= 2), "{lines}: the place is missing");
         }
+    }
+
+    /// What plugins ask of the server. Once.
+    pub fn commands(&self) -> mpsc::UnboundedReceiver<Command> {
+        self.commands.borrow_mut().take().expect("taken already")
     }
 
     /// What has been made so far.

@@ -29,7 +29,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// `whoami`.
-pub const WHOAMI: Definition = Definition { directive: "whoami", setup, metrics: &[] };
+pub const DEFINITION: Definition = Definition { directive: "whoami", setup, metrics: &[] };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let directive = setup.once()?;
@@ -95,7 +95,7 @@ mod tests {
 
     async fn ask(request: Request) -> Message {
         let bench = Bench::new();
-        bench.set_up(&WHOAMI, "whoami").unwrap();
+        bench.set_up(&DEFINITION, "whoami").unwrap();
         let Outcome::Reply(reply) = bench.ask(&request, Outcome::Dropped).await else { panic!("no reply") };
         Message::from_vec(&reply.packet).unwrap()
     }
@@ -123,6 +123,6 @@ mod tests {
 
     #[test]
     fn errors() {
-        Bench::errors(&WHOAMI, &[("whoami me", "expected: whoami"), ("whoami\nwhoami", "once")]);
+        Bench::errors(&DEFINITION, &[("whoami me", "expected: whoami"), ("whoami\nwhoami", "once")]);
     }
 }

@@ -4,7 +4,7 @@ use super::routes::{Block, Route, Routes};
 use crate::corefile::{self, Corefile, Directive, Error, Scheme, ServerBlock};
 use crate::metrics::{Descriptor, MetricKind, Metrics};
 use crate::plugin::{BlockInfo, BlockPlan, Control, Keep, ProcessPlan, Setup};
-use crate::plugins::{self, Known};
+use crate::plugins::{self, Found};
 use crate::wire::Name;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,18 +21,6 @@ const PLUGIN_ENABLED: Descriptor = Descriptor {
     kind: MetricKind::Gauge,
 };
 
-const RELOAD_FAILED: Descriptor = Descriptor {
-    name: "coredns_reload_failed_total",
-    help: "Counter of the number of failed reload attempts.",
-    labels: &[],
-    kind: MetricKind::Counter,
-};
-
-/// Counts a reload that kept the configuration before.
-pub(super) fn count_failed_reload(metrics: &Metrics) {
-    metrics.counter(&RELOAD_FAILED).with_label_values::<&str>(&[]).inc();
-}
-
 /// A configuration, ready to run.
 pub(super) struct Plan {
     /// What each address answers for.
@@ -47,16 +35,16 @@ pub(super) struct Plan {
 /// Sets up every plugin of every block.
 ///
 /// # Errors
-/// Everything that is wrong, a line each, with file, line and directive.
+/// Everything that is wrong, with file, line and directive.
 pub(super) fn build(
     corefile: &Corefile,
     port: u16,
     metrics: &Metrics,
     kept: &Keep,
     control: &Control,
-) -> Result<Plan, String> {
+) -> Result<Plan, Vec<Error>> {
     if corefile.blocks.is_empty() {
-        let text = corefile::parse(&corefile.path, EMPTY, &|_| None).map_err(|error| error.to_string())?;
+        let text = corefile::parse(&corefile.path, EMPTY, &|_| None).map_err(|error| vec![error])?;
         return build(&text, port, metrics, kept, control);
     }
     let mut builder = Builder {
@@ -95,7 +83,7 @@ impl Builder<'_> {
         let Some(zones) = self.zones(block) else { return };
         let Some(first) = block.addresses.first() else { return };
         let mut info = BlockInfo { zones: zones.clone(), span: first.span.clone(), root: PathBuf::new(), index };
-        let mut plan = BlockPlan { zones, ..BlockPlan::default() };
+        let mut plan = BlockPlan::new(zones);
         self.refuse_unknown(block);
         for definition in plugins::ORDER {
             let directives: Vec<Directive> =
@@ -103,6 +91,8 @@ impl Builder<'_> {
             if directives.is_empty() {
                 continue;
             }
+            // `bind` stands before whatever needs the name.
+            plan.server = server_name(plan.binds.first(), first.port.unwrap_or(self.port));
             let mut setup = Setup {
                 directives: &directives,
                 siblings: &block.directives,
@@ -125,12 +115,12 @@ impl Builder<'_> {
         for directive in &block.directives {
             let (name, span) = (&directive.name.text, &directive.name.span);
             match plugins::find(name) {
-                Known::Plugin(_) => {}
-                Known::NotYet => {
+                Found::Known(_) => {}
+                Found::NotYet => {
                     let message = format!("Error during parsing: plugin/{name}: not supported by dunlin yet");
                     self.errors.push(Error::at(span, message));
                 }
-                Known::Unknown => {
+                Found::Unknown => {
                     let message = format!(
                         "Error during parsing: Unknown directive '{name}'; expected a plugin's name (dunlin -plugins lists them)"
                     );
@@ -152,7 +142,8 @@ impl Builder<'_> {
                 match Name::from_text(zone) {
                     Ok(name) => zones.push(name),
                     Err(why) => {
-                        self.errors.push(Error::at(&address.span, format!("Error during parsing: zone '{zone}': {why}")));
+                        self.errors
+                            .push(Error::at(&address.span, format!("Error during parsing: zone '{zone}': {why}")));
                         return None;
                     }
                 }
@@ -169,7 +160,7 @@ impl Builder<'_> {
             let sockets = sockets(&compiled.plan.binds, port);
             for zone in address.zones.iter().filter_map(|zone| Name::from_text(zone).ok()) {
                 for (socket, host) in &sockets {
-                    let server = format!("dns://{host}:{port}");
+                    let server = server_name(compiled.plan.binds.iter().find(|ip| **ip == socket.ip()), port);
                     if let Some(clash) = self.clash(*socket, &zone) {
                         let message = format!("cannot serve dns://{zone}:{port} - {clash}");
                         self.errors.push(Error::at(&address.span, message));
@@ -207,18 +198,16 @@ impl Builder<'_> {
         overlaps.then_some("the zone is served on every address of this port and on one address as well")
     }
 
-    fn finish(self) -> Result<Plan, String> {
+    fn finish(self) -> Result<Plan, Vec<Error>> {
         if !self.errors.is_empty() {
-            let lines: Vec<_> = self.errors.iter().map(ToString::to_string).collect();
-            return Err(lines.join("\n"));
+            return Err(self.errors);
         }
         let routes = self
             .places
             .into_iter()
             .map(|(socket, routes)| {
                 let counted = routes.iter().any(|route| route.traffic.is_some());
-                let host = if socket.ip().is_unspecified() { String::new() } else { socket.ip().to_string() };
-                let server = format!("dns://{host}:{}", socket.port());
+                let server = server_name(Some(&socket.ip()).filter(|ip| !ip.is_unspecified()), socket.port());
                 let dropped = counted.then(|| self.metrics.traffic(&server, "dropped", "", ""));
                 (socket, Arc::new(Routes::new(routes, dropped)))
             })
@@ -234,4 +223,12 @@ fn sockets(binds: &[IpAddr], port: u16) -> Vec<(SocketAddr, String)> {
         return wildcards.map(|ip| (SocketAddr::new(ip, port), String::new())).into();
     }
     binds.iter().map(|ip| (SocketAddr::new(*ip, port), ip.to_string())).collect()
+}
+
+/// A listener as metrics name it: `dns://:53`, `dns://127.0.0.1:1053`, `dns://[::1]:53`.
+fn server_name(bind: Option<&IpAddr>, port: u16) -> String {
+    match bind {
+        Some(ip) => format!("dns://{}", SocketAddr::new(*ip, port)),
+        None => format!("dns://:{port}"),
+    }
 }

@@ -4,7 +4,7 @@ use super::routes::{Route, Routes};
 use crate::engine::{self, Answerer, Arrival, Fast, Lane};
 use crate::metrics::{Family, TrafficShard};
 use crate::plugin::{BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
-use crate::wire::{Answer, Name, NameBuffer, Query, Rcode, Refusal, error_reply};
+use crate::wire::{Answer, Name, NameBuffer, Query, Rcode, Refusal, cut, error_reply};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -110,7 +110,8 @@ fn ask_sources(
     let context = Context { limit, shape, moment };
     for source in plan.stores.iter().chain(&plan.cache) {
         match source.answer(query, &context, out) {
-            Verdict::Answered(length) => return Some(length),
+            Verdict::Answered(length) if plan.may_send(&query.name, &out[..length]) => return Some(length),
+            Verdict::Answered(_) => return None,
             Verdict::Pass => {}
             Verdict::Slow => return None,
         }
@@ -151,7 +152,7 @@ async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -
 fn write_out(outcome: Option<Outcome>, query: &Query<'_>, limit: usize) -> Option<Vec<u8>> {
     let rcode = match outcome {
         Some(Outcome::Reply(reply)) if reply.packet.len() <= limit => return Some(reply.packet),
-        Some(Outcome::Reply(reply)) => return Some(crate::wire::cut(reply.packet, limit)),
+        Some(Outcome::Reply(reply)) => return Some(cut(reply.packet, limit)),
         Some(Outcome::Dropped) => return None,
         Some(Outcome::Failed(failure)) => failure.rcode,
         None => Rcode::REFUSED,
@@ -205,7 +206,10 @@ impl Lookup for Routes {
                 );
             }
             outcome.unwrap_or_else(|| {
-                Outcome::Failed(crate::plugin::Failure { rcode: Rcode::REFUSED, reason: "an empty server block".into() })
+                Outcome::Failed(crate::plugin::Failure {
+                    rcode: Rcode::REFUSED,
+                    reason: "an empty server block".into(),
+                })
             })
         })
     }
@@ -235,14 +239,7 @@ impl Counting {
     }
 
     #[inline]
-    fn record(
-        &mut self,
-        index: Option<usize>,
-        routes: &Routes,
-        query: &Query<'_>,
-        client: SocketAddr,
-        reply: &[u8],
-    ) {
+    fn record(&mut self, index: Option<usize>, routes: &Routes, query: &Query<'_>, client: SocketAddr, reply: &[u8]) {
         let (family, asked, rcode) = (family(client), query.packet.len(), rcode(reply));
         match self {
             Counting::Worker { shards, dropped } => {

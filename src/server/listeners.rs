@@ -3,6 +3,7 @@
 use super::lanes::Current;
 use super::routes::Routes;
 use crate::engine::{self, Listener, ListenerOptions};
+use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,18 +16,24 @@ const GRACE: Duration = Duration::from_secs(5);
 const MAX_SLOW: usize = 20_000;
 
 /// The open listeners by the address that was asked for.
-#[derive(Default)]
 pub(super) struct Listeners {
+    options: ListenerOptions,
     open: BTreeMap<SocketAddr, (Listener, Arc<Current>)>,
 }
 
 impl Listeners {
+    /// None open yet; a worker a core, as far as the process may use them.
+    pub(super) fn new(metrics: Metrics) -> Listeners {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Listeners { options: ListenerOptions { workers, max_slow: MAX_SLOW, metrics }, open: BTreeMap::new() }
+    }
+
     /// Makes these the listeners. What is new is opened before anything else changes; nothing changes on error.
     pub(super) async fn apply(&mut self, routes: &BTreeMap<SocketAddr, Arc<Routes>>) -> Result<(), String> {
         let mut opened = Vec::new();
         for (address, routes) in routes.iter().filter(|(address, _)| !self.open.contains_key(address)) {
             let current = Arc::new(Current(ArcSwap::from(Arc::clone(routes))));
-            match engine::listen(*address, Arc::new(Arc::clone(&current)), &options()) {
+            match engine::listen(*address, Arc::new(Arc::clone(&current)), &self.options) {
                 Ok(listener) => opened.push((*address, (listener, current))),
                 // A host without IPv6 serves the IPv4 half of a wildcard.
                 Err(error) if address.ip().is_unspecified() && address.is_ipv6() && lacks_ipv6(&error) => {}
@@ -63,11 +70,6 @@ impl Listeners {
         let closing = std::mem::take(&mut self.open).into_values().map(|(listener, _)| listener.close(GRACE));
         futures_util::future::join_all(closing).await;
     }
-}
-
-fn options() -> ListenerOptions {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    ListenerOptions { workers, max_slow: MAX_SLOW }
 }
 
 fn lacks_ipv6(error: &std::io::Error) -> bool {

@@ -12,17 +12,22 @@ mod routes;
 mod running;
 mod source;
 
-use crate::cli::Invocation;
-use crate::plugin::{Command, Control};
+use crate::cli::{self, Invocation};
+use crate::corefile;
+use crate::metrics::Metrics;
+use crate::plugin::{Command, Control, Keep};
 use running::Running;
 use source::Source;
+use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// Runs a server until a signal or a fatal error ends it.
 pub fn run(invocation: &Invocation) -> ExitCode {
-    logging::install();
+    if let Err(error) = logging::start() {
+        return fail(&format!("cannot start the log: {error}"));
+    }
     // A second provider could only come from a dependency's feature; then the first one serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("dns-slow").build() {
@@ -32,7 +37,20 @@ pub fn run(invocation: &Invocation) -> ExitCode {
     let code = runtime.block_on(serve(invocation));
     // Whatever is still in flight has had its grace.
     runtime.shutdown_background();
+    logging::flush();
     code
+}
+
+/// Reads a Corefile and sets up its plugins without serving. Returns the warnings, a line each.
+///
+/// # Errors
+/// Everything that is wrong, with file, line and directive.
+pub fn check(path: &Path) -> Result<Vec<String>, Vec<corefile::Error>> {
+    let corefile = corefile::load(path).map_err(|error| vec![error])?;
+    let (commands, _) = mpsc::unbounded_channel();
+    let control = Control { commands, corefile: Some(path.into()) };
+    let plan = build::build(&corefile, cli::DNS_PORT, &Metrics::new(), &Keep::default(), &control)?;
+    Ok(plan.process.warnings)
 }
 
 async fn serve(invocation: &Invocation) -> ExitCode {
@@ -93,7 +111,10 @@ async fn attend(running: &mut Running, signals: &mut Signals, mut inbox: mpsc::U
             _ = signals.hangup.recv() => {}
             Some(command) = inbox.recv() => match command {
                 Command::Reload => running.reload().await,
-                Command::Fatal(reason) => return fail(&format!("[FATAL] {reason}")),
+                Command::Fatal(reason) => {
+                    logging::fatal(&reason);
+                    return ExitCode::FAILURE;
+                }
             },
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::metrics;
 use crate::plugin::{BlockPlan, Handler, Moment, Next, Outcome, Request, Transport};
-use crate::wire::{CLASS_IN, LowerName, Name, Query, RecordType};
+use crate::wire::{CLASS_IN, Name, Query, RecordType};
+use crate::zone::Suffixes;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -21,8 +22,9 @@ pub(super) struct Route {
 
 /// Everything one listener answers for. Immutable; a reload puts another in its place.
 pub(super) struct Routes {
-    /// Most labels first, so that the first that fits is the longest.
     routes: Vec<Route>,
+    /// The place in `routes` of each zone.
+    zones: Suffixes<usize>,
     /// Queries that no block is asked for (`zone="dropped"`).
     pub dropped: Option<Arc<metrics::Traffic>>,
     /// Whether classes other than IN are let in: some block has `chaos` or `forward`.
@@ -30,10 +32,10 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    pub(super) fn new(mut routes: Vec<Route>, dropped: Option<Arc<metrics::Traffic>>) -> Routes {
-        routes.sort_by_key(|route| std::cmp::Reverse(route.zone.label_count()));
+    pub(super) fn new(routes: Vec<Route>, dropped: Option<Arc<metrics::Traffic>>) -> Routes {
         let any_class = routes.iter().any(|route| route.block.plan.any_class);
-        Routes { routes, dropped, any_class }
+        let zones = Suffixes::new(routes.iter().enumerate().map(|(index, route)| (route.zone.clone(), index)));
+        Routes { routes, zones, dropped, any_class }
     }
 
     /// The routes, for counters that go beside them.
@@ -48,16 +50,12 @@ impl Routes {
         if query.qclass != CLASS_IN && !self.any_class {
             return None;
         }
-        let longest = self.fitting(&query.name).next()?;
+        let (_, &longest) = self.zones.find(&query.name)?;
         if query.qtype != RecordType::DS {
             return Some(longest);
         }
-        let parent = self.fitting(&query.name).filter(|index| !self.routes[*index].zone.is_root()).last();
-        parent.or(Some(longest))
-    }
-
-    fn fitting<'a>(&'a self, name: &'a LowerName<'a>) -> impl Iterator<Item = usize> + 'a {
-        (0..self.routes.len()).filter(|index| name.is_within(&self.routes[*index].zone))
+        let fitting = self.zones.iter().filter(|(zone, _)| !zone.is_root() && query.name.is_within(zone));
+        Some(fitting.last().map_or(longest, |(_, shortest)| *shortest))
     }
 
     /// Runs the chain of the block for this query. `None` where no block, or an empty one, stands for the name.

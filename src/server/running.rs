@@ -2,11 +2,14 @@
 
 use super::build::{self, Plan};
 use super::listeners::Listeners;
+use super::logging;
 use super::source::Source;
-use crate::cli::Invocation;
+use crate::cli::{self, Invocation};
+use crate::corefile;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::plugin::{Control, Keep, Lifecycle};
+use crate::plugins;
 use std::sync::Arc;
 
 /// A server that answers.
@@ -24,25 +27,26 @@ pub(super) struct Running {
 impl Running {
     /// Reads, builds, starts and opens; then says so in CoreDNS's lines.
     pub(super) async fn start(source: Source, control: Control, invocation: &Invocation) -> Result<Running, String> {
+        let metrics = Metrics::new();
+        logging::count_drops(&metrics);
         let mut running = Running {
             source,
             control,
             port: invocation.port,
-            metrics: Metrics::new(),
-            listeners: Listeners::default(),
+            metrics: metrics.clone(),
+            listeners: Listeners::new(metrics),
             endpoints: http::Listeners::default(),
             lifecycles: Vec::new(),
             kept: Keep::default(),
         };
         if running.source.is_quickstart() && !invocation.quiet {
-            println!("No Corefile here: serving the built-in sample cluster on 127.0.0.1:1053. Try:");
-            println!("  dig @127.0.0.1 -p 1053 backend-service.default.svc.cluster.local");
+            logging::print("No Corefile here: serving the built-in sample cluster on 127.0.0.1:1053. Try:");
+            logging::print("  dig @127.0.0.1 -p 1053 backend-service.default.svc.cluster.local");
         }
         let banner = running.exchange().await?;
         if !invocation.quiet {
-            banner.iter().for_each(|line| println!("{line}"));
-            println!("dunlin-{}", env!("CARGO_PKG_VERSION"));
-            println!("{}/{}, {}", std::env::consts::OS, std::env::consts::ARCH, "rust");
+            banner.iter().for_each(|line| logging::print(line));
+            logging::print(&cli::version());
         }
         Ok(running)
     }
@@ -53,7 +57,7 @@ impl Running {
         match self.exchange().await {
             Ok(_) => tracing::info!(target: "dunlin", "Reloading complete"),
             Err(error) => {
-                build::count_failed_reload(&self.metrics);
+                plugins::reload::count_failure(&self.metrics);
                 tracing::error!(target: "dunlin", "Restart failed: {error}");
             }
         }
@@ -63,7 +67,9 @@ impl Running {
     async fn exchange(&mut self) -> Result<Vec<String>, String> {
         let corefile = self.source.load().map_err(|error| error.to_string())?;
         let Plan { routes, process, keep, banner } =
-            build::build(&corefile, self.port, &self.metrics, &self.kept, &self.control)?;
+            build::build(&corefile, self.port, &self.metrics, &self.kept, &self.control)
+                .map_err(|errors| lines(&errors))?;
+        logging::set_debug(process.debug);
         process.warnings.iter().for_each(|warning| tracing::warn!(target: "dunlin", "{warning}"));
         for lifecycle in &process.lifecycles {
             process.readiness.add(Arc::clone(lifecycle));
@@ -89,11 +95,9 @@ impl Running {
         Ok(banner)
     }
 
-    /// Lets every plugin drain, in the order of the chain, while queries are answered.
+    /// Lets every plugin drain, all at once, while queries are answered.
     pub(super) async fn drain(&self) {
-        for lifecycle in &self.lifecycles {
-            lifecycle.drain().await;
-        }
+        futures_util::future::join_all(self.lifecycles.iter().map(|lifecycle| lifecycle.drain())).await;
     }
 
     /// Closes the listeners, answering what they have, and stops what runs beside them.
@@ -118,4 +122,9 @@ async fn stop_all(lifecycles: &[Arc<dyn Lifecycle>]) {
     for lifecycle in lifecycles {
         lifecycle.stop().await;
     }
+}
+
+/// All that is wrong, a line each.
+fn lines(errors: &[corefile::Error]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -1,6 +1,6 @@
 //! The answer writer: header and question as asked, records behind them, pointers instead of names.
 
-use super::{CLASS_IN, HEADER, Query, Rcode, RecordType, UDP_PAYLOAD};
+use super::{CLASS_IN, HEADER, NameBuffer, Query, Rcode, RecordType, UDP_PAYLOAD};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Octets of an OPT record without options.
@@ -168,29 +168,43 @@ fn pointer(offset: u16) -> [u8; 2] {
     (0xc000 | offset).to_be_bytes()
 }
 
-/// A reply without a question for a packet that could not be viewed. `packet` must hold a header. Returns its length.
+/// A reply without records for a packet that could not be viewed, with its question where there is a whole one. `packet`
+/// must hold a header, `out` 512 octets. Returns its length.
 ///
 /// BADVERS comes with the OPT that carries its upper bits; every other code stands in the header alone.
 pub fn error_reply(packet: &[u8], rcode: Rcode, out: &mut [u8]) -> usize {
+    let question = question(packet).unwrap_or_default();
+    let end = HEADER + question.len();
     out[..HEADER].fill(0);
     out[..2].copy_from_slice(&packet[..2]);
     out[2] = 0x80 | packet[2] & 0x79;
     out[3] = packet[3] & 0x10 | (rcode.0 & 0x0f) as u8;
+    out[5] = u8::from(!question.is_empty());
+    out[HEADER..end].copy_from_slice(question);
     if rcode.0 < 16 {
-        return HEADER;
+        return end;
     }
     out[11] = 1;
-    out[HEADER..HEADER + OPT].fill(0);
-    out[HEADER + 1..HEADER + 3].copy_from_slice(&RecordType::OPT.0.to_be_bytes());
-    out[HEADER + 3..HEADER + 5].copy_from_slice(&UDP_PAYLOAD.to_be_bytes());
-    out[HEADER + 5] = (rcode.0 >> 4) as u8;
-    HEADER + OPT
+    out[end..end + OPT].fill(0);
+    out[end + 1..end + 3].copy_from_slice(&RecordType::OPT.0.to_be_bytes());
+    out[end + 3..end + 5].copy_from_slice(&UDP_PAYLOAD.to_be_bytes());
+    out[end + 5] = (rcode.0 >> 4) as u8;
+    end + OPT
+}
+
+/// The only question of a packet, if it is whole and its name is no longer than names are.
+fn question(packet: &[u8]) -> Option<&[u8]> {
+    if packet[4..6] != [0, 1] {
+        return None;
+    }
+    let mut names = NameBuffer::default();
+    let end = HEADER + names.lower(&packet[HEADER..])?.wire().len() + 4;
+    packet.get(HEADER..end)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::NameBuffer;
     use hickory_proto::op::Message;
 
     fn query(edns: bool) -> Vec<u8> {
@@ -243,9 +257,17 @@ mod tests {
 
     #[test]
     fn bad_version_carries_an_opt() {
-        let mut out = [0; 64];
+        let mut out = [0; 512];
         let len = error_reply(&query(false), Rcode::BADVERS, &mut out);
         let message = Message::from_vec(&out[..len]).unwrap();
         assert_eq!((message.metadata.id, u16::from(message.metadata.response_code)), (0xabcd, 16));
+        assert_eq!(message.queries[0].name().to_string(), "WeB.test.");
+    }
+
+    #[test]
+    fn a_question_that_is_cut_is_not_repeated() {
+        let mut out = [0; 512];
+        assert_eq!(error_reply(&query(false)[..20], Rcode::FORMERR, &mut out), HEADER);
+        assert_eq!(error_reply(&query(false)[..HEADER], Rcode::FORMERR, &mut out), HEADER);
     }
 }

@@ -309,9 +309,9 @@ fn whole_rdata(packet: &[u8], rtype: RecordType, range: Range<usize>) -> Option<
     Some(whole)
 }
 
-/// The name at `at`, its pointers followed, and `at` moved behind it. `None` if it is cut, longer than 255 octets, has a
+/// The name at `at` in the case it has, its pointers followed, and `at` moved behind it. `None` if it is cut, longer than 255 octets, has a
 /// reserved label type, or a pointer that does not point before the labels it was reached by.
-fn whole_name(packet: &[u8], at: &mut usize) -> Option<Vec<u8>> {
+pub fn whole_name(packet: &[u8], at: &mut usize) -> Option<Vec<u8>> {
     let (mut name, mut from, mut floor, mut end) = (Vec::with_capacity(32), *at, *at, None);
     loop {
         match *packet.get(from)? {

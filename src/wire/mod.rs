@@ -12,10 +12,10 @@ mod text;
 mod types;
 
 pub use answer::{Answer, Owner, Section, error_reply};
-pub use message::{Message, Opt, Question, ResourceRecord, flags, read_options};
+pub use message::{Message, Opt, Question, ResourceRecord, flags, read_options, whole_name};
 pub use name::{LowerName, MAX_NAME, Name, NameBuffer, NameError};
 pub use query::{Edns, Query, Refusal};
-pub use reply::{Record, ReplyView, address_reply, cut_reply, opt};
+pub use reply::{Record, ReplyView, address_reply, cut, cut_reply, opt};
 pub use text::NameText;
 pub use types::{CLASS_ANY, CLASS_CH, CLASS_IN, Rcode, RecordType};
 

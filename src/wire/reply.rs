@@ -164,8 +164,8 @@ impl<'a> ReplyView<'a> {
     /// OPT is nearly always last. Of the additional records behind it, addresses are kept; anything else there goes,
     /// because its pointers could no longer be trusted.
     pub fn without_opt(&self) -> Vec<u8> {
-        let Some((start, end)) = self.opt else { return self.octets().to_vec() };
-        let mut copy = Vec::with_capacity(self.end);
+        let Some((start, end)) = self.opt else { return with_room(self.octets()) };
+        let mut copy = Vec::with_capacity(self.end + OPT);
         copy.extend(&self.packet[..start]);
         let before = self.records().filter(|record| record.section == Section::Additional && record.start < start);
         let mut additional = before.count() as u16;
@@ -179,6 +179,13 @@ impl<'a> ReplyView<'a> {
         copy[10..HEADER].copy_from_slice(&additional.to_be_bytes());
         copy
     }
+}
+
+/// A copy that an OPT can be added to in place.
+fn with_room(octets: &[u8]) -> Vec<u8> {
+    let mut copy = Vec::with_capacity(octets.len() + OPT);
+    copy.extend(octets);
+    copy
 }
 
 struct Walk<'a> {
@@ -274,6 +281,22 @@ pub fn cut_reply(message: &mut [u8], limit: usize) -> usize {
     end
 }
 
+/// Cuts the well-formed reply in `message` to at most `limit` octets as [`cut_reply`] does, but keeps its OPT.
+pub fn cut(mut message: Vec<u8>, limit: usize) -> Vec<u8> {
+    let Some(view) = ReplyView::parse(&message).filter(|view| view.end > limit) else { return message };
+    let opt = view.opt.map(|(start, end)| message[start..end].to_vec()).filter(|opt| opt.len() < limit);
+    let opt = opt.unwrap_or_default();
+    message = view.without_opt();
+    let len = cut_reply(&mut message, limit - opt.len());
+    message.truncate(len);
+    message[2] |= 0x02;
+    if !opt.is_empty() {
+        message.extend(opt);
+        count_one_additional(&mut message);
+    }
+    message
+}
+
 /// Makes a reply that has no OPT the reply to `query`: its id, its question in its case, its RD and CD, an OPT if it has
 /// one (RFC 6891 section 7), cut to `limit` octets. The reply's question must be the query's but for case. `out` holds
 /// the reply in its first `len` octets and should have room for an OPT. Returns the length.
@@ -287,9 +310,13 @@ pub fn address_reply(query: &Query<'_>, out: &mut [u8], len: usize, limit: usize
     out[HEADER..query.question_end()].copy_from_slice(query.question());
     let Some(edns) = query.edns.filter(|_| len + OPT <= out.len()) else { return len };
     out[len..len + OPT].copy_from_slice(&opt(UDP_PAYLOAD, edns.dnssec_ok));
-    let additional = u16::from_be_bytes([out[10], out[11]]).saturating_add(1);
-    out[10..HEADER].copy_from_slice(&additional.to_be_bytes());
+    count_one_additional(out);
     len + OPT
+}
+
+fn count_one_additional(message: &mut [u8]) {
+    let additional = u16::from_be_bytes([message[10], message[11]]).saturating_add(1);
+    message[10..HEADER].copy_from_slice(&additional.to_be_bytes());
 }
 
 /// An OPT record of version 0 without options (RFC 6891 section 6.1.2).

@@ -103,12 +103,6 @@ impl<A: Address> PartialEq for Addresses<A> {
     }
 }
 
-impl<A> Default for Addresses<A> {
-    fn default() -> Addresses<A> {
-        Addresses::None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

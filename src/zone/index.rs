@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 /// An address and one owner of it.
 type Pair<A> = (A, u32);
+/// Sorted pairs.
+type Shard<A> = Box<[Pair<A>]>;
 
 /// Owners by address. An owner is four octets whose meaning is the caller's; it may own an address more than once.
 ///
@@ -15,7 +17,7 @@ type Pair<A> = (A, u32);
 /// shard, about a thousandth of the index.
 pub struct AddressIndex<A> {
     seed: RandomState,
-    shards: Box<[ArcSwap<Box<[Pair<A>]>>]>,
+    shards: Box<[ArcSwap<Shard<A>>]>,
 }
 
 impl<A: Address + std::hash::Hash> AddressIndex<A> {
@@ -84,14 +86,14 @@ impl<A: Address + std::hash::Hash> AddressIndex<A> {
         self.shards.iter().map(|shard| shard.load().len()).sum()
     }
 
-    fn shard(&self, address: A) -> &ArcSwap<Box<[Pair<A>]>> {
+    fn shard(&self, address: A) -> &ArcSwap<Shard<A>> {
         &self.shards[self.seed.hash_one(address) as usize & (self.shards.len() - 1)]
     }
 }
 
 /// The owners of one address, held as they were when they were looked up.
 pub struct Owners<A> {
-    shard: Guard<Arc<Box<[Pair<A>]>>>,
+    shard: Guard<Arc<Shard<A>>>,
     range: std::ops::Range<usize>,
 }
 
@@ -120,7 +122,9 @@ mod tests {
     #[test]
     fn an_owner_counts_how_often_it_has_an_address() {
         let index = AddressIndex::new(2);
-        [(1, 7), (2, 7), (1, 7), (1, 3), (255, 9)].map(|(last, owner)| index.insert(address(last), owner));
+        [(1, 7), (2, 7), (1, 7), (1, 3), (255, 9)]
+            .iter()
+            .for_each(|(last, owner)| index.insert(address(*last), *owner));
         assert_eq!((owners(&index, 1), owners(&index, 2), owners(&index, 3)), (vec![3, 7], vec![7], vec![]));
         index.remove(address(1), 7);
         assert_eq!(owners(&index, 1), [3, 7]);

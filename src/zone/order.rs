@@ -1,38 +1,34 @@
 //! The order in which addresses are sent.
 
-/// A random order of `0..count`, made as it is read, without memory of its own beyond a quarter of a kilobyte.
+/// A random order of `0..count`, made as it is read.
 ///
-/// Up to 256 items come in any of their orders with the same likelihood (Fisher and Yates). More than that come from a
-/// random start in random steps, which spreads clients over them as well.
+/// Up to 128 items, more than a UDP answer holds, come in any of their orders with the same likelihood (Fisher and
+/// Yates). More than that come from a random start in random steps, which spreads clients over them as well.
 pub struct Shuffle {
     random: u64,
     count: usize,
     next: usize,
-    order: Order,
+    /// Of few items: what has not come yet, from `next` on.
+    places: [u8; FEW],
+    /// Of many items: where to go from here.
+    step: usize,
+    at: usize,
 }
 
-enum Order {
-    Any([u8; SMALL]),
-    Steps { at: usize, step: usize },
-}
-
-const SMALL: usize = 256;
+const FEW: usize = 128;
 
 impl Shuffle {
     /// A random order of `count` items.
     pub fn new(count: usize, random: u64) -> Shuffle {
-        let mut shuffle = Shuffle { random: random | 1, count, next: 0, order: Order::Steps { at: 0, step: 1 } };
-        if count <= SMALL {
-            let mut places = [0; SMALL];
-            places[..count].iter_mut().enumerate().for_each(|(at, place)| *place = at as u8);
-            shuffle.order = Order::Any(places);
+        let mut shuffle = Shuffle { random: random | 1, count, next: 0, places: [0; FEW], step: 1, at: 0 };
+        if count <= FEW {
+            shuffle.places[..count].iter_mut().enumerate().for_each(|(at, place)| *place = at as u8);
         } else {
-            let at = shuffle.below(count);
-            let mut step = 1 + shuffle.below(count - 1);
-            while common_divisor(step, count) != 1 {
-                step = step % (count - 1) + 1;
+            shuffle.at = shuffle.below(count);
+            shuffle.step += shuffle.below(count - 1);
+            while common_divisor(shuffle.step, count) != 1 {
+                shuffle.step = shuffle.step % (count - 1) + 1;
             }
-            shuffle.order = Order::Steps { at, step };
         }
         shuffle
     }
@@ -44,7 +40,7 @@ impl Shuffle {
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
         let high = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
-        (high * bound as u64 >> 32) as usize
+        ((high * bound as u64) >> 32) as usize
     }
 }
 
@@ -56,17 +52,14 @@ impl Iterator for Shuffle {
         if self.next == self.count {
             return None;
         }
-        let chosen = self.next + self.below(self.count - self.next);
-        let place = match &mut self.order {
-            Order::Any(places) => {
-                places.swap(self.next, chosen);
-                usize::from(places[self.next])
-            }
-            Order::Steps { at, step } => {
-                let place = *at;
-                *at = (*at + *step) % self.count;
-                place
-            }
+        let place = if self.count <= FEW {
+            let chosen = self.next + self.below(self.count - self.next);
+            self.places.swap(self.next, chosen);
+            usize::from(self.places[self.next])
+        } else {
+            let place = self.at;
+            self.at = (place + self.step) % self.count;
+            place
         };
         self.next += 1;
         Some(place)
@@ -83,7 +76,7 @@ mod tests {
 
     #[test]
     fn every_item_comes_once() {
-        for count in [0, 1, 2, 10, 255, 256, 257, 1000, 4096] {
+        for count in [0, 1, 2, 10, 127, 128, 129, 1000, 4096] {
             for random in [0, 1, 0x1234_5678_9abc_def0, u64::MAX] {
                 let mut order: Vec<_> = Shuffle::new(count, random).collect();
                 order.sort_unstable();

@@ -6,20 +6,13 @@ use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-/// Something a [`Table`] holds. Clones must be cheap: an update clones the entries of one shard.
-pub trait Keyed: Clone {
+/// Something a [`Table`] holds.
+pub trait Keyed {
     /// The octets it is looked up by; the same for its whole life.
     fn key(&self) -> &[u8];
 }
 
-impl<T: Keyed> Keyed for Arc<T>
-where
-    Arc<T>: Clone,
-{
-    fn key(&self) -> &[u8] {
-        (**self).key()
-    }
-}
+type Shard<V> = HashTable<Arc<V>>;
 
 /// Entries by key, in shards that are replaced whole.
 ///
@@ -27,13 +20,13 @@ where
 /// table; writers must not run at the same time. The hash is seeded: who chooses the names cannot choose collisions.
 pub struct Table<V> {
     seed: RandomState,
-    shards: Box<[ArcSwap<HashTable<V>>]>,
+    shards: Box<[ArcSwap<Shard<V>>]>,
 }
 
 impl<V: Keyed> Table<V> {
     /// An empty table of `shards` shards, a power of two.
     pub fn new(shards: usize) -> Table<V> {
-        let empty = Arc::new(HashTable::new());
+        let empty = Arc::new(Shard::new());
         let shards = (0..shards.next_power_of_two()).map(|_| ArcSwap::new(Arc::clone(&empty))).collect();
         Table { seed: RandomState::default(), shards }
     }
@@ -53,9 +46,9 @@ impl<V: Keyed> Table<V> {
         View { shard: self.shard(fingerprint).load(), hash: spread(fingerprint), key }
     }
 
-    /// A copy of the entry of `key`.
-    pub fn get(&self, key: &[u8]) -> Option<V> {
-        self.view(key).get().cloned()
+    /// The entry of `key`, for keeps.
+    pub fn get(&self, key: &[u8]) -> Option<Arc<V>> {
+        self.view(key).find().cloned()
     }
 
     /// Calls `visit` for every entry whose key may have this fingerprint, until it breaks: the caller checks what it finds.
@@ -64,14 +57,14 @@ impl<V: Keyed> Table<V> {
         fingerprint: u32,
         mut visit: impl FnMut(&V) -> std::ops::ControlFlow<B>,
     ) -> std::ops::ControlFlow<B> {
-        self.shard(fingerprint).load().iter_hash(spread(fingerprint)).try_for_each(&mut visit)
+        self.shard(fingerprint).load().iter_hash(spread(fingerprint)).try_for_each(|entry| visit(entry))
     }
 
     /// Adds an entry, or replaces the one of the same key.
-    pub fn insert(&self, entry: V) {
+    pub fn insert(&self, entry: Arc<V>) {
         let fingerprint = self.fingerprint(entry.key());
         let shard = self.shard(fingerprint);
-        let mut changed = HashTable::clone(&shard.load());
+        let mut changed = Shard::clone(&shard.load());
         let hash = spread(fingerprint);
         match changed.find_mut(hash, |present| present.key() == entry.key()) {
             Some(present) => *present = entry,
@@ -86,7 +79,7 @@ impl<V: Keyed> Table<V> {
     pub fn remove(&self, key: &[u8]) {
         let fingerprint = self.fingerprint(key);
         let shard = self.shard(fingerprint);
-        let mut changed = HashTable::clone(&shard.load());
+        let mut changed = Shard::clone(&shard.load());
         if let Ok(found) = changed.find_entry(spread(fingerprint), |present| present.key() == key) {
             found.remove();
             changed.shrink_to_fit(|other| spread(self.fingerprint(other.key())));
@@ -96,7 +89,7 @@ impl<V: Keyed> Table<V> {
 
     /// Calls `visit` for every entry, shard after shard.
     pub fn for_each(&self, mut visit: impl FnMut(&V)) {
-        self.shards.iter().for_each(|shard| shard.load().iter().for_each(&mut visit));
+        self.shards.iter().for_each(|shard| shard.load().iter().for_each(|entry| visit(entry)));
     }
 
     /// How many entries there are; walks the shards.
@@ -105,7 +98,7 @@ impl<V: Keyed> Table<V> {
     }
 
     #[inline]
-    fn shard(&self, fingerprint: u32) -> &ArcSwap<HashTable<V>> {
+    fn shard(&self, fingerprint: u32) -> &ArcSwap<Shard<V>> {
         &self.shards[fingerprint as usize & (self.shards.len() - 1)]
     }
 }
@@ -119,7 +112,7 @@ fn spread(fingerprint: u32) -> u64 {
 
 /// One key's place in a [`Table`], held as it was when it was looked up.
 pub struct View<'k, V> {
-    shard: Guard<Arc<HashTable<V>>>,
+    shard: Guard<Arc<Shard<V>>>,
     hash: u64,
     key: &'k [u8],
 }
@@ -128,6 +121,11 @@ impl<V: Keyed> View<'_, V> {
     /// The entry, if there is one.
     #[inline]
     pub fn get(&self) -> Option<&V> {
+        self.find().map(|entry| &**entry)
+    }
+
+    #[inline]
+    fn find(&self) -> Option<&Arc<V>> {
         self.shard.find(self.hash, |entry| entry.key() == self.key)
     }
 }
@@ -137,7 +135,6 @@ mod tests {
     use super::*;
     use std::ops::ControlFlow;
 
-    #[derive(Clone, Debug, PartialEq)]
     struct Entry(String, u32);
 
     impl Keyed for Entry {
@@ -148,7 +145,7 @@ mod tests {
 
     fn filled(shards: usize) -> Table<Entry> {
         let table = Table::new(shards);
-        (0..500).for_each(|number| table.insert(Entry(format!("name-{number}"), number)));
+        (0..500).for_each(|number| table.insert(Arc::new(Entry(format!("name-{number}"), number))));
         table
     }
 
@@ -160,7 +157,7 @@ mod tests {
             for number in 0..500 {
                 assert_eq!(table.get(format!("name-{number}").as_bytes()).map(|entry| entry.1), Some(number));
             }
-            assert_eq!(table.get(b"name-500"), None);
+            assert!(table.get(b"name-500").is_none());
         }
     }
 
@@ -168,7 +165,7 @@ mod tests {
     fn a_second_insert_replaces_and_a_view_keeps_what_it_saw() {
         let table = filled(4);
         let before = table.view(b"name-7");
-        table.insert(Entry("name-7".into(), 700));
+        table.insert(Arc::new(Entry("name-7".into(), 700)));
         assert_eq!(before.get().map(|entry| entry.1), Some(7));
         assert_eq!(table.get(b"name-7").map(|entry| entry.1), Some(700));
         assert_eq!(table.count(), 500);
@@ -179,7 +176,7 @@ mod tests {
         let table = filled(8);
         table.remove(b"name-3");
         table.remove(b"never there");
-        assert_eq!((table.get(b"name-3"), table.count()), (None, 499));
+        assert_eq!((table.get(b"name-3").is_none(), table.count()), (true, 499));
         let mut sum = 0;
         table.for_each(|entry| sum += entry.1);
         assert_eq!(sum, (0..500).sum::<u32>() - 3);

@@ -7,8 +7,9 @@ use crate::engine::{Arrival, Fast, Lane, Transport};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use socket2::SockRef;
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -83,7 +84,7 @@ impl Connection {
                 () = sleep_until(self.deadline), if self.slow.is_empty() => return Ok(()),
                 () = closing.wait(), if reading => {
                     let _ = timeout(LINGER, self.stream.readable()).await;
-                    self.read()?;
+                    self.read_rest();
                     reading = false;
                 }
             }
@@ -99,6 +100,18 @@ impl Connection {
             Ok(octets) => Ok(octets > 0),
             Err(why) if why.kind() == io::ErrorKind::WouldBlock => Ok(true),
             Err(why) => Err(why),
+        }
+    }
+
+    /// Reads what has come, at most a message's length of it. It asks the system itself: tokio may not have heard yet.
+    fn read_rest(&mut self) {
+        let socket = SockRef::from(&self.stream);
+        let mut room = [0; READ];
+        while let Ok(octets @ 1..) = (&*socket).read(&mut room) {
+            self.pending.extend(&room[..octets]);
+            if self.pending.len() > MAX_MESSAGE {
+                break;
+            }
         }
     }
 
@@ -161,9 +174,9 @@ impl Connection {
             Some(Fast::Reply(len)) => append(room.get(..len).unwrap_or_default(), output),
             Some(Fast::Silence) => {}
             Some(Fast::Slow) => {
-                let lane = self.acceptor.slow.clone();
-                if let Some(permit) = lane.admit() {
-                    self.slow.push(Box::pin(lane.answer(message.to_vec(), self.arrival, permit)));
+                if let Some(permit) = self.acceptor.slow.admit() {
+                    let (lane, packet, arrival) = (self.acceptor.slow.clone(), message.to_vec(), self.arrival);
+                    self.slow.push(Box::pin(async move { lane.answer(packet, arrival, permit).await }));
                 }
             }
             None => {

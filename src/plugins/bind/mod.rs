@@ -43,7 +43,7 @@ use crate::plugin::{Definition, Error, Setup, Token};
 use std::net::IpAddr;
 
 /// `bind`.
-pub const BIND: Definition = Definition { directive: "bind", setup, metrics: &[] };
+pub const DEFINITION: Definition = Definition { directive: "bind", setup, metrics: &[] };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     for directive in setup.directives {
@@ -89,7 +89,7 @@ mod tests {
 
     fn binds(lines: &str) -> Vec<String> {
         let bench = Bench::new();
-        bench.set_up(&BIND, lines).unwrap();
+        bench.set_up(&DEFINITION, lines).unwrap();
         bench.done().plan.binds.iter().map(ToString::to_string).collect()
     }
 
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn errors() {
         Bench::errors(
-            &BIND,
+            &DEFINITION,
             &[
                 ("bind", "expected: bind ADDRESS|INTERFACE..."),
                 ("bind 10.0.0.256", "'10.0.0.256' is neither an IP address nor a network interface of this machine"),

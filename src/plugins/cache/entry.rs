@@ -158,13 +158,15 @@ fn address_runs(view: &ReplyView<'_>) -> Box<[Addresses]> {
 }
 
 impl Addresses {
-    /// Fisher and Yates', with dice that are good enough for spreading load.
+    /// Fisher and Yates', with splitmix64's dice: good enough for spreading load.
     fn shuffle(&self, out: &mut [u8], mut random: u64) {
         let at = |index: u64| usize::from(self.first) + index as usize * usize::from(self.stride);
         let size = usize::from(self.size);
         for index in (1..u64::from(self.count)).rev() {
-            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-            let other = ((random >> 32) * (index + 1)) >> 32;
+            random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (random ^ random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            let other = ((mixed >> 32) * (index + 1)) >> 32;
             if other != index {
                 let (low, high) = out.split_at_mut(at(index));
                 low[at(other)..at(other) + size].swap_with_slice(&mut high[..size]);

@@ -58,7 +58,7 @@ use regex::Regex;
 use std::sync::Arc;
 
 /// `errors`.
-pub const ERRORS: Definition = Definition { directive: "errors", setup, metrics: &[] };
+pub const DEFINITION: Definition = Definition { directive: "errors", setup, metrics: &[] };
 
 /// Characters of the longest pattern.
 const MAX_PATTERN: usize = 10_000;
@@ -118,6 +118,9 @@ fn consolidate(setup: &Setup<'_>, option: &Directive) -> Result<Pattern, Error> 
     match rest {
         [] => Ok(pattern),
         [word] if word.text == "show_first" => Ok(Pattern { show_first: true, ..pattern }),
+        [first, word, ..] if first.text == "show_first" => {
+            Err(setup.error(word, format!("'{}' is not expected behind show_first, which comes last", word.text)))
+        }
         [word, ..] => {
             Err(setup.error(word, format!("'{}' is not expected behind the level; show_first is", word.text)))
         }
@@ -178,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn outcomes_pass_unchanged() {
         let bench = Bench::new();
-        bench.set_up(&ERRORS, "errors").unwrap();
+        bench.set_up(&DEFINITION, "errors").unwrap();
         let request = request(query("a.test", RecordType::A));
         for outcome in [
             Outcome::Failed(Failure::servfail("no upstream")),
@@ -199,7 +202,7 @@ mod tests {
             "errors {\nconsolidate 5m \".* i/o timeout$\" warning\nconsolidate 1s a\n}",
             "errors stdout {\nconsolidate 30s ^x show_first\nconsolidate 30s ^y debug show_first\n}",
         ] {
-            Bench::new().set_up(&ERRORS, lines).unwrap();
+            Bench::new().set_up(&DEFINITION, lines).unwrap();
         }
     }
 
@@ -207,7 +210,7 @@ mod tests {
     fn errors() {
         let long = format!("errors {{\nconsolidate 1m {}\n}}", "x".repeat(MAX_PATTERN + 1));
         Bench::errors(
-            &ERRORS,
+            &DEFINITION,
             &[
                 ("errors /var/log", "'/var/log' is no place to log to"),
                 ("errors stdout stdout", "expected: errors [stdout]"),

@@ -30,7 +30,7 @@ use crate::wire::{Rcode, RecordType};
 use std::sync::Arc;
 
 /// `loadbalance`.
-pub const LOADBALANCE: Definition = Definition { directive: "loadbalance", setup, metrics: &[] };
+pub const DEFINITION: Definition = Definition { directive: "loadbalance", setup, metrics: &[] };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let directive = setup.once()?;
@@ -96,7 +96,7 @@ mod tests {
     /// Whether some of a hundred answers come in another order.
     async fn is_shuffled(lines: &str, qtype: RecordType, packet: Vec<u8>) -> bool {
         let bench = Bench::new();
-        bench.set_up(&LOADBALANCE, lines).unwrap();
+        bench.set_up(&DEFINITION, lines).unwrap();
         assert!(bench.done().plan.shape.shuffle);
         let mut request = request(query("a", qtype));
         for random in 0..100 {
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn errors() {
         Bench::errors(
-            &LOADBALANCE,
+            &DEFINITION,
             &[
                 ("loadbalance weighted file", "'weighted' is not supported by dunlin yet"),
                 ("loadbalance fair", "'fair' is no policy; expected round_robin"),

@@ -1,7 +1,7 @@
 //! The classes of answers: success, denial, error.
 
 use crate::plugin::Outcome;
-use crate::wire::{HEADER, Rcode, RecordType};
+use crate::wire::{Rcode, RecordType, ReplyView, Section};
 
 /// A set of classes.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -88,34 +88,10 @@ fn may_be_denial(packet: &[u8]) -> bool {
 
 /// Whether the authority section has NS records and no SOA (RFC 2308 section 2.2); the answer section is empty.
 fn is_referral(packet: &[u8]) -> bool {
-    let types = authority_types(packet).unwrap_or_default();
-    types.contains(&RecordType::NS) && !types.contains(&RecordType::SOA)
-}
-
-fn authority_types(packet: &[u8]) -> Option<Vec<RecordType>> {
-    let number = |at: usize| Some(u16::from_be_bytes([*packet.get(at)?, *packet.get(at + 1)?]));
-    let mut at = HEADER;
-    for _ in 0..number(4)? {
-        at = behind_name(packet, at)? + 4;
-    }
-    let mut types = Vec::new();
-    for _ in 0..number(8)? {
-        at = behind_name(packet, at)?;
-        types.push(RecordType(number(at)?));
-        at += 10 + usize::from(number(at + 8)?);
-    }
-    Some(types)
-}
-
-/// The offset behind the possibly compressed name at `at`.
-fn behind_name(packet: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *packet.get(at)? {
-            0 => return Some(at + 1),
-            0xc0.. => return Some(at + 2),
-            len => at += 1 + usize::from(len),
-        }
-    }
+    ReplyView::parse(packet).is_some_and(|reply| {
+        let mut authority = reply.records().filter(|record| record.section == Section::Authority);
+        !reply.has_authority_soa() && authority.any(|record| record.rtype == RecordType::NS)
+    })
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// `log`.
-pub const LOG: Definition = Definition { directive: "log", setup, metrics: &[] };
+pub const DEFINITION: Definition = Definition { directive: "log", setup, metrics: &[] };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let rules = setup.directives.iter().map(|directive| rule(setup, directive)).collect::<Result<Vec<_>, _>>()?;

@@ -74,7 +74,7 @@ fn what_the_server_answers_has_no_flags() {
 #[tokio::test]
 async fn outcomes_pass_unchanged() {
     let bench = Bench::new();
-    bench.set_up(&LOG, "log").unwrap();
+    bench.set_up(&DEFINITION, "log").unwrap();
     let outcome = reply([0x80, 0], 1);
     assert_eq!(bench.ask(&request(query("a.b", RecordType::A)), outcome.clone()).await, outcome);
 }
@@ -130,7 +130,7 @@ fn arguments_are_names_and_a_format() {
 fn only_what_is_logged_leaves_the_fast_lane() {
     let fast = |text: &str, name: &str, answer: &Outcome| {
         let bench = Bench::new();
-        bench.set_up(&LOG, text).unwrap();
+        bench.set_up(&DEFINITION, text).unwrap();
         let plan = &bench.done().plan;
         let wire = Name::from_text(name).unwrap();
         let mut buffer = NameBuffer::default();
@@ -151,7 +151,7 @@ fn only_what_is_logged_leaves_the_fast_lane() {
 #[test]
 fn errors() {
     Bench::errors(
-        &LOG,
+        &DEFINITION,
         &[
             ("log {\nclass\n}", "expected: class"),
             ("log {\nclass most\n}", "'most' is no class; expected all, success, denial or error"),

@@ -52,7 +52,7 @@ use tokio::task::JoinHandle;
 use watch::Watch;
 
 /// `reload`.
-pub const RELOAD: Definition = Definition { directive: "reload", setup, metrics: &[&FAILED, &VERSION] };
+pub const DEFINITION: Definition = Definition { directive: "reload", setup, metrics: &[&FAILED, &VERSION] };
 
 const FAILED: Descriptor = Descriptor {
     name: "coredns_reload_failed_total",

@@ -73,7 +73,7 @@ async fn a_swapped_file_is_told_before_the_interval_is_over() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     fs::write(place.0.join("next"), SECOND).unwrap();
     fs::rename(place.0.join("next"), &path).unwrap();
-    let mut commands = bench.commands.borrow_mut();
+    let mut commands = bench.commands();
     let told = tokio::time::timeout(Duration::from_secs(10), commands.recv()).await;
     assert_eq!(told.unwrap(), Some(Command::Reload));
     let again = tokio::time::timeout(Duration::from_secs(4), commands.recv()).await;
@@ -94,7 +94,7 @@ async fn a_file_changed_between_reading_and_set_up_is_told() {
     let read_before = parse(FIRST).unwrap();
     bench.with_setup(&read_before.blocks[0].directives, setup).unwrap();
     bench.serving();
-    let mut commands = bench.commands.borrow_mut();
+    let mut commands = bench.commands();
     let told = tokio::time::timeout(Duration::from_secs(10), commands.recv()).await;
     assert_eq!(told.unwrap(), Some(Command::Reload));
 }
@@ -102,12 +102,12 @@ async fn a_file_changed_between_reading_and_set_up_is_told() {
 #[test]
 fn one_watch_a_process_and_none_without_a_file() {
     let bench = Bench::new();
-    bench.set_up(&RELOAD, "reload").unwrap();
+    bench.set_up(&DEFINITION, "reload").unwrap();
     assert!(bench.done().process.lifecycles.is_empty());
     let place = Place::new("once");
     let bench = Bench::running(&place.corefile(FIRST));
-    bench.set_up(&RELOAD, "reload").unwrap();
-    bench.set_up(&RELOAD, "reload 10s").unwrap();
+    bench.set_up(&DEFINITION, "reload").unwrap();
+    bench.set_up(&DEFINITION, "reload 10s").unwrap();
     assert_eq!(bench.done().process.lifecycles.len(), 1);
 }
 
@@ -138,10 +138,10 @@ fn the_period_stays_within_the_jitter() {
 #[test]
 fn options() {
     for lines in ["reload", "reload 2s", "reload 10s 0", "reload 10s 0s", "reload 1m 1s", "reload 2s 1h"] {
-        Bench::new().set_up(&RELOAD, lines).unwrap();
+        Bench::new().set_up(&DEFINITION, lines).unwrap();
     }
     Bench::errors(
-        &RELOAD,
+        &DEFINITION,
         &[
             ("reload 1s", "interval value must be greater or equal to 2s"),
             ("reload 10s 500ms", "jitter value must be greater or equal to 1s"),

@@ -86,6 +86,17 @@ fn what_is_cut_is_cut_at_a_border_and_marked() {
 }
 
 #[test]
+fn a_cut_keeps_the_opt() {
+    let whole = reply(40, true, true);
+    for limit in 60..whole.len() + 20 {
+        let bytes = cut(whole.clone(), limit);
+        let message = Message::from_vec(&bytes).unwrap();
+        assert!(bytes.len() <= limit && message.edns.is_some(), "{limit}");
+        assert_eq!(message.metadata.truncation, limit < whole.len(), "{limit}");
+    }
+}
+
+#[test]
 fn a_reply_is_addressed_to_another_client() {
     let mut packet = b"\xab\xcd\x00\x10\x00\x01\x00\x00\x00\x00\x00\x01".to_vec();
     packet.extend(QUESTION.to_ascii_uppercase());

@@ -1,0 +1,8 @@
+//! What the three tools share: questions as packets, batched system calls, a process's CPU time, arguments.
+
+#![warn(missing_docs)]
+
+pub mod arguments;
+pub mod batch;
+pub mod process;
+pub mod questions;

@@ -1,0 +1,271 @@
+//! One kind's life: a complete list, a watch from there, a new watch where that one ends, a new list where the server no
+//! longer knows the place.
+
+use super::super::Sink;
+use super::super::counters::WatchCounters;
+use super::super::decode::{self, Event, State};
+use super::backoff::{Backoff, random_between};
+use super::connection::{Connection, Failure};
+use super::frames::{Frames, LONGEST_PAGE, format_of, read_whole};
+use super::request::Target;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// HTTP and Status code of a resourceVersion or continue token that is too old.
+const GONE: u16 = 410;
+/// So many refusals of a watch in a row, and it is the place that is at fault: some servers say so without a 410.
+const REFUSALS_BEFORE_LIST: u32 = 5;
+/// The same failure is logged again after this long.
+const LOG_AGAIN: Duration = Duration::from_secs(60);
+
+/// The durations of a follower.
+#[derive(Clone)]
+pub(super) struct Pace {
+    /// Back-off: the first limit, the longest, and the time without failures that resets it.
+    pub(super) backoff: (Duration, Duration, Duration),
+    /// The life of a watch that is asked of the server, drawn at random so that replicas do not come in step.
+    pub(super) lifetime: RangeInclusive<Duration>,
+    /// A watch that ends sooner than this is followed by a pause, however cleanly it ended.
+    pub(super) shortest_life: Duration,
+    /// How long past its lifetime a watch may still go on.
+    pub(super) slack: Duration,
+    /// How long a watch may be silent on a server that sends bookmarks (about one a minute).
+    pub(super) silence: Duration,
+    /// How long a response may take to begin, and to go on.
+    pub(super) answer: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        let seconds = Duration::from_secs;
+        Pace {
+            backoff: (Duration::from_millis(800), seconds(30), seconds(120)),
+            lifetime: seconds(300)..=seconds(600),
+            shortest_life: seconds(5),
+            slack: seconds(30),
+            silence: seconds(180),
+            answer: seconds(65),
+        }
+    }
+}
+
+/// What follows one kind of object.
+pub(super) struct Follower {
+    pub(super) connection: Connection,
+    pub(super) target: Target,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) counters: WatchCounters,
+    pub(super) pace: Pace,
+    /// The kinds whose first list is not complete yet.
+    pub(super) unsynced: Arc<AtomicUsize>,
+}
+
+/// How a watch ended, other than by a failure.
+#[derive(PartialEq)]
+enum End {
+    /// Cleanly, or by silence: the next one resumes.
+    Resumable,
+    /// The server no longer knows the place.
+    Gone,
+}
+
+impl Follower {
+    /// Follows for ever.
+    pub(super) async fn run(self) {
+        let (first, longest, calm) = self.pace.backoff;
+        let mut backoff = Backoff::new(first, longest, calm);
+        let mut log = Log::default();
+        let mut place = self.list_until_complete(&mut backoff, &mut log).await;
+        self.unsynced.fetch_sub(1, Ordering::AcqRel);
+        loop {
+            self.watch_until_gone(&mut place, &mut backoff, &mut log).await;
+            place = self.list_until_complete(&mut backoff, &mut log).await;
+            self.counters.relists.inc();
+        }
+    }
+
+    /// Returns the resourceVersion of a list that the sink has received to its end.
+    async fn list_until_complete(&self, backoff: &mut Backoff, log: &mut Log) -> Place {
+        let mut limit = Some(self.target.page_size());
+        loop {
+            match self.list(limit, log).await {
+                Ok(version) => {
+                    log.mended(&self.target);
+                    return Place { version, has_bookmarks: false };
+                }
+                Err(failure) => {
+                    self.counters.failures.inc();
+                    log.failed(&format!("failed to list {}: {}", self.target.type_name(), failure.reason));
+                    // The continue token did not live as long as the list took: ask for everything at once.
+                    if failure.code == Some(GONE) {
+                        limit = None;
+                    }
+                    backoff.wait(failure.retry_after).await;
+                }
+            }
+        }
+    }
+
+    /// One attempt at a list: each page is told as it arrives and dropped before the next.
+    async fn list(&self, limit: Option<u32>, log: &mut Log) -> Result<String, Failure> {
+        let kind = self.target.kind;
+        let mut next = String::new();
+        loop {
+            let answer = self.connection.get(self.target.list(limit, &next), self.pace.answer).await?;
+            let format = format_of(answer.headers());
+            let body = read_whole(answer.into_body(), LONGEST_PAGE, self.pace.answer).await?;
+            let page = decode::page(kind, format, &body)?;
+            drop(body);
+            self.counters.heard();
+            if next.is_empty() {
+                self.sink.list_begins(kind);
+            }
+            for reason in &page.undecodable {
+                self.skipped(reason, log);
+            }
+            for state in page.states {
+                // What is without is gone when the list ends.
+                if let State::Present(object) = state {
+                    self.sink.apply(object);
+                }
+            }
+            if page.next.is_empty() {
+                self.sink.list_ends(kind);
+                return Ok(page.version);
+            }
+            next = page.next;
+        }
+    }
+
+    /// Watches, again and again from where the last watch ended.
+    async fn watch_until_gone(&self, place: &mut Place, backoff: &mut Backoff, log: &mut Log) {
+        let mut refusals = 0;
+        loop {
+            let began = Instant::now();
+            let ended = self.watch(place, log).await;
+            let mut retry_after = None;
+            if let Err(failure) = &ended {
+                self.counters.failures.inc();
+                log.failed(&format!("failed to watch {}: {}", self.target.type_name(), failure.reason));
+                retry_after = failure.retry_after;
+            }
+            refusals = match &ended {
+                // Too many requests, or no access yet: neither says anything of the place.
+                Err(Failure { code: Some(401 | 403 | 429), .. }) => refusals,
+                Err(Failure { code: Some(_), .. }) => refusals + 1,
+                _ => 0,
+            };
+            if ended.is_err() || began.elapsed() < self.pace.shortest_life {
+                backoff.wait(retry_after).await;
+            }
+            if matches!(ended, Ok(End::Gone)) || refusals >= REFUSALS_BEFORE_LIST {
+                return;
+            }
+        }
+    }
+
+    /// One watch, from its place to its end; the place moves along.
+    async fn watch(&self, place: &mut Place, log: &mut Log) -> Result<End, Failure> {
+        let lifetime = random_between(self.pace.lifetime.clone());
+        let request = self.target.watch(&place.version, lifetime);
+        let response = match self.connection.get(request, self.pace.answer).await {
+            Err(Failure { code: Some(GONE), .. }) => return Ok(End::Gone),
+            response => response?,
+        };
+        log.mended(&self.target);
+        let ends = Instant::now() + lifetime + self.pace.slack;
+        let mut frames = Frames::new(response);
+        loop {
+            let mut patience = ends.saturating_duration_since(Instant::now());
+            if place.has_bookmarks {
+                patience = patience.min(self.pace.silence);
+            }
+            // A server that has gone silent without closing: nothing is lost by asking again from the same place.
+            let Ok(frame) = timeout(patience, frames.next()).await else { return Ok(End::Resumable) };
+            let Some(frame) = frame? else { return Ok(End::Resumable) };
+            self.counters.heard();
+            match decode::event(self.target.kind, frames.format, &frame) {
+                Ok(watched) => {
+                    if let Some(end) = self.take(watched.event, place)? {
+                        return Ok(end);
+                    }
+                    if !watched.version.is_empty() {
+                        place.version = watched.version;
+                    }
+                }
+                Err(reason) => self.skipped(&reason, log),
+            }
+        }
+    }
+
+    /// Tells the sink of an event.
+    fn take(&self, event: Event, place: &mut Place) -> Result<Option<End>, Failure> {
+        let (label, state) = match event {
+            Event::Added(state) => ("ADDED", state),
+            Event::Modified(state) => ("MODIFIED", state),
+            Event::Deleted(kind, key) => ("DELETED", State::Absent(kind, key)),
+            Event::Bookmark => {
+                place.has_bookmarks = true;
+                self.counters.event("BOOKMARK");
+                return Ok(None);
+            }
+            Event::Error(status) => {
+                self.counters.event("ERROR");
+                if status.code == i64::from(GONE) {
+                    return Ok(Some(End::Gone));
+                }
+                let reason = format!("{} {}: {}", status.code, status.reason, status.message);
+                return Err(Failure { reason, code: u16::try_from(status.code).ok(), retry_after: None });
+            }
+        };
+        self.counters.event(label);
+        match state {
+            State::Present(object) => self.sink.apply(object),
+            State::Absent(kind, key) => self.sink.delete(kind, &key),
+        }
+        Ok(None)
+    }
+
+    /// Counts an object that could not be read, and says so, but not for each of many.
+    fn skipped(&self, reason: &str, log: &mut Log) {
+        self.counters.undecodable.inc();
+        if log.last_skipped.is_none_or(|at| at.elapsed() >= LOG_AGAIN) {
+            log.last_skipped = Some(Instant::now());
+            let type_name = self.target.type_name();
+            tracing::warn!(target: "plugin/kubernetes", "Skipped a {type_name} that cannot be read: {reason}");
+        }
+    }
+}
+
+/// Where a watch resumes.
+struct Place {
+    version: String,
+    /// Whether this server has sent bookmarks since the list.
+    has_bookmarks: bool,
+}
+
+/// Says what fails once, and again while it goes on, but not with every attempt.
+#[derive(Default)]
+struct Log {
+    last_failure: Option<(String, Instant)>,
+    last_skipped: Option<Instant>,
+}
+
+impl Log {
+    fn failed(&mut self, reason: &str) {
+        let is_said = self.last_failure.as_ref().is_some_and(|(said, at)| said == reason && at.elapsed() < LOG_AGAIN);
+        if !is_said {
+            tracing::error!(target: "plugin/kubernetes", "Failed to watch: {reason}");
+            self.last_failure = Some((reason.to_owned(), Instant::now()));
+        }
+    }
+
+    fn mended(&mut self, target: &Target) {
+        if self.last_failure.take().is_some() {
+            tracing::info!(target: "plugin/kubernetes", "Watching {} again", target.type_name());
+        }
+    }
+}

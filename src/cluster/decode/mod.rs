@@ -1,0 +1,133 @@
+//! What arrives as JSON, YAML or protobuf, into objects.
+//!
+//! Every format fills the same shapes ([`raw`]), and the rules that make slim objects of them are written once.
+
+mod json;
+pub(super) mod manifest;
+pub(super) mod protobuf;
+mod raw;
+
+use super::{Key, Kind, Object};
+use raw::Raw;
+
+/// How a response is encoded, by its `Content-Type`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Format {
+    Json,
+    /// `application/vnd.kubernetes.protobuf`.
+    Protobuf,
+}
+
+/// An object as it now is: with what DNS needs, or without (a pod that has no address yet).
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum State {
+    Present(Object),
+    Absent(Kind, Key),
+}
+
+/// One page of a list.
+#[derive(PartialEq, Debug, Default)]
+pub(super) struct Page {
+    pub(super) states: Vec<State>,
+    /// Why objects were left out.
+    pub(super) undecodable: Vec<String>,
+    /// The list's resourceVersion.
+    pub(super) version: String,
+    /// The continue token; empty on the last page.
+    pub(super) next: String,
+}
+
+/// One watch event, and the resourceVersion to resume behind it, empty where it has none.
+#[derive(PartialEq, Debug)]
+pub(super) struct Watched {
+    pub(super) event: Event,
+    pub(super) version: String,
+}
+
+#[derive(PartialEq, Debug)]
+pub(super) enum Event {
+    Added(State),
+    Modified(State),
+    Deleted(Kind, Key),
+    Bookmark,
+    /// The API server ends the watch with this status.
+    Error(Status),
+}
+
+/// `meta/v1.Status`.
+#[derive(Clone, PartialEq, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Status {
+    pub(super) code: i64,
+    pub(super) reason: String,
+    pub(super) message: String,
+}
+
+/// Reads a list response.
+///
+/// # Errors
+/// Why the list as a whole cannot be read; single objects that cannot are counted in [`Page::undecodable`].
+pub(super) fn page(kind: Kind, format: Format, body: &[u8]) -> Result<Page, String> {
+    fn read<T: Raw>(format: Format, body: &[u8]) -> Result<Page, String> {
+        match format {
+            Format::Json => json::page::<T>(body),
+            Format::Protobuf => protobuf::page::<T>(body).map_err(|reason| reason.to_string()),
+        }
+    }
+    match kind {
+        Kind::Namespace => read::<raw::Namespace>(format, body),
+        Kind::Service => read::<raw::Service>(format, body),
+        Kind::EndpointSlice => read::<raw::EndpointSlice>(format, body),
+        Kind::Pod => read::<raw::Pod>(format, body),
+    }
+}
+
+/// Reads one frame of a watch.
+///
+/// # Errors
+/// Why the event cannot be read; the events behind it can.
+pub(super) fn event(kind: Kind, format: Format, frame: &[u8]) -> Result<Watched, String> {
+    fn read<T: Raw>(format: Format, frame: &[u8]) -> Result<Watched, String> {
+        match format {
+            Format::Json => json::event::<T>(frame),
+            Format::Protobuf => protobuf::event::<T>(frame),
+        }
+    }
+    match kind {
+        Kind::Namespace => read::<raw::Namespace>(format, frame),
+        Kind::Service => read::<raw::Service>(format, frame),
+        Kind::EndpointSlice => read::<raw::EndpointSlice>(format, frame),
+        Kind::Pod => read::<raw::Pod>(format, frame),
+    }
+}
+
+/// Reads the body of an HTTP error, as far as it is a Status.
+pub(super) fn status(format: Format, body: &[u8]) -> Option<Status> {
+    match format {
+        Format::Json => serde_json::from_slice(body).ok(),
+        Format::Protobuf => protobuf::status(body).ok(),
+    }
+}
+
+/// Makes an event of a type and its object.
+fn changed<T: Raw>(event_type: &str, object: T) -> Result<Watched, String> {
+    let version = object.metadata().resource_version.clone().unwrap_or_default();
+    let event = match event_type {
+        "ADDED" => Event::Added(object.state()?),
+        "MODIFIED" => Event::Modified(object.state()?),
+        "DELETED" => Event::Deleted(T::KIND, object.metadata().key(T::KIND)?),
+        "BOOKMARK" => Event::Bookmark,
+        other => return Err(format!("unknown watch event {other:?}")),
+    };
+    Ok(Watched { event, version })
+}
+
+impl Page {
+    /// Takes an object in, or notes why it cannot be.
+    fn take(&mut self, state: Result<State, String>) {
+        match state {
+            Ok(state) => self.states.push(state),
+            Err(reason) => self.undecodable.push(reason),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Kubernetes' protobuf encoding: a reader that picks the fields of [`raw`](super::raw) and skips all others.
+//!
+//! An object or list is `k8s\0` and a `runtime.Unknown` whose field 2 holds the message; a watch is a sequence of
+//! `meta/v1.WatchEvent` (framed by the transport) whose `object.raw` is such an object.
+
+#[cfg(test)]
+pub(in crate::cluster) mod encode;
+mod fields;
+#[cfg(test)]
+mod golden;
+mod messages;
+#[cfg(test)]
+mod tests;
+
+use super::raw::Raw;
+use super::{Event, Page, Status, Watched, changed};
+use fields::{Fields, Malformed};
+
+pub(super) use fields::Message;
+
+pub(super) fn page<T: Raw>(body: &[u8]) -> Result<Page, Malformed> {
+    let mut page = Page::default();
+    for field in Fields(unwrap(body)?) {
+        match field? {
+            (1, value) => {
+                for field in Fields(value.bytes()?) {
+                    match field? {
+                        (2, value) => page.version = value.text()?,
+                        (3, value) => page.next = value.text()?,
+                        _ => {}
+                    }
+                }
+            }
+            // Each object is read by itself: one that is malformed does not spoil the others.
+            (2, value) => {
+                let bytes = value.bytes()?;
+                page.take(T::read(bytes).map_err(|reason| reason.to_string()).and_then(T::state));
+            }
+            _ => {}
+        }
+    }
+    Ok(page)
+}
+
+pub(super) fn event<T: Raw>(frame: &[u8]) -> Result<Watched, String> {
+    let (event_type, object) = envelope(frame).map_err(|reason| reason.to_string())?;
+    if event_type == "ERROR" {
+        let status = status(object).map_err(|reason| reason.to_string())?;
+        return Ok(Watched { event: Event::Error(status), version: String::new() });
+    }
+    let object = unwrap(object).and_then(T::read).map_err(|reason| reason.to_string())?;
+    changed(&event_type, object)
+}
+
+pub(super) fn status(bytes: &[u8]) -> Result<Status, Malformed> {
+    Status::read(unwrap(bytes)?)
+}
+
+/// `WatchEvent{type = 1, object = 2: RawExtension{raw = 1}}`.
+fn envelope(frame: &[u8]) -> Result<(String, &[u8]), Malformed> {
+    let (mut event_type, mut object) = (String::new(), &[][..]);
+    for field in Fields(frame) {
+        match field? {
+            (1, value) => event_type = value.text()?,
+            (2, value) => {
+                for field in Fields(value.bytes()?) {
+                    if let (1, value) = field? {
+                        object = value.bytes()?;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((event_type, object))
+}
+
+/// The message inside `k8s\0` and `Unknown{typeMeta = 1, raw = 2}`.
+fn unwrap(bytes: &[u8]) -> Result<&[u8], Malformed> {
+    let unknown = bytes.strip_prefix(b"k8s\0").ok_or(Malformed("it does not begin with k8s\\0"))?;
+    let mut message = &[][..];
+    for field in Fields(unknown) {
+        if let (2, value) = field? {
+            message = value.bytes()?;
+        }
+    }
+    Ok(message)
+}

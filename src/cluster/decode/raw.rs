@@ -1,0 +1,281 @@
+//! Objects as the API publishes them, cut down to the fields that are read, and the rules that make slim objects of them.
+//!
+//! Everything is optional: what a field's absence means is said here, not by the decoder. Sources: the Kubernetes API
+//! reference for Service, Namespace, Pod (v1) and EndpointSlice (discovery.k8s.io/v1).
+
+use super::super::selector::Labels;
+use super::super::{self as cluster, Key, Kind, Object, Port};
+use super::State;
+use super::protobuf::Message;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use std::net::IpAddr;
+
+/// A kind of object that can be read in every format.
+pub(super) trait Raw: DeserializeOwned + Message {
+    const KIND: Kind;
+
+    fn metadata(&self) -> &Metadata;
+
+    /// The slim object.
+    ///
+    /// # Errors
+    /// What an object cannot be without.
+    fn state(self) -> Result<State, String>;
+}
+
+/// `meta/v1.ObjectMeta`.
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Metadata {
+    pub(super) name: Option<String>,
+    pub(super) namespace: Option<String>,
+    pub(super) resource_version: Option<String>,
+    pub(super) deletion_timestamp: Option<IgnoredAny>,
+    pub(super) labels: Option<Labels>,
+    pub(super) annotations: Option<Annotations>,
+}
+
+/// The one annotation that is read; the others can be large (`last-applied-configuration`) and are skipped.
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default)]
+pub(super) struct Annotations {
+    #[serde(rename = "endpoints.kubernetes.io/last-change-trigger-time")]
+    pub(super) last_change: Option<String>,
+}
+
+/// The label that names a slice's Service.
+pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// The annotation that [`Annotations::last_change`] is read from.
+pub(super) const LAST_CHANGE: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default)]
+pub(super) struct Namespace {
+    pub(super) metadata: Metadata,
+}
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default)]
+pub(super) struct Service {
+    pub(super) metadata: Metadata,
+    pub(super) spec: Option<ServiceSpec>,
+    pub(super) status: Option<ServiceStatus>,
+}
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default)]
+pub(super) struct ServiceSpec {
+    #[serde(rename = "type")]
+    pub(super) service_type: Option<String>,
+    #[serde(rename = "clusterIP")]
+    pub(super) cluster_ip: Option<String>,
+    #[serde(rename = "clusterIPs")]
+    pub(super) cluster_ips: Option<Vec<String>>,
+    #[serde(rename = "externalName")]
+    pub(super) external_name: Option<String>,
+    #[serde(rename = "externalIPs")]
+    pub(super) external_ips: Option<Vec<String>>,
+    pub(super) ports: Option<Vec<ObjectPort>>,
+}
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ServiceStatus {
+    pub(super) load_balancer: Option<LoadBalancer>,
+}
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default)]
+pub(super) struct LoadBalancer {
+    pub(super) ingress: Option<Vec<Ingress>>,
+}
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default)]
+pub(super) struct Ingress {
+    pub(super) ip: Option<String>,
+    pub(super) hostname: Option<String>,
+}
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct EndpointSlice {
+    pub(super) metadata: Metadata,
+    pub(super) address_type: Option<String>,
+    pub(super) endpoints: Option<Vec<Endpoint>>,
+    pub(super) ports: Option<Vec<ObjectPort>>,
+}
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Endpoint {
+    pub(super) addresses: Option<Vec<String>>,
+    pub(super) conditions: Option<Conditions>,
+    pub(super) hostname: Option<String>,
+    pub(super) target_ref: Option<TargetRef>,
+    pub(super) zone: Option<String>,
+}
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default)]
+pub(super) struct Conditions {
+    pub(super) ready: Option<bool>,
+}
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default)]
+pub(super) struct TargetRef {
+    pub(super) name: Option<String>,
+}
+
+/// A port of a Service or of a slice.
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default)]
+pub(super) struct ObjectPort {
+    pub(super) name: Option<String>,
+    pub(super) port: Option<i64>,
+    pub(super) protocol: Option<String>,
+}
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default)]
+pub(super) struct Pod {
+    pub(super) metadata: Metadata,
+    pub(super) status: Option<PodStatus>,
+}
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default)]
+pub(super) struct PodStatus {
+    pub(super) phase: Option<String>,
+    #[serde(rename = "podIP")]
+    pub(super) pod_ip: Option<String>,
+}
+
+impl Metadata {
+    /// The identity; what has no namespace (a manifest not yet applied) is in `default`, as with `kubectl apply`.
+    pub(super) fn key(&self, kind: Kind) -> Result<Key, String> {
+        let name = self.name.clone().filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| format!("a {} without metadata.name", kind.name()))?;
+        let namespace = match kind {
+            Kind::Namespace => String::new(),
+            _ => self.namespace.clone().filter(|namespace| !namespace.is_empty()).unwrap_or_else(|| "default".into()),
+        };
+        Ok(Key { namespace, name })
+    }
+}
+
+impl Raw for Namespace {
+    const KIND: Kind = Kind::Namespace;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn state(self) -> Result<State, String> {
+        Ok(State::Present(Object::Namespace(self.metadata.key(Self::KIND)?)))
+    }
+}
+
+impl Raw for Service {
+    const KIND: Kind = Kind::Service;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn state(self) -> Result<State, String> {
+        let key = self.metadata.key(Self::KIND)?;
+        let spec = self.spec.unwrap_or_default();
+        let cluster_ips = match spec.cluster_ips {
+            Some(ips) if !ips.is_empty() => ips,
+            _ => spec.cluster_ip.into_iter().collect(),
+        };
+        let ingress = self.status.and_then(|status| status.load_balancer).and_then(|balancer| balancer.ingress);
+        let ingress = ingress.into_iter().flatten().filter_map(|one| {
+            one.ip.filter(|ip| !ip.is_empty()).or_else(|| one.hostname.filter(|hostname| !hostname.is_empty()))
+        });
+        Ok(State::Present(Object::Service(cluster::Service {
+            key: Some(key),
+            headless: cluster_ips.first().is_some_and(|ip| ip == "None"),
+            cluster_ips: cluster_ips.iter().filter_map(|ip| ip.parse().ok()).collect(),
+            external_name: spec.external_name.filter(|_| spec.service_type.as_deref() == Some("ExternalName")),
+            ports: ports(spec.ports),
+            external_ips: spec.external_ips.unwrap_or_default().into_iter().chain(ingress).collect(),
+        })))
+    }
+}
+
+impl Raw for EndpointSlice {
+    const KIND: Kind = Kind::EndpointSlice;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn state(mut self) -> Result<State, String> {
+        let key = self.metadata.key(Self::KIND)?;
+        let is_host_names = self.address_type.as_deref() == Some("FQDN");
+        let service = self.metadata.labels.as_mut().and_then(|labels| labels.remove(SERVICE_NAME));
+        let endpoints = self.endpoints.into_iter().flatten().filter(Endpoint::is_ready);
+        Ok(State::Present(Object::EndpointSlice(cluster::EndpointSlice {
+            key: Some(key),
+            service: service.unwrap_or_default(),
+            endpoints: endpoints.flat_map(|endpoint| endpoint.addresses(is_host_names)).collect(),
+            ports: ports(self.ports),
+            last_change: self.metadata.annotations.and_then(|annotations| annotations.last_change),
+        })))
+    }
+}
+
+impl Endpoint {
+    /// Unset means ready: `serving` and `terminating` are not looked at.
+    fn is_ready(&self) -> bool {
+        self.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
+    }
+
+    /// One entry an address. In a slice of addresses, what is none is left out: it could only make a wrong name.
+    fn addresses(self, is_host_names: bool) -> impl Iterator<Item = cluster::Endpoint> {
+        let hostname = self.hostname.unwrap_or_default();
+        let target = self.target_ref.and_then(|target| target.name).unwrap_or_default();
+        let zone = self.zone.unwrap_or_default();
+        self.addresses.into_iter().flatten().filter_map(move |text| {
+            let address: Option<IpAddr> = if is_host_names { None } else { Some(text.parse().ok()?) };
+            let (hostname, target, zone) = (hostname.clone(), target.clone(), zone.clone());
+            Some(cluster::Endpoint { address, text, hostname, target, zone })
+        })
+    }
+}
+
+impl Raw for Pod {
+    const KIND: Kind = Kind::Pod;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn state(self) -> Result<State, String> {
+        let key = self.metadata.key(Self::KIND)?;
+        let status = self.status.unwrap_or_default();
+        let has_ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed" | "Unknown"));
+        Ok(match status.pod_ip.and_then(|ip| ip.parse().ok()) {
+            Some(ip) if !has_ended => State::Present(Object::Pod(cluster::Pod {
+                key,
+                ip,
+                terminating: self.metadata.deletion_timestamp.is_some(),
+            })),
+            _ => State::Absent(Kind::Pod, key),
+        })
+    }
+}
+
+/// A port without a number (a slice's "every port") or with one that is none cannot be asked for and is left out.
+fn ports(ports: Option<Vec<ObjectPort>>) -> Vec<Port> {
+    let port = |port: ObjectPort| {
+        let number = u16::try_from(port.port?).ok().filter(|number| *number != 0)?;
+        let protocol = port.protocol.filter(|protocol| !protocol.is_empty()).unwrap_or_else(|| "TCP".into());
+        Some(Port { name: port.name.unwrap_or_default(), number, protocol })
+    };
+    ports.into_iter().flatten().filter_map(port).collect()
+}

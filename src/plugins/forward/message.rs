@@ -1,0 +1,111 @@
+//! The two sides of a relayed message: what an upstream is sent, and what the client gets.
+
+use crate::plugin::{Failure, Outcome, Reply, Request};
+use crate::wire::{self, HEADER, Name, Query, RecordType, ReplyView};
+
+/// A query as upstreams get it, but for the id, which every attempt draws anew.
+pub(super) struct Outgoing {
+    packet: Vec<u8>,
+    question_end: usize,
+    /// Whether it is header, question and at most an OPT of ours; anything else is relayed octet for octet.
+    plain: bool,
+}
+
+impl Outgoing {
+    /// The query of a request. `None` if its packet is no query, which the server sees to.
+    ///
+    /// An OPT is between two neighbours only (RFC 6891 section 6.1.1): ours replaces the client's, with its DO bit and
+    /// no options, and promises no more than the client will be sent. A message that carries more than a question (a
+    /// NOTIFY, an IXFR, a TSIG) goes as it came.
+    pub fn of(request: &Request) -> Option<Outgoing> {
+        request.with_query(|query| {
+            let question_end = query.question_end();
+            let plain = is_plain(query);
+            let mut packet = Vec::with_capacity(question_end + 11);
+            if plain {
+                packet.extend(&query.packet[..question_end]);
+                packet.extend(query.edns.iter().flat_map(|edns| {
+                    let payload = edns.payload.min(request.shape.udp_payload).max(wire::UDP_PLAIN);
+                    wire::opt(payload, edns.dnssec_ok)
+                }));
+            } else {
+                packet.extend(query.packet);
+            }
+            Outgoing { packet, question_end, plain }
+        })
+    }
+
+    /// A health check's question: the name servers of a name.
+    pub fn probe(domain: &Name, recursion_desired: bool) -> Outgoing {
+        let mut packet = vec![0, 0, u8::from(recursion_desired), 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        packet.extend(domain.wire());
+        packet.extend(RecordType::NS.0.to_be_bytes());
+        packet.extend(wire::CLASS_IN.to_be_bytes());
+        Outgoing { question_end: packet.len(), packet, plain: true }
+    }
+
+    /// The question in wire form, in the client's case.
+    pub fn question(&self) -> &[u8] {
+        &self.packet[HEADER..self.question_end]
+    }
+
+    /// Adds the message with this id to `out`.
+    pub fn write(&self, id: u16, out: &mut Vec<u8>) {
+        out.extend(id.to_be_bytes());
+        out.extend(&self.packet[2..]);
+    }
+
+    /// Octets of the message.
+    pub fn len(&self) -> usize {
+        self.packet.len()
+    }
+
+    /// Turns an upstream's accepted reply into the client's.
+    pub fn outcome(&self, request: &Request, mut packet: Vec<u8>) -> Outcome {
+        if !self.plain {
+            packet[..2].copy_from_slice(&request.packet[..2]);
+            return Outcome::Reply(Reply::new(packet));
+        }
+        let addressed = request.with_query(|query| {
+            let view = ReplyView::parse(&packet).filter(|view| view.rcode().0 < 16)?;
+            let mut message = view.without_opt();
+            if view.question().is_empty() {
+                // An error without its question (see `is_bare_error`).
+                message.extend(query.question());
+                message[5] = 1;
+            }
+            let len = message.len();
+            message.resize(len + 11, 0);
+            let len = wire::address_reply(query, &mut message, len, request.limit());
+            message.truncate(len);
+            Some(message)
+        });
+        match addressed.flatten() {
+            Some(message) => Outcome::Reply(Reply::new(message)),
+            None => Outcome::Failed(Failure::servfail("the upstream does not speak EDNS version 0")),
+        }
+    }
+}
+
+fn is_plain(query: &Query<'_>) -> bool {
+    let expected = [0, 0, 0, 0, 0, u8::from(query.edns.is_some())];
+    query.opcode() == 0 && query.packet[6..HEADER] == expected && !query.signed
+}
+
+/// Whether a reply is an error that has nothing but a header: servers that cannot read a query cannot repeat it.
+pub(super) fn is_bare_error(view: &ReplyView<'_>) -> bool {
+    view.octets().len() == HEADER && !matches!(view.rcode().0, 0 | 3)
+}
+
+/// The header and question of a reply that is cut or damaged behind them, as an empty truncated reply.
+pub(super) fn truncated_stub(packet: &[u8], question: &[u8]) -> Option<Vec<u8>> {
+    let end = HEADER + question.len();
+    let is_reply = packet.len() >= end && packet[2] & 0x80 != 0 && packet[4..6] == [0, 1];
+    if !is_reply || packet[HEADER..end] != *question {
+        return None;
+    }
+    let mut stub = packet[..end].to_vec();
+    stub[2] |= 0x02;
+    stub[6..HEADER].fill(0);
+    Some(stub)
+}

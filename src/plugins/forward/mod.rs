@@ -1,0 +1,299 @@
+//! # Description
+//!
+//! `forward` relays queries to upstream resolvers and their replies to the clients, octets as they are: only the id, the
+//! question's case and OPT are between us and each side. It keeps several UDP sockets and TCP connections per upstream,
+//! takes a reply only from the upstream's address, with the id and the question that were sent, and ignores anything
+//! else without ceasing to wait.
+//!
+//! A query goes by the transport its client used. An attempt that fails (no reply within `read_timeout`, a closed port)
+//! is made again at the next upstream for up to 5 seconds in all; then the client gets SERVFAIL. An upstream that failed
+//! is checked until it is well; one that more than `max_fails` checks in a row have failed for is down and passed over.
+//! If all are down, one is asked anyway.
+//!
+//! # Syntax
+//!
+//! ```text
+//! forward FROM TO... {
+//!     except NAME...
+//!     force_tcp
+//!     prefer_udp
+//!     expire DURATION
+//!     max_fails NUMBER
+//!     health_check DURATION [no_rec] [domain NAME]
+//!     policy random|round_robin|sequential
+//!     max_concurrent NUMBER
+//!     read_timeout DURATION
+//!     max_connect_attempts NUMBER
+//!     failfast_all_unhealthy_upstreams
+//!     next RCODE...
+//!     next_on_nodata
+//!     failover RCODE...
+//! }
+//! ```
+//!
+//! * `FROM` is the zone whose names are forwarded; `.` for all. Of a network that is several zones, the first.
+//! * `TO` are up to 15 addresses (`192.0.2.1`, `[2001:db8::1]:1053`, `dns://192.0.2.1`) or files like
+//!   `/etc/resolv.conf`, whose name servers are read once.
+//! * `except`: names at and below these are passed to the next plugin, but for `FROM` itself.
+//! * `force_tcp` asks over TCP always; `prefer_udp` asks over UDP always, and again over TCP if the reply is truncated.
+//! * `expire`: how long a TCP connection is kept without queries, and how long a UDP port is used at all (at most 30 s);
+//!   10s without it.
+//! * `max_fails`: failed health checks in a row that are forgiven, 2 without it; 0 means never down.
+//! * `health_check`: how often an upstream that failed is checked (500ms), by a question for the name servers of `domain`
+//!   (`.`). While it stays down, up to eight times as rarely. Any reply is health.
+//! * `policy`: which upstream is asked first.
+//! * `max_concurrent`: queries in flight; further ones are refused. No limit without it.
+//! * `read_timeout`: how long one attempt waits, 2s without it.
+//! * `max_connect_attempts`: failed attempts of one query, twice the number of upstreams without it; 0 for no limit.
+//! * `failfast_all_unhealthy_upstreams`: SERVFAIL at once if all are down.
+//! * `next`, `next_on_nodata`: replies of these codes, or without data, are left to the next `forward` of the block.
+//! * `failover`: replies of these codes are looked for at the next upstream; the last one's stands.
+//!
+//! `forward` may stand in a block several times; the first whose `FROM` fits takes the query. Upstreams over TLS and
+//! HTTPS, host names, and the options `tls`, `tls_servername`, `max_age`, `max_idle_conns`, `doh_method`,
+//! `source_address` and `resolver` are not supported yet.
+//!
+//! The `proxy` of old Corefiles runs as the `forward` that comes nearest, with a warning that shows the line to write.
+//!
+//! # Examples
+//!
+//! ```corefile
+//! .:53 {
+//!     forward . 192.0.2.53 192.0.2.54 {
+//!         except internal.example.org
+//!         max_concurrent 1000
+//!         policy sequential
+//!     }
+//! }
+//! ```
+//!
+//! ```corefile
+//! .:53 {
+//!     forward example.org 192.0.2.53:1053 {
+//!         force_tcp
+//!         health_check 1s no_rec domain example.org
+//!     }
+//!     forward . 198.51.100.1
+//! }
+//! ```
+//!
+//! # Metrics
+//!
+//! `coredns_proxy_request_duration_seconds{proxy_name,to,rcode}`, `coredns_proxy_healthcheck_failures_total{proxy_name,to}`,
+//! `coredns_proxy_conn_cache_hits_total{proxy_name,to,proto}`, `coredns_proxy_conn_cache_misses_total{proxy_name,to,proto}`,
+//! `coredns_forward_max_concurrent_rejects_total`, `coredns_forward_healthcheck_broken_total`, and
+//! `dunlin_forward_ignored_replies_total{to}`: packets that answered no query in flight.
+//!
+//! # See also
+//!
+//! `cache`, `loop`. RFC 5452 (forged answers), RFC 7766 (DNS over TCP), RFC 6891 (OPT).
+
+mod legacy;
+mod message;
+mod metrics;
+mod options;
+mod policy;
+mod targets;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod udp;
+mod upstream;
+mod waiting;
+
+pub use legacy::DEFINITION as PROXY;
+
+use crate::metrics::Metrics;
+use crate::plugin::{BoxFuture, Definition, Error, Failure, Handler, Next, Outcome, Request, Setup, Transport};
+use crate::wire::{Rcode, ReplyView, Section};
+use message::Outgoing;
+use metrics::{Meters, Totals};
+use options::Options;
+use rand::RngExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use upstream::{Protocol, Upstream};
+
+/// The directive `forward`.
+pub static DEFINITION: Definition = Definition { directive: "forward", setup, metrics: metrics::ALL };
+
+/// The time a query has in all.
+const BUDGET: Duration = Duration::from_secs(5);
+
+fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
+    for directive in setup.directives {
+        install(options::read(setup, directive)?, setup);
+    }
+    Ok(())
+}
+
+/// Adds a `forward` to the chain.
+fn install(options: Options, setup: &mut Setup<'_>) {
+    let forward = Forward::new(options, setup.metrics);
+    setup.plan.chain.push(Arc::new(forward));
+    setup.plan.any_class = true;
+}
+
+/// One `forward`.
+struct Forward {
+    options: Options,
+    upstreams: Vec<Arc<Upstream>>,
+    /// Queries that have begun, for `round_robin`.
+    turn: AtomicUsize,
+    in_flight: AtomicUsize,
+    totals: Totals,
+}
+
+impl Forward {
+    fn new(options: Options, metrics: &Metrics) -> Forward {
+        let upstream = |address: &std::net::SocketAddr| {
+            let meters = Meters::new(metrics, address.to_string());
+            Arc::new(Upstream::new(*address, options.expire, options.check.clone(), meters))
+        };
+        let upstreams = options.targets.iter().map(upstream).collect();
+        let totals = Totals::new(metrics);
+        Forward { options, upstreams, turn: AtomicUsize::new(0), in_flight: AtomicUsize::new(0), totals }
+    }
+}
+
+impl Handler for Forward {
+    fn name(&self) -> &'static str {
+        "forward"
+    }
+
+    fn handle<'a>(&'a self, request: &'a Request, next: Next<'a>) -> BoxFuture<'a, Outcome> {
+        if !self.takes(request) {
+            return next.run(request);
+        }
+        Box::pin(async move {
+            let outcome = self.relay(request).await;
+            if next.name() == "forward" && self.leaves_to_next(&outcome) { next.run(request).await } else { outcome }
+        })
+    }
+}
+
+impl Forward {
+    fn takes(&self, request: &Request) -> bool {
+        let (name, options) = (&request.name, &self.options);
+        name.is_within(&options.from)
+            && (*name == options.from || !options.except.iter().any(|except| name.is_within(except)))
+    }
+
+    fn leaves_to_next(&self, outcome: &Outcome) -> bool {
+        let Outcome::Reply(reply) = outcome else { return false };
+        let nodata = |packet: &[u8]| ReplyView::parse(packet).is_some_and(|view| view.count(Section::Answer) == 0);
+        self.options.next.contains(&reply.rcode())
+            || self.options.next_on_nodata && reply.rcode() == Rcode::NOERROR && nodata(&reply.packet)
+    }
+
+    async fn relay(&self, request: &Request) -> Outcome {
+        let Some(_permit) = self.permit() else {
+            self.totals.rejects.inc();
+            let reason = format!("concurrent queries exceeded maximum {}", self.options.max_concurrent);
+            return Outcome::Failed(Failure { rcode: Rcode::REFUSED, reason });
+        };
+        match Outgoing::of(request) {
+            Some(query) => self.try_upstreams(request, Arc::new(query)).await,
+            None => Outcome::Failed(Failure { rcode: Rcode::FORMERR, reason: "the message is no query".into() }),
+        }
+    }
+
+    /// Asks one upstream after the other until one answers, or time or attempts are over.
+    async fn try_upstreams(&self, request: &Request, query: Arc<Outgoing>) -> Outcome {
+        let began = Instant::now();
+        let order = self.options.policy.order(self.upstreams.len(), &self.turn);
+        let attempts = match self.options.max_connect_attempts {
+            0 => usize::MAX,
+            limit => limit,
+        };
+        let (mut failed, mut passed_over, mut reason) = (0, 0, String::from("no healthy proxies"));
+        let mut last_answer = None;
+        let mut answered = 0;
+        for index in order.iter().cycle() {
+            let left = BUDGET.saturating_sub(began.elapsed());
+            if failed >= attempts || left.is_zero() {
+                break;
+            }
+            let mut upstream = &self.upstreams[*index];
+            if upstream.is_down(self.options.check.max_fails) {
+                passed_over += 1;
+                if passed_over < self.upstreams.len() {
+                    continue;
+                }
+                self.totals.broken.inc();
+                if self.options.failfast {
+                    break;
+                }
+                // All are down: the checks may be what is broken.
+                passed_over = 0;
+                upstream = &self.upstreams[rand::rng().random_range(0..self.upstreams.len())];
+            }
+            match self.ask(upstream, &query, request, left.min(self.options.read_timeout)).await {
+                Ok(packet) => {
+                    answered += 1;
+                    let rcode = Rcode(u16::from(packet[3] & 0x0f));
+                    if !self.options.failover.contains(&rcode) || answered >= self.upstreams.len() {
+                        return query.outcome(request, packet);
+                    }
+                    last_answer = Some(packet);
+                }
+                Err(trouble) => {
+                    failed += 1;
+                    reason = trouble.reason;
+                }
+            }
+        }
+        match last_answer {
+            Some(packet) => query.outcome(request, packet),
+            None => Outcome::Failed(Failure::servfail(reason)),
+        }
+    }
+
+    /// One attempt at one upstream, with a second one over TCP where `prefer_udp` asks for it.
+    async fn ask(
+        &self,
+        upstream: &Arc<Upstream>,
+        query: &Arc<Outgoing>,
+        request: &Request,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, upstream::Trouble> {
+        let options = &self.options;
+        let protocol = match request.transport {
+            _ if options.force_tcp => Protocol::Tcp,
+            _ if options.prefer_udp => Protocol::Udp,
+            Transport::Udp => Protocol::Udp,
+            Transport::Tcp => Protocol::Tcp,
+        };
+        let mut answer = upstream.exchange(query, protocol, timeout).await;
+        if let Ok(packet) = &answer
+            && options.prefer_udp
+            && protocol == Protocol::Udp
+            && packet[2] & 0x02 != 0
+        {
+            answer = upstream.exchange(query, Protocol::Tcp, timeout).await;
+        }
+        match &answer {
+            Ok(_) => upstream.is_well(),
+            Err(_) if options.check.max_fails > 0 => upstream.suspect(),
+            Err(_) => {}
+        }
+        answer
+    }
+
+    /// A place among the queries in flight.
+    fn permit(&self) -> Option<Permit<'_>> {
+        let before = self.in_flight.fetch_add(1, Relaxed);
+        let permit = Permit(&self.in_flight);
+        (self.options.max_concurrent == 0 || before < self.options.max_concurrent).then_some(permit)
+    }
+}
+
+/// One query in flight.
+struct Permit<'a>(&'a AtomicUsize);
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,87 @@
+//! The directives `forward` and `proxy`, read.
+
+use super::super::PROXY;
+use super::*;
+
+#[test]
+fn options_are_read() {
+    for lines in [
+        "forward . 192.0.2.1",
+        "forward example.org 192.0.2.1:1053 [2001:db8::1]:53 dns://192.0.2.2",
+        "forward 10.0.0.0/8 192.0.2.1",
+        "forward . 192.0.2.1 {\nexcept a.test b.test 10.0.0.0/8\nforce_tcp\nprefer_udp\nexpire 20s\nmax_fails 0\n\
+         policy sequential\nhealth_check 1s no_rec domain example.org\nmax_concurrent 1000\nread_timeout 500ms\n\
+         max_connect_attempts 0\nfailfast_all_unhealthy_upstreams\nnext NXDOMAIN REFUSED\nnext_on_nodata\n\
+         failover SERVFAIL\n}",
+        "forward a.test 192.0.2.1\nforward . 192.0.2.2",
+    ] {
+        let bench = Bench::new();
+        bench.set_up(&DEFINITION, lines).unwrap();
+        let parts = bench.done();
+        assert_eq!(parts.plan.chain.len(), lines.matches("forward ").count());
+        assert!(parts.plan.any_class);
+    }
+}
+
+#[test]
+fn mistakes_are_named() {
+    Bench::errors(
+        &DEFINITION,
+        &[
+            ("forward", "expected: forward FROM TO..."),
+            ("forward .", "expected: forward FROM TO..."),
+            ("forward . dns.example.org", "host names are not supported yet"),
+            ("forward . tls://192.0.2.1", "tls:// are not supported yet"),
+            ("forward . /no/such/resolv.conf", "not an IP address or file: '/no/such/resolv.conf'"),
+            (
+                "forward . 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9 1.1.1.10 1.1.1.11 \
+                 1.1.1.12 1.1.1.13 1.1.1.14 1.1.1.15 1.1.1.16",
+                "more than 15 TOs configured: 16",
+            ),
+            ("forward . 192.0.2.1 {\nexcept\n}", "expected: except NAME..."),
+            ("forward . 192.0.2.1 {\nforce_tcp yes\n}", "expected: force_tcp"),
+            ("forward . 192.0.2.1 {\nexpire\n}", "expected: expire DURATION"),
+            ("forward . 192.0.2.1 {\nexpire 10\n}", "10"),
+            ("forward . 192.0.2.1 {\nread_timeout 0s\n}", "must be above zero"),
+            ("forward . 192.0.2.1 {\nmax_fails -1\n}", "max_fails is not a number"),
+            ("forward . 192.0.2.1 {\npolicy fastest\n}", "unknown policy 'fastest'"),
+            ("forward . 192.0.2.1 {\nhealth_check\n}", "expected: health_check DURATION"),
+            ("forward . 192.0.2.1 {\nhealth_check 1s tcp\n}", "unknown option 'tcp'"),
+            ("forward . 192.0.2.1 {\nhealth_check 1s domain\n}", "expected: health_check DURATION"),
+            ("forward . 192.0.2.1 {\nfailover NOERROR\n}", "failover does not take NOERROR"),
+            ("forward . 192.0.2.1 {\nnext NOSUCH\n}", "unknown rcode 'NOSUCH'"),
+            ("forward . 192.0.2.1 {\ntls_servername a.test\n}", "'tls_servername' is not supported yet"),
+            ("forward . 192.0.2.1 {\nmax_idle_conns 3\n}", "'max_idle_conns' is not supported yet"),
+            ("forward . 192.0.2.1 {\nspray\n}", "unknown property 'spray'"),
+        ],
+    );
+}
+
+#[test]
+fn proxy_runs_as_forward_and_says_so() {
+    for (lines, line) in [
+        ("proxy . 192.0.2.1", "runs as: forward . 192.0.2.1"),
+        (
+            "proxy . 192.0.2.1 192.0.2.2 {\npolicy first\nfail_timeout 10s\nmax_fails 1\nhealth_check /health:8080 10s\n\
+             except a.test\nspray\nprotocol dns force_tcp\n}",
+            "runs as: forward . 192.0.2.1 192.0.2.2 { policy sequential; except a.test; force_tcp }",
+        ),
+        ("proxy . 192.0.2.1 {\npolicy least_conn\nprotocol https_google\n}", "runs as: forward . 192.0.2.1"),
+        ("proxy . 192.0.2.1 {\npolicy round_robin\n}", "runs as: forward . 192.0.2.1 { policy round_robin }"),
+    ] {
+        let bench = Bench::new();
+        bench.set_up(&PROXY, lines).unwrap();
+        let parts = bench.done();
+        assert_eq!((parts.plan.chain.len(), parts.process.warnings.len()), (1, 1));
+        let warning = &parts.process.warnings[0];
+        assert!(warning.starts_with("Corefile:2 - plugin/proxy: ") && warning.ends_with(line), "{warning}");
+    }
+    Bench::errors(
+        &PROXY,
+        &[
+            ("proxy .", "expected: forward FROM TO..."),
+            ("proxy . 192.0.2.1 {\nprotocol grpc insecure\n}", "'protocol grpc' is not supported yet"),
+            ("proxy . 192.0.2.1 {\nupstream\n}", "unknown property 'upstream'"),
+        ],
+    );
+}

@@ -1,0 +1,187 @@
+//! Who is asked, who is passed over, who is asked again.
+
+use super::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Upstreams asked for the client's question, health checks left out.
+fn asked(upstream: &Fake) -> usize {
+    upstream.seen().iter().filter(|seen| seen.packet.len() > 30).count()
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(5), "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_down_is_passed_over_until_it_is_well() {
+    let well = Arc::new(AtomicBool::new(false));
+    let flag = well.clone();
+    let sick = Fake::start(move |seen| match flag.load(Relaxed) {
+        true => vec![Act::Send(answer(&seen.packet, 2))],
+        false => {
+            // What answers with garbage is as sick as what says nothing, and faster for a test.
+            vec![Act::Send(vec![0; 12])]
+        }
+    })
+    .await;
+    let good = good().await;
+    let relay = Relay::new(&[sick.address, good.address], |options| {
+        options.policy = Policy::Sequential;
+        options.read_timeout = Duration::from_millis(50);
+        options.check.max_fails = 1;
+        options.check.interval = Duration::from_millis(10);
+        options.check.domain = Name::from_text("health.test").unwrap();
+        options.check.recursion_desired = false;
+    });
+    assert_eq!(relay.message(&question()).await.answers.len(), 1);
+    let upstream = &relay.forward.upstreams[0];
+    until("it is down", || upstream.is_down(1)).await;
+    let before = asked(&sick);
+    for _ in 0..5 {
+        assert_eq!(relay.message(&question()).await.answers.len(), 1);
+    }
+    assert_eq!(asked(&sick), before, "nobody waits for it");
+    let probe = sick.seen().into_iter().find(|seen| seen.packet.len() <= 30).unwrap();
+    assert_eq!(
+        probe.packet[2..],
+        b"\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x06health\x04test\x00\x00\x02\x00\x01"[..]
+    );
+    well.store(true, Relaxed);
+    until("it is well", || !upstream.is_down(1)).await;
+    assert_eq!(relay.message(&question()).await.answers.len(), 2);
+    let probes = sick.seen().len();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(sick.seen().len(), probes, "no checks of one that is well");
+    let labels = format!("proxy_name=\"forward\",to=\"{}\"", sick.address);
+    assert!(relay.counted(&format!("coredns_proxy_healthcheck_failures_total{{{labels}}}")));
+}
+
+#[tokio::test]
+async fn no_checks_with_max_fails_0() {
+    let silent = silent().await;
+    let relay = Relay::new(&[silent.address], |options| options.check.interval = Duration::from_millis(5));
+    relay.ask(&question()).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(silent.seen().len(), asked(&silent));
+}
+
+#[tokio::test]
+async fn checks_end_with_their_plan() {
+    let silent = silent().await;
+    let relay = Relay::new(&[silent.address], |options| {
+        options.check.max_fails = 1;
+        options.read_timeout = Duration::from_millis(10);
+    });
+    relay.ask(&question()).await;
+    let upstream = Arc::downgrade(&relay.forward.upstreams[0]);
+    drop(relay);
+    until("nothing holds it", || upstream.upgrade().is_none()).await;
+}
+
+#[tokio::test]
+async fn when_all_are_down_one_is_asked_anyway_or_not() {
+    for failfast in [false, true] {
+        let closed = closed().await;
+        let relay = Relay::new(&[closed], |options| {
+            options.check.max_fails = 1;
+            options.check.interval = Duration::from_millis(5);
+            options.failfast = failfast;
+        });
+        relay.ask(&question()).await;
+        until("it is down", || relay.forward.upstreams[0].is_down(1)).await;
+        let outcome = relay.ask(&question()).await;
+        let reason = &failure(&outcome).reason;
+        assert_eq!(reason == "no healthy proxies", failfast, "{reason}");
+        assert!(!relay.counted("coredns_forward_healthcheck_broken_total 0"));
+    }
+}
+
+#[tokio::test]
+async fn round_robin_takes_turns() {
+    let (one, two) = (good().await, good().await);
+    let relay = Relay::new(&[one.address, two.address], |options| options.policy = Policy::RoundRobin);
+    for _ in 0..10 {
+        relay.message(&question()).await;
+    }
+    assert_eq!((one.seen().len(), two.seen().len()), (5, 5));
+}
+
+#[tokio::test]
+async fn failover_looks_further_and_the_last_answer_stands() {
+    let refusing = || {
+        Fake::start(|seen| {
+            let mut packet = answer(&seen.packet, 0);
+            packet[3] |= 5;
+            vec![Act::Send(packet)]
+        })
+    };
+    let (one, two, good) = (refusing().await, refusing().await, good().await);
+    let change = |options: &mut Options| {
+        options.policy = Policy::Sequential;
+        options.failover = vec![Rcode::REFUSED];
+    };
+    let relay = Relay::new(&[one.address, good.address], change);
+    assert_eq!(relay.message(&question()).await.answers.len(), 1);
+    let relay = Relay::new(&[one.address, two.address], change);
+    assert_eq!(u16::from(relay.message(&question()).await.metadata.response_code), 5);
+    assert_eq!((one.seen().len(), two.seen().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn next_leaves_replies_to_the_next_forward() {
+    let empty = Fake::start(|seen| vec![Act::Send(answer(&seen.packet, 0))]).await;
+    let good = good().await;
+    let forward = |address, nodata, next: Vec<Rcode>| {
+        let mut options = Options::new(Name::root(), vec![address]);
+        (options.next_on_nodata, options.next) = (nodata, next);
+        Arc::new(Forward::new(options, &Metrics::new())) as Arc<dyn Handler>
+    };
+    for (nodata, next, expected) in
+        [(true, vec![], 1), (false, vec![Rcode::NOERROR], 1), (false, vec![Rcode::NXDOMAIN], 0)]
+    {
+        let chain = [forward(empty.address, nodata, next), forward(good.address, false, vec![])];
+        let outcome = Next::all(&chain).run(&question()).await;
+        let Outcome::Reply(reply) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(Message::from_vec(&reply.packet).unwrap().answers.len(), expected);
+    }
+    // Behind the last forward there is nobody to leave it to.
+    let chain = [forward(empty.address, true, vec![])];
+    assert!(matches!(Next::all(&chain).run(&question()).await, Outcome::Reply(_)));
+}
+
+#[tokio::test]
+async fn too_many_at_once_are_refused() {
+    let silent = silent().await;
+    let relay = Relay::new(&[silent.address], |options| {
+        options.max_concurrent = 2;
+        options.max_connect_attempts = 1;
+    });
+    let request = question();
+    let outcomes = futures_util::future::join_all((0..5).map(|_| relay.ask(&request))).await;
+    let refused: Vec<_> = outcomes.iter().map(failure).filter(|failure| failure.rcode == Rcode::REFUSED).collect();
+    assert_eq!(refused.len(), 3);
+    assert_eq!(refused[0].reason, "concurrent queries exceeded maximum 2");
+    assert!(relay.counted("coredns_forward_max_concurrent_rejects_total 3"));
+    assert_eq!(failure(&relay.ask(&request).await).rcode, Rcode::SERVFAIL, "there is room again");
+}
+
+#[tokio::test]
+async fn names_outside_from_and_in_except_pass() {
+    let upstream = good().await;
+    let relay = Relay::new(&[upstream.address], |options| {
+        options.from = Name::from_text("example.org").unwrap();
+        options.except =
+            vec![Name::from_text("internal.example.org").unwrap(), Name::from_text("example.org").unwrap()];
+    });
+    for (name, forwarded) in
+        [("example.org", true), ("www.example.org", false), ("a.internal.example.org", false), ("example.com", false)]
+    {
+        let outcome = relay.ask(&request(query(name, RecordType::A))).await;
+        assert_eq!(matches!(outcome, Outcome::Reply(_)), forwarded, "{name}");
+    }
+}

@@ -1,0 +1,170 @@
+//! One upstream: how it is asked, and whether it is well.
+
+use super::message::Outgoing;
+use super::metrics::Meters;
+use super::options::HealthCheck;
+use super::tcp::TcpPool;
+use super::udp::UdpPool;
+use super::waiting::Arrival;
+use crate::wire::ReplyView;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// How long one health check may take.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+/// An upstream that stays down is checked less and less often, down to one check in this many intervals.
+const RAREST_CHECK: u32 = 8;
+
+/// Why an exchange failed, in the words CoreDNS's users match with `errors { consolidate ... }`.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub reason: String,
+    pub timed_out: bool,
+}
+
+impl Trouble {
+    pub fn new(reason: String) -> Trouble {
+        Trouble { reason, timed_out: false }
+    }
+
+    /// `what` took too long.
+    pub fn timeout(what: String) -> Trouble {
+        Trouble { reason: format!("{what}: i/o timeout"), timed_out: true }
+    }
+}
+
+/// A system call's failure as Go says it: `read: connection refused`.
+pub(super) fn words(call: &str, error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    format!("{call}: {}", text.to_lowercase())
+}
+
+/// How an upstream is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Protocol {
+    Udp,
+    Tcp,
+}
+
+/// A server that queries are relayed to.
+pub(super) struct Upstream {
+    address: SocketAddr,
+    udp: UdpPool,
+    tcp: TcpPool,
+    check: HealthCheck,
+    /// Failed health checks in a row.
+    failures: AtomicU32,
+    checking: AtomicBool,
+    meters: Arc<Meters>,
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+impl Upstream {
+    pub fn new(address: SocketAddr, expire: Duration, check: HealthCheck, meters: Meters) -> Upstream {
+        let meters = Arc::new(meters);
+        Upstream {
+            address,
+            udp: UdpPool::new(address, expire, meters.clone()),
+            tcp: TcpPool::new(address, expire, meters.clone()),
+            check,
+            failures: AtomicU32::new(0),
+            checking: AtomicBool::new(false),
+            meters,
+        }
+    }
+
+    /// Sends a query and waits for its reply. A reply in another case than the question's, over UDP, is asked for again
+    /// over TCP: some servers lower names, and a forger would have had to.
+    pub async fn exchange(
+        &self,
+        query: &Arc<Outgoing>,
+        protocol: Protocol,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, Trouble> {
+        let began = Instant::now();
+        let mut arrival = match protocol {
+            Protocol::Udp => self.udp.exchange(query, timeout).await?,
+            Protocol::Tcp => self.tcp.exchange(query, timeout).await?,
+        };
+        if matches!(arrival, Arrival::CaseDiffers) {
+            arrival = self.tcp.exchange(query, timeout.saturating_sub(began.elapsed())).await?;
+        }
+        match arrival {
+            Arrival::Reply(packet) => {
+                if let Some(view) = ReplyView::parse(&packet) {
+                    self.meters.took(view.rcode(), began.elapsed());
+                }
+                Ok(packet)
+            }
+            Arrival::CaseDiffers => Err(Trouble::new(format!("{}: the reply has another question", self.address))),
+            Arrival::Broken(reason) => Err(Trouble::new(format!("{}: {reason}", self.address))),
+        }
+    }
+
+    /// Whether more than `max_fails` health checks in a row have failed; never with 0.
+    pub fn is_down(&self, max_fails: u32) -> bool {
+        max_fails > 0 && self.failures.load(Relaxed) > max_fails
+    }
+
+    /// An exchange has failed: checks its health until a check succeeds, if that is not going on already.
+    pub fn suspect(self: &Arc<Self>) {
+        if !self.checking.swap(true, Relaxed) {
+            tokio::spawn(check_health(Arc::downgrade(self)));
+        }
+    }
+
+    /// A query has been answered.
+    pub fn is_well(&self) {
+        if self.failures.load(Relaxed) > 0 {
+            self.failures.store(0, Relaxed);
+        }
+    }
+
+    /// How many queries wait for a reply over UDP.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.udp.waiting()
+    }
+
+    /// One health check: any reply to the question is health.
+    async fn check(&self) -> bool {
+        let probe = Arc::new(Outgoing::probe(&self.check.domain, self.check.recursion_desired));
+        let well = match self.check.protocol {
+            Protocol::Udp => self.udp.exchange(&probe, CHECK_TIMEOUT).await,
+            Protocol::Tcp => self.tcp.exchange(&probe, CHECK_TIMEOUT).await,
+        };
+        let well = matches!(well, Ok(Arrival::Reply(_) | Arrival::CaseDiffers));
+        if well {
+            self.failures.store(0, Relaxed);
+        } else {
+            self.meters.health_failures.inc();
+            self.failures.fetch_add(1, Relaxed);
+        }
+        well
+    }
+}
+
+/// Checks until a check succeeds or the upstream is gone. A long outage is checked at longer intervals.
+async fn check_health(upstream: Weak<Upstream>) {
+    let mut misses = 0u32;
+    loop {
+        let Some(upstream) = upstream.upgrade() else { return };
+        if upstream.check().await {
+            upstream.checking.store(false, Relaxed);
+            return;
+        }
+        misses += 1;
+        let pause = upstream.check.interval * misses.saturating_sub(upstream.check.max_fails).clamp(1, RAREST_CHECK);
+        drop(upstream);
+        tokio::time::sleep(pause).await;
+    }
+}

@@ -1,0 +1,388 @@
+//! From a question to an answer, in memory: the fast lane, and the first half of the slow one.
+
+use super::names::{self, Place, PortFilter};
+use super::store::{EndpointLabel, Family, Kind, Namespace, Service};
+use super::{Kubernetes, Pods, Zone, labels};
+use crate::plugin::{Context, Verdict};
+use crate::wire::{Answer, LowerName, Name, NameBuffer, Owner, Query, Rcode, RecordType, Section};
+use crate::zone::{Shuffle, Soa};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::Ordering;
+
+/// The longest TTL of an SOA record, in seconds (CoreDNS).
+const MAX_SOA_TTL: u32 = 300;
+/// The TTL of the specification's version, in seconds (DNS specification 2.2).
+const VERSION_TTL: u32 = 28_800;
+/// The version of the DNS specification that is followed, as a character string.
+const VERSION: &[u8] = b"\x051.1.0";
+/// The TTL that `cache` gives a server failure, in seconds.
+const FAILURE_TTL: u32 = 5;
+/// CNAME records that may stand in one answer; more is a loop.
+pub(super) const MAX_ALIASES: usize = 11;
+
+/// What there is at a name, for a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Records, which have been written.
+    Data,
+    /// The name, but nothing of this type.
+    Nothing,
+    /// Not even the name.
+    Missing,
+    /// An alias of a name that others hold.
+    Elsewhere,
+}
+
+/// A question in one of our zones.
+pub(super) struct Asked<'a> {
+    pub(super) query: &'a Query<'a>,
+    pub(super) context: &'a Context,
+    pub(super) zone: &'a Zone,
+    /// The label of the question at which the zone starts.
+    pub(super) apex: usize,
+    /// The TTL of records, in seconds.
+    pub(super) ttl: u32,
+}
+
+impl Asked<'_> {
+    /// The TTL of an answer whose smallest TTL is `ttl`.
+    pub(super) fn shaped(&self, ttl: u32) -> u32 {
+        self.context.shape.ttl.map_or(ttl, |rule| rule.positive.hold(ttl))
+    }
+
+    /// The zone in wire form, spelled as in the question.
+    pub(super) fn zone_as_asked(&self) -> &[u8] {
+        let question = self.query.question();
+        &question[self.query.name.start(self.apex)..question.len() - 4]
+    }
+
+    /// Whether the labels from `first` to the zone are spelled in lower case, as objects are.
+    pub(super) fn is_canonical(&self, first: usize) -> bool {
+        let range = self.query.name.start(first)..self.query.name.start(self.apex);
+        self.query.question()[range.clone()] == self.query.name.wire()[range]
+    }
+}
+
+impl Kubernetes {
+    pub(super) fn respond(&self, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Verdict {
+        let Some(asked) = self.asked(query, context) else { return Verdict::Pass };
+        let mut answer = Answer::begin(query, out, context.limit);
+        if matches!(query.qtype, RecordType::AXFR | RecordType::IXFR) {
+            return Verdict::Answered(answer.finish(Rcode::REFUSED, false));
+        }
+        match self.resolve(&asked, &mut answer) {
+            Found::Data => Verdict::Answered(answer.finish(Rcode::NOERROR, true)),
+            Found::Nothing => Verdict::Answered(self.negative(&asked, Rcode::NOERROR, out)),
+            Found::Elsewhere => Verdict::Slow,
+            Found::Missing if self.falls_through(&query.name) => Verdict::Pass,
+            Found::Missing if self.cluster.is_synced() => {
+                Verdict::Answered(self.negative(&asked, Rcode::NXDOMAIN, out))
+            }
+            Found::Missing => Verdict::Answered(self.negative(&asked, Rcode::SERVFAIL, out)),
+        }
+    }
+
+    /// The question as one in the longest zone of ours that has it.
+    pub(super) fn asked<'a>(&'a self, query: &'a Query<'a>, context: &'a Context) -> Option<Asked<'a>> {
+        let (labels, zone) = self.zones.find(&query.name)?;
+        let ttl = context.shape.ttl.map_or(self.ttl, |rule| rule.positive.hold(self.ttl));
+        Some(Asked { query, context, zone, apex: query.name.label_count() - labels, ttl })
+    }
+
+    fn falls_through(&self, name: &LowerName<'_>) -> bool {
+        self.fallthrough.iter().any(|zone| name.is_within(zone))
+    }
+
+    /// An answer without records: the zone's SOA record says how long that may be remembered (RFC 2308 section 3).
+    pub(super) fn negative(&self, asked: &Asked<'_>, rcode: Rcode, out: &mut [u8]) -> usize {
+        let mut answer = Answer::begin(asked.query, out, asked.context.limit);
+        let mut soa = self.soa();
+        if let Some(rule) = asked.context.shape.ttl {
+            soa.ttl = rule.negative.hold(if rcode == Rcode::SERVFAIL { FAILURE_TTL } else { soa.ttl });
+        }
+        let apex = answer.question_label(asked.apex);
+        soa.write(&mut answer, Section::Authority, apex);
+        answer.finish(rcode, true)
+    }
+
+    fn soa(&self) -> Soa {
+        let serial = self.cluster.store().serial.load(Ordering::Relaxed);
+        Soa { serial, ttl: self.ttl.min(MAX_SOA_TTL), minimum: self.ttl }
+    }
+
+    fn resolve(&self, asked: &Asked<'_>, answer: &mut Answer<'_, '_>) -> Found {
+        let name = &asked.query.name;
+        match asked.query.qtype {
+            RecordType::A => return self.addresses::<Ipv4Addr>(asked, name, Owner::Question, 0, answer),
+            RecordType::AAAA => return self.addresses::<Ipv6Addr>(asked, name, Owner::Question, 0, answer),
+            _ => {}
+        }
+        let place = names::place(name, asked.zone.labels, asked.zone.is_reverse);
+        match (asked.query.qtype, place) {
+            (RecordType::SRV, _) => self.srv(asked, place, answer),
+            (RecordType::CNAME, Place::Service { key }) => self.with_service(key, |service| match &service.kind {
+                Kind::External(target) => {
+                    answer.record(Section::Answer, Owner::Question, RecordType::CNAME, asked.ttl, &[target.wire()]);
+                    Found::Data
+                }
+                _ => existence(service),
+            }),
+            (RecordType::PTR, Place::Address(address)) => self.pointers(asked, address, Some(answer)),
+            (RecordType::NS, Place::Apex) => self.name_servers(asked, answer),
+            (RecordType::SOA, Place::Apex) => {
+                let apex = answer.question_label(asked.apex);
+                let soa = self.soa();
+                Soa { ttl: asked.shaped(soa.ttl), ..soa }.write(answer, Section::Answer, apex);
+                Found::Data
+            }
+            (RecordType::TXT, Place::Version) => {
+                let ttl = asked.shaped(VERSION_TTL);
+                answer.record(Section::Answer, Owner::Question, RecordType::TXT, ttl, &[VERSION]);
+                Found::Data
+            }
+            _ => self.existence(asked, place),
+        }
+    }
+
+    /// Whether there is anything at a place, which then has no records of the type asked.
+    pub(super) fn existence(&self, asked: &Asked<'_>, place: Place<'_>) -> Found {
+        let found = |exists: bool| if exists { Found::Nothing } else { Found::Missing };
+        match place {
+            Place::Apex | Place::Tree | Place::Dns | Place::NameServer | Place::Version => Found::Nothing,
+            Place::Services(namespace) => found(self.with_namespace(namespace, |_| true)),
+            Place::Pods(namespace) => found(self.pods != Pods::Disabled && self.with_namespace(namespace, |_| true)),
+            Place::Service { key } => self.with_service(key, existence),
+            Place::Endpoint { label, key } => self.with_service(key, |service| {
+                let endpoint = EndpointLabel::new(label);
+                let has_endpoint = service.slices.iter().any(|slice| slice.count_with_label(endpoint) > 0);
+                found(service.has_parts() && has_endpoint || service.has_protocol(&label[1..]))
+            }),
+            Place::Port { filter, key } => self.with_service(key, |service| found(service.has_port(filter))),
+            Place::Pod { label, namespace } => found(self.pod(label, namespace).is_some()),
+            Place::Address(address) => self.pointers(asked, address, None),
+            Place::Unknown => Found::Missing,
+        }
+    }
+
+    /// Runs `read` on a service whose namespace is shown.
+    #[inline]
+    pub(super) fn with_service(&self, key: &[u8], read: impl FnOnce(&Service) -> Found) -> Found {
+        let view = self.cluster.store().services.view(key);
+        match view.get() {
+            Some(service) if self.shows(service) => read(service),
+            _ => Found::Missing,
+        }
+    }
+
+    #[inline]
+    fn shows(&self, service: &Service) -> bool {
+        self.exposes(&service.namespace)
+            && !(self.ignore_empty && service.kind == Kind::Cluster && !service.has_endpoints())
+    }
+
+    /// Whether names in a namespace are answered.
+    #[inline]
+    pub(super) fn exposes(&self, namespace: &Namespace) -> bool {
+        namespace.is_present() && (self.namespaces.is_empty() || self.namespaces.contains(&namespace.label))
+    }
+
+    fn with_namespace(&self, label: &[u8], read: impl FnOnce(&Namespace) -> bool) -> bool {
+        let view = self.cluster.store().namespaces.view(label);
+        view.get().is_some_and(|namespace| self.exposes(namespace) && read(namespace))
+    }
+
+    /// The address of a pod's name, if it is one.
+    fn pod(&self, label: &[u8], namespace: &[u8]) -> Option<IpAddr> {
+        let is_known = |address| {
+            self.with_namespace(namespace, |namespace| match self.pods {
+                Pods::Disabled => false,
+                Pods::Insecure => true,
+                Pods::Verified => self.cluster.store().has_pod(address, namespace),
+            })
+        };
+        match self.pods {
+            Pods::Disabled => None,
+            Pods::Insecure => labels::pod_address(label).filter(|address| is_known(*address)),
+            // CoreDNS compares texts: of an address that can be written in two ways only one is the pod's.
+            Pods::Verified => labels::printed_pod_address(label).filter(|address| is_known(*address)),
+        }
+    }
+}
+
+/// Address records.
+impl Kubernetes {
+    /// Writes the addresses of one family that `name` has, owned by `owner`, behind `aliases` CNAME records.
+    #[inline]
+    fn addresses<A: Family>(
+        &self,
+        asked: &Asked<'_>,
+        name: &LowerName<'_>,
+        owner: Owner<'_>,
+        aliases: usize,
+        answer: &mut Answer<'_, '_>,
+    ) -> Found {
+        match names::place(name, asked.zone.labels, asked.zone.is_reverse) {
+            Place::Service { key } => self.with_service(key, |service| match &service.kind {
+                Kind::External(target) => self.follow::<A>(asked, name, target, owner, aliases, answer),
+                _ => match service.addresses::<A>() {
+                    [] => existence(service),
+                    addresses => asked.write(answer, owner, addresses),
+                },
+            }),
+            Place::Endpoint { label, key } => self.with_service(key, |service| {
+                let label = EndpointLabel::new(label);
+                if !service.has_parts() || !asked.write_endpoint::<A>(answer, owner, service, label) {
+                    return self.existence(asked, names::place(name, asked.zone.labels, asked.zone.is_reverse));
+                }
+                Found::Data
+            }),
+            Place::Port { filter, key } => self.with_service(key, |service| match service.has_port(filter) {
+                true => asked.write_port::<A>(answer, owner, service, filter),
+                false => Found::Missing,
+            }),
+            Place::Pod { label, namespace } => match self.pod(label, namespace) {
+                Some(address) => A::from_ip(address).map_or(Found::Nothing, |it| asked.write(answer, owner, &[it])),
+                None => Found::Missing,
+            },
+            Place::NameServer => self.name_server_addresses::<A>(asked, owner, answer),
+            other => self.existence(asked, other),
+        }
+    }
+
+    /// Writes the CNAME record of an alias, and the addresses of its target where that is in the zone. A target there
+    /// that has none takes the alias with it.
+    fn follow<A: Family>(
+        &self,
+        asked: &Asked<'_>,
+        name: &LowerName<'_>,
+        target: &Name,
+        owner: Owner<'_>,
+        aliases: usize,
+        answer: &mut Answer<'_, '_>,
+    ) -> Found {
+        if aliases == MAX_ALIASES || is_loop(name, target) {
+            return Found::Nothing;
+        }
+        if !target.is_within(&asked.zone.name) {
+            return Found::Elsewhere;
+        }
+        // A pointer and ten octets stand in front of the target, to which the next record's owner points.
+        let target_at = (answer.position() + 12) as u16;
+        answer.record(Section::Answer, owner, RecordType::CNAME, asked.ttl, &[target.wire()]);
+        let mut buffer = NameBuffer::default();
+        let Some(next) = buffer.lower(target.wire()) else { return Found::Nothing };
+        match self.addresses::<A>(asked, &next, Owner::At(target_at), aliases + 1, answer) {
+            Found::Missing => Found::Nothing,
+            found => found,
+        }
+    }
+}
+
+/// Whether an alias leads to its own name or below it.
+pub(super) fn is_loop(name: &LowerName<'_>, target: &Name) -> bool {
+    let mut rest = target.wire();
+    while rest.len() > name.wire().len() {
+        rest = &rest[1 + usize::from(rest[0])..];
+    }
+    rest == name.wire()
+}
+
+fn existence(service: &Service) -> Found {
+    if service.exists() { Found::Nothing } else { Found::Missing }
+}
+
+impl Asked<'_> {
+    /// Writes address records, in random order where `loadbalance` wants that.
+    #[inline]
+    fn write<A: Family>(&self, answer: &mut Answer<'_, '_>, owner: Owner<'_>, addresses: &[A]) -> Found {
+        let mut put = |address: &A| address.write(answer, Section::Answer, owner, self.ttl);
+        if self.context.shape.shuffle && addresses.len() > 1 {
+            let _ = Shuffle::new(addresses.len(), self.context.moment.random).all(|at| put(&addresses[at]));
+        } else {
+            let _ = addresses.iter().all(put);
+        }
+        Found::Data
+    }
+
+    /// Writes the addresses of one family that an endpoint's label stands for. False if there are none.
+    fn write_endpoint<A: Family>(
+        &self,
+        answer: &mut Answer<'_, '_>,
+        owner: Owner<'_>,
+        service: &Service,
+        label: EndpointLabel<'_>,
+    ) -> bool {
+        let mut found = false;
+        for (at, slice) in service.slices.iter().enumerate() {
+            for address in slice.with_label::<A>(label) {
+                found = true;
+                let earlier = &service.slices[..if service.overlaps { at } else { 0 }];
+                if !earlier.iter().any(|slice| slice.with_label::<A>(label).any(|other| other == address)) {
+                    address.write(answer, Section::Answer, owner, self.ttl);
+                }
+            }
+        }
+        found
+    }
+
+    /// Writes the addresses of one family that have a port.
+    fn write_port<A: Family>(
+        &self,
+        answer: &mut Answer<'_, '_>,
+        owner: Owner<'_>,
+        service: &Service,
+        filter: PortFilter<'_>,
+    ) -> Found {
+        let has_port = |slice: &super::store::Slice| filter.entries(&slice.ports) > 0;
+        if service.kind == Kind::Cluster || service.slices.iter().all(|slice| has_port(slice)) {
+            return match service.addresses::<A>() {
+                [] => Found::Nothing,
+                addresses => self.write(answer, owner, addresses),
+            };
+        }
+        let mut found = Found::Nothing;
+        for (at, slice) in service.slices.iter().enumerate().filter(|(_, slice)| has_port(slice)) {
+            let earlier = &service.slices[..if service.overlaps { at } else { 0 }];
+            for address in A::endpoints(slice).iter() {
+                found = Found::Data;
+                if answer.is_truncated() {
+                    return found;
+                }
+                if !earlier.iter().any(|slice| has_port(slice) && A::endpoints(slice).contains(address)) {
+                    address.write(answer, Section::Answer, owner, self.ttl);
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Service {
+    /// Whether names below the service's may exist.
+    pub(super) fn has_parts(&self) -> bool {
+        matches!(self.kind, Kind::Cluster | Kind::Headless)
+    }
+
+    /// Whether a port of this name and protocol has an address: the service's own ports where it has cluster IPs, else
+    /// those of its slices.
+    fn has_port(&self, filter: PortFilter<'_>) -> bool {
+        match self.kind {
+            Kind::Cluster => filter.entries(&self.ports) > 0,
+            Kind::Headless => self.slices.iter().any(|slice| slice.len() > 0 && filter.entries(&slice.ports) > 0),
+            _ => false,
+        }
+    }
+
+    /// Whether a label is the protocol of a named port: nothing is at `_tcp.web…` itself, but there is below it.
+    fn has_protocol(&self, label: &[u8]) -> bool {
+        let Some(protocol) = label.strip_prefix(b"_").filter(|protocol| !protocol.is_empty()) else { return false };
+        let named = |ports: &[super::store::Port]| {
+            ports.iter().any(|port| !port.name.is_empty() && port.protocol.as_bytes() == protocol)
+        };
+        match self.kind {
+            Kind::Cluster => named(&self.ports),
+            Kind::Headless => self.slices.iter().any(|slice| slice.len() > 0 && named(&slice.ports)),
+            _ => false,
+        }
+    }
+}

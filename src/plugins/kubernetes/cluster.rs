@@ -1,0 +1,102 @@
+//! One cluster's objects and their feed, shared by all plans and server blocks that ask for the same.
+
+use super::model::Model;
+use super::programming::{PROGRAMMING, Programming};
+use super::store::Store;
+use crate::cluster::{self, Feed, Options};
+use crate::metrics::Metrics;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// How often the feed is asked whether it is synced while the start waits for it.
+const POLL: Duration = Duration::from_millis(100);
+/// How often that is said.
+const SAY: Duration = Duration::from_millis(500);
+
+/// A store and the feed that fills it, which begins with the first plan that starts and ends with the last that holds it.
+pub(super) struct Cluster {
+    model: Arc<Model>,
+    begin: Box<dyn Fn(Arc<Model>) -> Result<Feed, String> + Send + Sync>,
+    feed: OnceLock<Feed>,
+    synced: AtomicBool,
+}
+
+impl Cluster {
+    pub(super) fn new(options: Options, pod_names: bool, metrics: &Metrics) -> Cluster {
+        let programming = Programming(metrics.histogram(&PROGRAMMING));
+        let metrics = metrics.clone();
+        Cluster {
+            model: Arc::new(Model::new(pod_names, programming)),
+            begin: Box::new(move |model| cluster::start(options.clone(), model, &metrics)),
+            feed: OnceLock::new(),
+            synced: AtomicBool::new(false),
+        }
+    }
+
+    /// What tells this cluster from another across reloads.
+    pub(super) fn key(options: &Options, pod_names: bool) -> String {
+        format!("kubernetes {options:?} pod_names={pod_names}")
+    }
+
+    #[inline]
+    pub(super) fn store(&self) -> &Store {
+        &self.model.store
+    }
+
+    /// Whether every kind has been listed once. Never turns back to false.
+    pub(super) fn is_synced(&self) -> bool {
+        self.synced.load(Ordering::Relaxed) || {
+            let synced = self.feed.get().is_some_and(Feed::is_synced);
+            self.synced.fetch_or(synced, Ordering::Relaxed) || synced
+        }
+    }
+
+    /// Begins the feed, if no plan before has, and waits until it is synced, but not longer than `timeout`.
+    pub(super) async fn start(&self, timeout: Duration) -> Result<(), String> {
+        if self.feed.get().is_none() {
+            let feed = (self.begin)(Arc::clone(&self.model))?;
+            // Plans start one after another, so nobody else has set it.
+            let _ = self.feed.set(feed);
+        }
+        let (begun, mut said) = (Instant::now(), Instant::now());
+        let mut ticks = tokio::time::interval(POLL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.is_synced() {
+            if begun.elapsed() >= timeout {
+                tracing::warn!(target: "plugin/kubernetes", "starting server with unsynced Kubernetes API");
+                break;
+            }
+            if said.elapsed() >= SAY {
+                said = Instant::now();
+                tracing::info!(target: "plugin/kubernetes", "waiting for Kubernetes API before starting server");
+            }
+            ticks.tick().await;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Cluster {
+    /// A synced cluster without a feed.
+    pub(super) fn for_tests(pod_names: bool) -> Cluster {
+        let options = prometheus::HistogramOpts::new("programming", "help");
+        let programming = prometheus::HistogramVec::new(options, PROGRAMMING.labels).unwrap();
+        Cluster {
+            begin: Box::new(|_| Err("no feed".into())),
+            model: Arc::new(Model::new(pod_names, Programming(programming))),
+            feed: OnceLock::new(),
+            synced: AtomicBool::new(true),
+        }
+    }
+
+    pub(super) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub(super) fn set_synced(&self, synced: bool) {
+        self.synced.store(synced, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,229 @@
+//! # Description
+//!
+//! `kubernetes` answers for the Services, endpoints and Pods of a cluster, by the Kubernetes DNS-Based Service Discovery
+//! specification 1.1.0, as CoreDNS does. Objects are followed by watches, and an event is in the next answer: nothing
+//! stands between the store and the client, whatever `cache` says; `cache` only shapes TTLs here.
+//!
+//! The names, left of a zone *Z*:
+//!
+//! | name | type | answer |
+//! |---|---|---|
+//! | `S.NS.svc` | A, AAAA | the cluster IPs; of a headless service, its ready endpoints |
+//! | `S.NS.svc` | CNAME, A, AAAA | of a service of type ExternalName, the alias, and what it leads to |
+//! | `E.S.NS.svc` | A, AAAA | the endpoint of that host name, or with that address in dashes |
+//! | `_PORT._PROTOCOL.S.NS.svc` | SRV | the port, at the service's name or its endpoints' |
+//! | `1-2-3-4.NS.pod` | A, AAAA | that address, as `pods` has it |
+//! | reverse names | PTR | the service, or else the endpoints, of that address |
+//! | *Z* | SOA, NS | the zone, and the services that this server is an endpoint of, or `ns.dns` |
+//! | `dns-version` | TXT | `1.1.0` |
+//!
+//! A name that exists without records of the type asked is NODATA, empty non-terminals included; only a name that does
+//! not exist falls through. Until the first lists have arrived a missing name is SERVFAIL.
+//!
+//! # Syntax
+//!
+//! ```text
+//! kubernetes [ZONES...] {
+//!     endpoint URL
+//!     tls CERT KEY CACERT
+//!     kubeconfig FILE [CONTEXT]
+//!     manifests FILE|DIRECTORY...
+//!     namespaces NAMESPACE...
+//!     namespace_labels SELECTOR
+//!     labels SELECTOR
+//!     pods disabled|insecure|verified
+//!     endpoint_pod_names
+//!     ttl SECONDS
+//!     noendpoints
+//!     fallthrough [ZONES...]
+//!     ignore empty_service
+//!     startup_timeout DURATION
+//! }
+//! ```
+//!
+//! - **ZONES** are names, or networks as their reverse zones; without them, the server block's. One must not be a
+//!   reverse zone: PTR records lead to the first of those.
+//! - `endpoint`, `tls`: the API server's URL, and files to authenticate with. Without these, `kubeconfig` and
+//!   `manifests`, the service account of the pod is used.
+//! - `kubeconfig`: a file and one of its contexts, instead of its current one. Wins over `endpoint`.
+//! - `manifests`: objects from YAML or JSON files instead of an API server. Not in CoreDNS. `@sample` is
+//!   the small cluster in the program, which runs without a Corefile.
+//! - `namespaces`: only these are answered for; all where it is not given. `namespace_labels`: only those with matching
+//!   labels.
+//! - `labels`: only Services, EndpointSlices and Pods with matching labels are followed.
+//! - `pods`: `disabled` (the default) answers no pod names, `insecure` answers any address in an existing namespace,
+//!   `verified` those of known pods, which are then followed.
+//! - `endpoint_pod_names`: endpoints without a host name are called after their pods.
+//! - `ttl`: of every record, 0 to 3600 seconds; 5 where it is not given. SOA records have at most 300.
+//! - `noendpoints`: EndpointSlices are not followed.
+//! - `fallthrough`: missing names in these zones, or in all, go to the next plugin.
+//! - `ignore empty_service`: services with cluster IPs but without ready endpoints do not exist.
+//! - `startup_timeout`: how long the start waits for the first lists (`5s`).
+//! - `apiserver_qps`, `apiserver_burst`, `apiserver_max_inflight` are read and have no effect, as in CoreDNS.
+//! - `upstream` and `resyncperiod` of old Corefiles are ignored with a warning. `transfer`, `multicluster` and `zonal`
+//!   are not supported yet.
+//!
+//! # Examples
+//!
+//! The cluster zone and all reverse zones:
+//!
+//! ```corefile
+//! .:53 {
+//!     kubernetes cluster.local in-addr.arpa ip6.arpa {
+//!         pods insecure
+//!         fallthrough in-addr.arpa ip6.arpa
+//!         ttl 30
+//!     }
+//!     forward . 192.0.2.53
+//! }
+//! ```
+//!
+//! Outside a cluster, for one namespace:
+//!
+//! ```corefile
+//! cluster.local:1053 {
+//!     kubernetes {
+//!         endpoint https://192.0.2.1:6443
+//!         namespaces default
+//!     }
+//! }
+//! ```
+//!
+//! # Metrics
+//!
+//! - `coredns_kubernetes_dns_programming_duration_seconds{service_kind}`: from a change's cause to its answers, where the
+//!   EndpointSlice has a trigger time.
+//!
+//! # See also
+//!
+//! `ready`, `cache`, `loadbalance`, `forward`. The specification: <https://github.com/kubernetes/dns>.
+
+mod answer;
+mod chase;
+mod cluster;
+mod labels;
+mod model;
+mod names;
+mod nameservers;
+mod own;
+mod pointers;
+mod programming;
+mod setup;
+mod srv;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use crate::plugin::{
+    BoxFuture, Context, Definition, Failure, Handler, Lifecycle, Next, Outcome, Reply, Request, Source, Verdict,
+};
+use crate::wire::{HEADER, Name, Query};
+use crate::zone::{Suffixes, reverse};
+use cluster::Cluster;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// The plugin's definition.
+pub(super) static DEFINITION: Definition =
+    Definition { directive: "kubernetes", setup: setup::setup, metrics: &[&programming::PROGRAMMING] };
+
+/// What one `kubernetes` directive answers, from a cluster that others may share.
+struct Kubernetes {
+    zones: Suffixes<Zone>,
+    /// The first zone that is no reverse one.
+    primary: Name,
+    /// Seconds.
+    ttl: u32,
+    pods: Pods,
+    cluster: Arc<Cluster>,
+    /// The only namespaces answered for; empty for all.
+    namespaces: Box<[Box<[u8]>]>,
+    /// Zones whose missing names are the next plugin's.
+    fallthrough: Box<[Name]>,
+    ignore_empty: bool,
+    startup_timeout: Duration,
+    /// The addresses the block listens on, where it says which.
+    binds: Vec<IpAddr>,
+    own: OnceLock<Vec<IpAddr>>,
+}
+
+struct Zone {
+    name: Name,
+    labels: usize,
+    is_reverse: bool,
+}
+
+impl Zone {
+    fn of(name: Name) -> Zone {
+        Zone { labels: name.label_count(), is_reverse: reverse::is_reverse(&name), name }
+    }
+}
+
+/// Which pod names are answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pods {
+    Disabled,
+    Insecure,
+    Verified,
+}
+
+impl Kubernetes {
+    /// The addresses clients reach this server at: those it is bound to, or those of the machine's interfaces.
+    fn own_addresses(&self) -> &[IpAddr] {
+        self.own.get().unwrap_or(&self.binds)
+    }
+}
+
+impl Source for Kubernetes {
+    fn answer(&self, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Verdict {
+        self.respond(query, context, out)
+    }
+}
+
+impl Handler for Kubernetes {
+    fn name(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    fn handle<'a>(&'a self, request: &'a Request, next: Next<'a>) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let context = request.context();
+            let answered = request.with_query(|query| {
+                let mut out = vec![0; context.limit.max(query.question_end() + HEADER)];
+                let verdict = self.respond(query, &context, &mut out);
+                (verdict, out)
+            });
+            match answered {
+                Some((Verdict::Answered(len), mut out)) => {
+                    out.truncate(len);
+                    Outcome::Reply(Reply::new(out))
+                }
+                Some((Verdict::Slow, _)) => {
+                    let lost = || Outcome::Failed(Failure::servfail("the alias went away while it was followed"));
+                    self.chase(request).await.unwrap_or_else(lost)
+                }
+                Some((Verdict::Pass, _)) | None => next.run(request).await,
+            }
+        })
+    }
+}
+
+impl Lifecycle for Kubernetes {
+    fn name(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    fn start(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async {
+            if self.binds.is_empty() {
+                self.own.get_or_init(own::interface_addresses);
+            }
+            self.cluster.start(self.startup_timeout).await
+        })
+    }
+
+    fn ready(&self) -> Option<bool> {
+        Some(self.cluster.is_synced())
+    }
+}

@@ -1,0 +1,32 @@
+//! What the tests of the whole server stand on: a dunlin process, a DNS client, an upstream.
+//!
+//! The client is independent of the server's own wire code: it writes questions itself and has hickory-proto read the
+//! answers. Records are held as text in the form `NAME TTL TYPE RDATA`, sorted, so that a failing test reads well.
+
+// Every test is a crate of its own and uses a part of this.
+#![allow(dead_code, unused_imports)]
+
+mod answer;
+pub mod casefile;
+mod client;
+pub mod controlplane;
+mod process;
+pub mod recorded;
+mod upstream;
+
+pub use answer::{Answer, Opt, sorted};
+pub use client::{Client, Question};
+pub use process::{Dunlin, Scratch, Start, free_port, http_get, http_request, say, skip, wait_until};
+pub use upstream::Upstream;
+
+use std::path::PathBuf;
+
+/// A path in the repository.
+pub fn repository(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The text of a file in the repository.
+pub fn read(path: &str) -> String {
+    std::fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
