@@ -3,18 +3,23 @@
 //! A plugin is one file here and two lines below: its `mod`, and its place in [`ORDER`], which is behaviour: plugins are
 //! set up, and asked, in this order whatever the Corefile's.
 
+pub mod acl;
+pub mod any;
 pub mod bind;
 pub mod bufsize;
 mod cache;
 pub mod debug;
 pub mod errors;
 mod forward;
+pub mod header;
 pub mod health;
 pub mod hosts;
 mod kubernetes;
 pub mod loadbalance;
 pub mod log;
 mod loop_detection;
+pub mod minimal;
+pub mod nodata;
 mod not_yet;
 pub mod prometheus;
 pub mod ready;
@@ -33,8 +38,9 @@ use crate::plugin::Definition;
 
 /// Every plugin, in the order of the chain.
 ///
-/// It is CoreDNS's order but for one rule: what holds zones in memory (`kubernetes`) stands before `cache`, so that
-/// nothing we own is ever answered from a copy.
+/// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `kubernetes`) stands before
+/// `cache`, so that nothing we own is ever answered from a copy; and so do `header` and `minimal`, which change answers
+/// of both.
 pub const ORDER: &[&Definition] = &[
     &root::DEFINITION,
     &reload::DEFINITION,
@@ -46,11 +52,16 @@ pub const ORDER: &[&Definition] = &[
     &prometheus::DEFINITION,
     &errors::DEFINITION,
     &log::DEFINITION,
+    &any::DEFINITION,
     &loadbalance::DEFINITION,
     &rewrite::DEFINITION,
+    &acl::DEFINITION,
+    &header::DEFINITION,
+    &minimal::DEFINITION,
     &template::DEFINITION,
     &hosts::DEFINITION,
     &kubernetes::DEFINITION,
+    &nodata::DEFINITION,
     &cache::DEFINITION,
     &loop_detection::DEFINITION,
     &forward::DEFINITION,
@@ -93,13 +104,8 @@ mod tests {
     #[test]
     fn words_are_told_apart() {
         assert!(matches!(find("errors"), Found::Known(definition) if definition.directive == "errors"));
-<<<<<<< HEAD
         assert!(matches!(find("geoip"), Found::NotYet));
-        assert!(matches!(find("proxy"), Found::Unknown));
-=======
-        assert!(matches!(find("rewrite"), Found::NotYet));
         assert!(matches!(find("federation"), Found::Unknown));
->>>>>>> main
         assert!(matches!(find("Errors"), Found::Unknown));
     }
 
