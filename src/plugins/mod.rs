@@ -8,7 +8,10 @@ pub mod any;
 pub mod bind;
 pub mod bufsize;
 mod cache;
+pub mod cancel;
+pub mod chaos;
 pub mod debug;
+pub mod dns64;
 pub mod errors;
 mod forward;
 pub mod header;
@@ -16,11 +19,13 @@ pub mod health;
 pub mod hosts;
 mod kubernetes;
 pub mod loadbalance;
+pub mod local;
 pub mod log;
 mod loop_detection;
 pub mod minimal;
 pub mod nodata;
 mod not_yet;
+pub mod nsid;
 pub mod prometheus;
 pub mod ready;
 pub mod reload;
@@ -43,7 +48,9 @@ use crate::plugin::Definition;
 /// of both.
 pub const ORDER: &[&Definition] = &[
     &root::DEFINITION,
+    &cancel::DEFINITION,
     &reload::DEFINITION,
+    &nsid::DEFINITION,
     &bufsize::DEFINITION,
     &bind::DEFINITION,
     &debug::DEFINITION,
@@ -52,7 +59,10 @@ pub const ORDER: &[&Definition] = &[
     &prometheus::DEFINITION,
     &errors::DEFINITION,
     &log::DEFINITION,
+    &local::DEFINITION,
+    &dns64::DEFINITION,
     &any::DEFINITION,
+    &chaos::DEFINITION,
     &loadbalance::DEFINITION,
     &rewrite::DEFINITION,
     &acl::DEFINITION,
