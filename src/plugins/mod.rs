@@ -5,6 +5,7 @@
 
 pub mod acl;
 pub mod any;
+pub mod autopath;
 pub mod bind;
 pub mod bufsize;
 mod cache;
@@ -12,6 +13,7 @@ pub mod cancel;
 pub mod chaos;
 pub mod debug;
 pub mod dns64;
+pub mod erratic;
 pub mod errors;
 mod forward;
 pub mod header;
@@ -22,7 +24,9 @@ pub mod loadbalance;
 pub mod local;
 pub mod log;
 mod loop_detection;
+pub mod metadata;
 pub mod minimal;
+pub mod multisocket;
 pub mod nodata;
 mod not_yet;
 pub mod nsid;
@@ -32,6 +36,7 @@ pub mod reload;
 pub mod rewrite;
 pub mod root;
 pub mod template;
+pub mod timeouts;
 pub mod whoami;
 
 #[cfg(test)]
@@ -48,7 +53,10 @@ use crate::plugin::Definition;
 /// of both.
 pub const ORDER: &[&Definition] = &[
     &root::DEFINITION,
+    &metadata::DEFINITION,
     &cancel::DEFINITION,
+    &timeouts::DEFINITION,
+    &multisocket::DEFINITION,
     &reload::DEFINITION,
     &nsid::DEFINITION,
     &bufsize::DEFINITION,
@@ -65,6 +73,7 @@ pub const ORDER: &[&Definition] = &[
     &chaos::DEFINITION,
     &loadbalance::DEFINITION,
     &rewrite::DEFINITION,
+    &autopath::DEFINITION,
     &acl::DEFINITION,
     &header::DEFINITION,
     &minimal::DEFINITION,
@@ -76,6 +85,7 @@ pub const ORDER: &[&Definition] = &[
     &loop_detection::DEFINITION,
     &forward::DEFINITION,
     &forward::PROXY,
+    &erratic::DEFINITION,
     &whoami::DEFINITION,
 ];
 
