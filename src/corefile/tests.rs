@@ -402,6 +402,10 @@ mod any_text {
         }
     }
 
+    fn has_import(directives: &[Directive]) -> bool {
+        directives.iter().any(|found| found.name.text == "import" || has_import(found.options()))
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -421,6 +425,8 @@ mod any_text {
         fn that_is_read_means_the_same_when_printed(text in corefile_like()) {
             prop_assume!(!text.contains('\\'));
             if let Ok(first) = read(&text) {
+                // A word that the environment makes `import` is a directive's name; printed, it would import.
+                prop_assume!(!first.blocks.iter().any(|block| has_import(&block.directives)));
                 let again = read(&printed(&first)).unwrap();
                 prop_assert_eq!(printed(&again), printed(&first));
                 prop_assert_eq!(again.blocks.len(), first.blocks.len());

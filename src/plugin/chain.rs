@@ -202,6 +202,11 @@ impl<'a> Next<'a> {
         }
     }
 
+    /// The rest of the chain as its own, for what goes on after the client has been answered (a refresh).
+    pub fn rest(self) -> Vec<Arc<dyn Handler>> {
+        self.rest.to_vec()
+    }
+
     /// The name of the next handler, empty behind the last.
     pub fn name(self) -> &'static str {
         self.rest.first().map_or("", |handler| handler.name())

@@ -4,7 +4,7 @@ use super::names::{self, Place, PortFilter};
 use super::store::{EndpointLabel, Family, Kind, Namespace, Service};
 use super::{Kubernetes, Pods, Zone, labels};
 use crate::plugin::{Context, Verdict};
-use crate::wire::{Answer, LowerName, Name, NameBuffer, Owner, Query, Rcode, RecordType, Section};
+use crate::wire::{Answer, LowerName, MAX_NAME, Name, NameBuffer, Owner, Query, Rcode, RecordType, Section};
 use crate::zone::{Shuffle, Soa};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::Ordering;
@@ -19,6 +19,9 @@ const VERSION: &[u8] = b"\x051.1.0";
 const FAILURE_TTL: u32 = 5;
 /// CNAME records that may stand in one answer; more is a loop.
 pub(super) const MAX_ALIASES: usize = 11;
+
+/// The label that services stand under, in wire form.
+pub(super) const SVC: &[u8] = b"\x03svc";
 
 /// What there is at a name, for a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,11 @@ impl Asked<'_> {
     pub(super) fn zone_as_asked(&self) -> &[u8] {
         let question = self.query.question();
         &question[self.query.name.start(self.apex)..question.len() - 4]
+    }
+
+    /// Whether the name of a service below the zone, or of its endpoint with this label (in wire form), is short enough.
+    pub(super) fn has_room(&self, label: &[u8], service: &Service) -> bool {
+        label.len() + service.key.len() + SVC.len() + self.zone_as_asked().len() <= MAX_NAME
     }
 
     /// Whether the labels from `first` to the zone are spelled in lower case, as objects are.
@@ -160,6 +168,7 @@ impl Kubernetes {
             Place::Port { filter, key } => self.with_service(key, |service| found(service.has_port(filter))),
             Place::Pod { label, namespace } => found(self.pod(label, namespace).is_some()),
             Place::Address(address) => self.pointers(asked, address, None),
+            Place::Network(network) => found(self.has_pointer_in(network)),
             Place::Unknown => Found::Missing,
         }
     }

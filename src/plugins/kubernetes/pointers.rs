@@ -1,11 +1,15 @@
 //! PTR records: the services and endpoints that an address belongs to.
 
 use super::Kubernetes;
-use super::answer::{Asked, Found};
+use super::answer::{Asked, Found, SVC};
 use super::store::{Family, Kind, Service};
 use crate::wire::{Answer, MAX_NAME, Owner, RecordType, Section};
+use crate::zone::reverse::Network;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
+
+/// Addresses of hidden namespaces that are looked at before a name above them is taken to have nothing below it.
+const MAX_HIDDEN: usize = 1000;
 
 impl Kubernetes {
     /// Looks the owners of an address up, and writes their names where there is an answer to write to.
@@ -66,6 +70,27 @@ impl Kubernetes {
         self.cluster.store().owners_of(address, visit).is_break()
     }
 
+    /// Whether there are PTR records below a reverse name.
+    pub(super) fn has_pointer_in(&self, network: Network) -> bool {
+        match network {
+            Network::V4(first, last) => self.has_pointer_between(first, last),
+            Network::V6(first, last) => self.has_pointer_between(first, last),
+        }
+    }
+
+    fn has_pointer_between<A: Family>(&self, first: A, last: A) -> bool {
+        let store = self.cluster.store();
+        let shown = |service: &Service| match self.shows_pointers(service) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let mut hidden = 0;
+        A::index(store).any_between(first, last, |owner| {
+            hidden += 1;
+            hidden <= MAX_HIDDEN && store.services.with_fingerprint(owner, shown).is_break()
+        })
+    }
+
     fn has_own<A: Family>(&self, service: &Service, address: A) -> bool {
         service.kind == Kind::Cluster && service.addresses().contains(&address) && self.shows_pointers(service)
     }
@@ -86,7 +111,7 @@ impl Put<'_, '_, '_> {
     /// Writes the PTR record of a service, or of its endpoint with a label (in wire form). A name that would be too long
     /// is left out.
     fn pointer(&mut self, label: &[u8], service: &Service) {
-        let rdata: [&[u8]; 4] = [label, &service.key, b"\x03svc", self.plugin.primary.wire()];
+        let rdata: [&[u8]; 4] = [label, &service.key, SVC, self.plugin.primary.wire()];
         if rdata.iter().map(|part| part.len()).sum::<usize>() <= MAX_NAME {
             self.answer.record(Section::Answer, Owner::Question, RecordType::PTR, self.asked.ttl, &rdata);
         }

@@ -1,14 +1,13 @@
 //! SRV records: the ports of a service, at the names that serve them.
 
 use super::Kubernetes;
-use super::answer::{Asked, Found};
+use super::answer::{Asked, Found, SVC};
 use super::names::{Place, PortFilter};
 use super::store::{EndpointLabel, Family, Kind, Service, Slice};
-use crate::wire::{Answer, MAX_NAME, Owner, RecordType, Section};
+use crate::wire::{Answer, Owner, RecordType, Section};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 
-const SVC: &[u8] = b"\x03svc";
 /// Octets of priority, weight and port in front of the target.
 const FIXED: usize = 6;
 /// Octets of an owner that is a pointer, and of type, class, TTL and length behind it.
@@ -131,7 +130,7 @@ impl Srv<'_, '_, '_> {
     fn record(&mut self, label: &[u8], number: u16) -> ControlFlow<()> {
         let zone = self.asked.zone_as_asked();
         let key = &*self.service.key;
-        if label.len() + key.len() + SVC.len() + zone.len() > MAX_NAME {
+        if !self.asked.has_room(label, self.service) {
             return ControlFlow::Continue(());
         }
         let mut fixed = [0; FIXED];
@@ -158,7 +157,7 @@ impl Srv<'_, '_, '_> {
         let service = self.service;
         for (at, slice) in service.slices.iter().enumerate().filter(|(_, slice)| has_number(self.ports, slice)) {
             let mut put = |label: &[u8], address: A| {
-                if !is_new_glue(service, self.ports, at, label, address) {
+                if !self.asked.has_room(label, service) || !is_new_glue(service, self.ports, at, label, address) {
                     return ControlFlow::Continue(());
                 }
                 match address.write(self.answer, Section::Additional, Owner::Below(label, base), self.asked.ttl) {

@@ -12,10 +12,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Shards of what grows with the cluster's services and pods.
-const MANY: usize = 1024;
-/// Shards of what grows with its namespaces.
-const FEW: usize = 64;
+/// Shards of the services: an update copies the pointers of about ten in a cluster of 10,000.
+const SERVICES: usize = 1024;
+/// Shards of addresses: an update copies some hundred pairs of eight octets, a look below a network visits each shard.
+const ADDRESSES: usize = 256;
+/// Shards of the namespaces.
+const NAMESPACES: usize = 64;
 
 /// Everything that queries are answered from. Read without waiting; written by one [`Model`](super::model::Model).
 pub(super) struct Store {
@@ -34,12 +36,12 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new() -> Store {
         Store {
-            namespaces: Table::new(FEW),
-            services: Table::new(MANY),
-            v4: AddressIndex::new(MANY),
-            v6: AddressIndex::new(MANY),
-            pods_v4: AddressIndex::new(MANY),
-            pods_v6: AddressIndex::new(MANY),
+            namespaces: Table::new(NAMESPACES),
+            services: Table::new(SERVICES),
+            v4: AddressIndex::new(ADDRESSES),
+            v6: AddressIndex::new(ADDRESSES),
+            pods_v4: AddressIndex::new(ADDRESSES),
+            pods_v6: AddressIndex::new(ADDRESSES),
             serial: AtomicU32::new(0),
         }
     }
