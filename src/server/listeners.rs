@@ -4,6 +4,7 @@ use super::lanes::Current;
 use super::routes::Routes;
 use crate::engine::{self, Listener, ListenerOptions};
 use crate::metrics::Metrics;
+use crate::plugin::Arrivals;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,21 +19,24 @@ const MAX_SLOW: usize = 20_000;
 /// The open listeners by the address that was asked for.
 pub(super) struct Listeners {
     options: ListenerOptions,
+    arrivals: Arrivals,
     open: BTreeMap<SocketAddr, (Listener, Arc<Current>)>,
 }
 
 impl Listeners {
     /// None open yet; a worker a core, as far as the process may use them.
-    pub(super) fn new(metrics: Metrics) -> Listeners {
+    pub(super) fn new(metrics: Metrics, arrivals: Arrivals) -> Listeners {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Listeners { options: ListenerOptions { workers, max_slow: MAX_SLOW, metrics }, open: BTreeMap::new() }
+        let options = ListenerOptions { workers, max_slow: MAX_SLOW, metrics };
+        Listeners { options, arrivals, open: BTreeMap::new() }
     }
 
     /// Makes these the listeners. What is new is opened before anything else changes; nothing changes on error.
     pub(super) async fn apply(&mut self, routes: &BTreeMap<SocketAddr, Arc<Routes>>) -> Result<(), String> {
         let mut opened = Vec::new();
         for (address, routes) in routes.iter().filter(|(address, _)| !self.open.contains_key(address)) {
-            let current = Arc::new(Current(ArcSwap::from(Arc::clone(routes))));
+            let current =
+                Arc::new(Current { routes: ArcSwap::from(Arc::clone(routes)), arrivals: self.arrivals.clone() });
             match engine::listen(*address, Arc::new(Arc::clone(&current)), &self.options) {
                 Ok(listener) => opened.push((*address, (listener, current))),
                 // A host without IPv6 serves the IPv4 half of a wildcard.
@@ -47,7 +51,7 @@ impl Listeners {
         }
         for (address, (_, current)) in &self.open {
             if let Some(routes) = routes.get(address) {
-                current.0.store(Arc::clone(routes));
+                current.routes.store(Arc::clone(routes));
             }
         }
         self.open.extend(opened);

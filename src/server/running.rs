@@ -31,10 +31,10 @@ impl Running {
         logging::count_drops(&metrics);
         let mut running = Running {
             source,
-            control,
             port: invocation.port,
             metrics: metrics.clone(),
-            listeners: Listeners::new(metrics),
+            listeners: Listeners::new(metrics, control.arrivals.clone()),
+            control,
             endpoints: http::Listeners::default(),
             lifecycles: Vec::new(),
             kept: Keep::default(),

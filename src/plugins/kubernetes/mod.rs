@@ -98,6 +98,7 @@
 //!
 //! `ready`, `cache`, `loadbalance`, `forward`. The specification: <https://github.com/kubernetes/dns>.
 
+mod addresses;
 mod answer;
 mod chase;
 mod cluster;
