@@ -119,8 +119,9 @@ fn manifest() -> String {
             "---\n{{apiVersion: v1, kind: Service, metadata: {{name: s-{number}, {metadata}}}, \
              spec: {{clusterIP: {ip}, ports: [{{name: http, port: 80, protocol: TCP}}]}}}}"
         );
-        let endpoints: Vec<String> =
-            (0..10).map(|n| format!("{{addresses: [10.{}.{high}.{low}], conditions: {{ready: true}}}}", 100 + n)).collect();
+        let endpoints: Vec<String> = (0..10)
+            .map(|n| format!("{{addresses: [10.{}.{high}.{low}], conditions: {{ready: true}}}}", 100 + n))
+            .collect();
         let _ = writeln!(
             text,
             "---\n{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, metadata: {{name: s-{number}-x, \

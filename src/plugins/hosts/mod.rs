@@ -186,7 +186,10 @@ impl Source for Hosts {
         let table = self.table.load();
         let is_ours = self.zones.iter().any(|zone| query.name.is_within(zone));
         match query.qtype {
-            RecordType::PTR => match reverse::address(&query.name).and_then(|address| table.owners(&address)) {
+            RecordType::PTR => match reverse::network(&query.name)
+                .and_then(reverse::Network::address)
+                .and_then(|address| table.owners(&address))
+            {
                 Some(owners) => Verdict::Answered(self.pointers(query, context, owners, out)),
                 None => Verdict::Pass,
             },

@@ -5,6 +5,7 @@ use super::{Family, Port};
 use crate::zone::{Address, Addresses, Octets};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 /// The ready endpoints of an EndpointSlice.
