@@ -46,6 +46,9 @@ pub mod testing;
 
 use crate::plugin::Definition;
 
+#[doc(hidden)]
+pub use kubernetes::sink_for_measurements;
+
 /// Every plugin, in the order of the chain.
 ///
 /// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `kubernetes`) stands before

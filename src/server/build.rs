@@ -241,7 +241,7 @@ mod tests {
     fn plan(text: &str) -> Result<Plan, Vec<String>> {
         let corefile = corefile::parse(Path::new("Corefile"), text, &|_| None).unwrap();
         let (commands, _) = tokio::sync::mpsc::unbounded_channel();
-        let control = Control { commands, corefile: None, arrivals: crate::plugin::Arrivals::default() };
+        let control = Control { commands, corefile: None, arrivals: Default::default() };
         build(&corefile, 53, &Metrics::new(), &Keep::default(), &control)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }

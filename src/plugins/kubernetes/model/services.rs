@@ -16,7 +16,8 @@ impl Model {
             return;
         };
         let list = writer.lists[cluster::Kind::Service as usize];
-        let before = self.store.services.get(&key);
+        let view = self.store.services.view(&key);
+        let before = view.get();
         let kind = match &object.external_name {
             Some(target) if target.parse::<IpAddr>().is_ok() => Kind::Unusable,
             Some(target) => match Name::from_text(target) {
@@ -27,13 +28,13 @@ impl Model {
             None => Kind::Cluster,
         };
         let mut service = Service {
-            key: before.as_ref().map_or_else(|| key.into(), |before| Arc::clone(&before.key)),
+            key: key[..].into(),
             namespace,
             kind,
             ports: writer.ports.intern(&object.ports),
             v4: Few::None,
             v6: Few::None,
-            slices: before.as_ref().map_or(Few::None, |before| before.slices.clone()),
+            slices: before.map_or(Few::None, |before| before.slices.clone()),
             overlaps: false,
             seen: AtomicU32::new(list),
         };
@@ -42,26 +43,27 @@ impl Model {
             service.v6 = of_family(&object.cluster_ips);
         }
         service.unite();
-        if let Some(before) = &before
+        if let Some(before) = before
             && before.equals(&service)
         {
             before.seen.store(list, Ordering::Relaxed);
             return;
         }
-        if before.as_ref().is_none_or(|before| before.kind == Kind::Absent || before.bumps(&service)) {
+        if before.is_none_or(|before| before.kind == Kind::Absent || before.bumps(&service)) {
             self.bump_serial();
         }
-        self.index::<Ipv4Addr>(&service.key, cluster_ips(before.as_deref()), cluster_ips(Some(&service)));
-        self.index::<Ipv6Addr>(&service.key, cluster_ips(before.as_deref()), cluster_ips(Some(&service)));
-        self.store.services.insert(Arc::new(service));
+        self.index::<Ipv4Addr>(&service.key, cluster_ips(before), cluster_ips(Some(&service)));
+        self.index::<Ipv6Addr>(&service.key, cluster_ips(before), cluster_ips(Some(&service)));
+        self.store.services.insert(service);
     }
 
     pub(super) fn delete_service(&self, writer: &mut Writer, key: &[u8]) {
-        let Some(before) = self.store.services.get(key).filter(|service| service.kind != Kind::Absent) else { return };
-        self.index::<Ipv4Addr>(key, cluster_ips(Some(&before)), Vec::new());
-        self.index::<Ipv6Addr>(key, cluster_ips(Some(&before)), Vec::new());
+        let view = self.store.services.view(key);
+        let Some(before) = view.get().filter(|service| service.kind != Kind::Absent) else { return };
+        self.index::<Ipv4Addr>(key, cluster_ips(Some(before)), Vec::new());
+        self.index::<Ipv6Addr>(key, cluster_ips(Some(before)), Vec::new());
         let ports = writer.ports.intern(&[]);
-        let without = Service { kind: Kind::Absent, ports, v4: Few::None, v6: Few::None, ..before.copy() };
+        let without = Service { kind: Kind::Absent, ports, v4: Few::None, v6: Few::None, ..before.clone() };
         self.publish(without, before.slices.clone());
         self.bump_serial();
     }
@@ -71,7 +73,7 @@ impl Model {
         let mut gone = Vec::new();
         self.store.services.for_each(|service| {
             if service.kind != Kind::Absent && service.seen.load(Ordering::Relaxed) != list {
-                gone.push(Arc::clone(&service.key));
+                gone.push(service.key.clone());
             }
         });
         gone.iter().for_each(|key| self.delete_service(writer, key));
@@ -84,7 +86,7 @@ impl Model {
             return self.store.services.remove(&service.key);
         }
         service.unite();
-        self.store.services.insert(Arc::new(service));
+        self.store.services.insert(service);
     }
 
     pub(super) fn index<A: Family>(&self, key: &[u8], before: Vec<A>, after: Vec<A>) {
@@ -101,21 +103,6 @@ fn cluster_ips<A: Family>(service: Option<&Service>) -> Vec<A> {
 }
 
 impl Service {
-    /// The same service, to be changed and published anew.
-    pub(super) fn copy(&self) -> Service {
-        Service {
-            key: Arc::clone(&self.key),
-            namespace: Arc::clone(&self.namespace),
-            kind: self.kind.clone(),
-            ports: Arc::clone(&self.ports),
-            v4: self.v4.clone(),
-            v6: self.v6.clone(),
-            slices: self.slices.clone(),
-            overlaps: self.overlaps,
-            seen: AtomicU32::new(self.seen.load(Ordering::Relaxed)),
-        }
-    }
-
     fn equals(&self, other: &Service) -> bool {
         self.kind == other.kind && self.ports == other.ports && self.v4 == other.v4 && self.v6 == other.v6
     }

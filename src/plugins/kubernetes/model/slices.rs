@@ -4,7 +4,7 @@ use super::{Model, Writer, label, service_key};
 use crate::cluster::{self, Key};
 use crate::plugins::kubernetes::labels::Label;
 use crate::plugins::kubernetes::store::{Family, Kind, Named, Namespace, Service, Slice};
-use crate::zone::{Few, of_family};
+use crate::zone::{Few, Octets, of_family};
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -31,9 +31,7 @@ impl Model {
             }
             return;
         };
-        let service = self.store.services.get(&key);
-        let key = service.as_ref().map_or_else(|| key.into(), |service| Arc::clone(&service.key));
-        let slice = writer.compact(object, self.pod_names, key);
+        let slice = writer.compact(object, self.pod_names, key[..].into());
         if let Some(before) = &before {
             if before.equals(&slice) {
                 before.seen.store(slice.seen.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -46,7 +44,7 @@ impl Model {
         let before = before.filter(|before| before.service == slice.service);
         self.put_slice(writer, before.as_ref(), slice, namespace);
         self.bump_serial();
-        if let (Some(trigger), Some(service)) = (&object.last_change, service) {
+        if let (Some(trigger), Some(service)) = (&object.last_change, self.store.services.view(&key).get()) {
             self.programming.observe(trigger, &service.kind);
         }
     }
@@ -56,8 +54,8 @@ impl Model {
         let (old, key) = (before.map(|before| &**before), &slice.service);
         self.index::<Ipv4Addr>(key, endpoints(old), endpoints(Some(&slice)));
         self.index::<Ipv6Addr>(key, endpoints(old), endpoints(Some(&slice)));
-        let service = self.store.services.get(key).map(|service| service.copy()).unwrap_or_else(|| Service {
-            key: Arc::clone(key),
+        let service = self.store.services.get(key).unwrap_or_else(|| Service {
+            key: key.clone(),
             namespace,
             kind: Kind::Absent,
             ports: writer.ports.intern(&[]),
@@ -80,7 +78,7 @@ impl Model {
         self.index::<Ipv6Addr>(&slice.service, endpoints(Some(slice)), Vec::new());
         if let Some(service) = self.store.services.get(&slice.service) {
             let rest = service.slices().iter().filter(|other| other.name != slice.name).cloned().collect();
-            self.publish(service.copy(), rest);
+            self.publish(service, rest);
         }
         self.bump_serial();
     }
@@ -100,7 +98,7 @@ fn endpoints<A: Family>(slice: Option<&Slice>) -> Vec<A> {
 
 impl Writer {
     /// What the store keeps of a slice.
-    fn compact(&mut self, object: &cluster::EndpointSlice, pod_names: bool, service: Arc<[u8]>) -> Slice {
+    fn compact(&mut self, object: &cluster::EndpointSlice, pod_names: bool, service: Octets) -> Slice {
         let (mut plain, mut named) = (Vec::new(), Vec::new());
         for endpoint in &object.endpoints {
             let Some(address) = endpoint.address else { continue };

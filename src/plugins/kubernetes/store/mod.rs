@@ -14,9 +14,10 @@ pub use slice::{EndpointLabel, Named, Slice};
 use crate::zone::{Address, AddressIndex, Addresses, Keyed, Table};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Shards of the services: an update copies the pointers of about ten in a cluster of 10,000.
+/// Shards of the services: an update copies about ten in a cluster of 10,000.
 const SERVICES: usize = 1024;
 /// Shards of addresses: an update copies some hundred pairs of eight octets, a look below a network visits each shard.
 const ADDRESSES: usize = 256;
@@ -25,7 +26,7 @@ const NAMESPACES: usize = 64;
 
 /// Everything that queries are answered from. Read without waiting; written by one [`Model`](super::model::Model).
 pub struct Store {
-    pub namespaces: Table<Namespace>,
+    pub namespaces: Table<Arc<Namespace>>,
     pub services: Table<Service>,
     /// Fingerprints of the services that have an address, as their own or as an endpoint's.
     v4: AddressIndex<Ipv4Addr>,
@@ -86,7 +87,7 @@ impl Namespace {
     }
 }
 
-impl Keyed for Namespace {
+impl Keyed for Arc<Namespace> {
     fn key(&self) -> &[u8] {
         &self.label
     }

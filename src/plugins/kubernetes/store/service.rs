@@ -3,10 +3,10 @@
 use super::super::names::PortFilter;
 use super::{Family, Namespace, Port, Slice};
 use crate::wire::Name;
-use crate::zone::{Addresses, Few, Keyed};
+use crate::zone::{Addresses, Few, Keyed, Octets};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What a service is to DNS.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ pub enum Kind {
 /// A service and its endpoints.
 pub struct Service {
     /// The labels of service and namespace, in wire form.
-    pub key: Arc<[u8]>,
+    pub key: Octets,
     pub namespace: Arc<Namespace>,
     pub kind: Kind,
     pub ports: Arc<[Port]>,
@@ -86,6 +86,22 @@ impl Service {
             Kind::Cluster => named(&self.ports),
             Kind::Headless => self.slices().iter().any(|slice| slice.len() > 0 && named(&slice.ports)),
             _ => false,
+        }
+    }
+}
+
+impl Clone for Service {
+    fn clone(&self) -> Service {
+        Service {
+            key: self.key.clone(),
+            namespace: Arc::clone(&self.namespace),
+            kind: self.kind.clone(),
+            ports: Arc::clone(&self.ports),
+            v4: self.v4.clone(),
+            v6: self.v6.clone(),
+            slices: self.slices.clone(),
+            overlaps: self.overlaps,
+            seen: AtomicU32::new(self.seen.load(Ordering::Relaxed)),
         }
     }
 }

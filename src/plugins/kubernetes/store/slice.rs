@@ -2,7 +2,7 @@
 
 use super::super::labels::{Label, endpoint_address};
 use super::{Family, Port};
-use crate::zone::{Address, Addresses};
+use crate::zone::{Address, Addresses, Octets};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub struct Slice {
     /// The object's name.
     pub name: Box<str>,
     /// The key of its service.
-    pub service: Arc<[u8]>,
+    pub service: Octets,
     pub ports: Arc<[Port]>,
     /// Endpoints whose label is made of the address, ascending.
     pub v4: Addresses<Ipv4Addr>,
