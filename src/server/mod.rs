@@ -4,6 +4,8 @@
 //! runs beside the queries, opens the listeners ([`running`]), and then takes signals and commands until one of them
 //! ends it. A plan answers through [`routes`] and [`lanes`].
 
+#[doc(hidden)]
+pub mod bench;
 mod build;
 mod lanes;
 mod listeners;

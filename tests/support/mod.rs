@@ -13,6 +13,7 @@ pub mod controlplane;
 pub mod fakeapi;
 mod process;
 pub mod recorded;
+pub mod shapes;
 mod upstream;
 
 pub use answer::{Answer, Opt, sorted};

@@ -130,7 +130,7 @@ fn read_option(setup: &Setup<'_>, option: &Directive, options: &mut Options) -> 
             }
         }
         "tls" | "tls_servername" | "max_age" | "max_idle_conns" | "doh_method" | "source_address" | "resolver" => {
-            return Err(setup.error(&option.name, format!("'{}' is not supported yet", option.name.text)));
+            return Err(setup.not_supported(&option.name));
         }
         _ => return Err(setup.unknown(option, PROPERTIES)),
     }

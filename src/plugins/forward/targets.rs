@@ -15,7 +15,7 @@ pub(super) fn read(word: &str, path: &Path) -> Result<Vec<SocketAddr>, String> {
         None => word,
         Some(("dns", address)) => address,
         Some((scheme @ ("tls" | "https" | "https3" | "quic" | "grpc"), _)) => {
-            return Err(format!("upstreams over {scheme}:// are not supported yet: '{word}'"));
+            return Err(format!("upstreams over {scheme}:// are not supported by dunlin yet: '{word}'"));
         }
         Some((scheme, _)) => return Err(format!("unknown transport '{scheme}://' in '{word}'")),
     };
@@ -27,7 +27,7 @@ pub(super) fn read(word: &str, path: &Path) -> Result<Vec<SocketAddr>, String> {
     }
     let is_host = address.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '_'));
     match is_host && !address.is_empty() {
-        true => Err(format!("not an IP address or file: '{word}' (host names are not supported yet)")),
+        true => Err(format!("not an IP address or file: '{word}' (host names are not supported by dunlin yet)")),
         false => Err(format!("not an IP address or file: '{word}'")),
     }
 }
@@ -91,9 +91,9 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_named() {
         for (word, part) in [
-            ("tls://192.0.2.1", "tls:// are not supported yet"),
-            ("https://192.0.2.1", "https:// are not supported yet"),
-            ("dns.example.org", "host names are not supported yet"),
+            ("tls://192.0.2.1", "tls:// are not supported by dunlin yet"),
+            ("https://192.0.2.1", "https:// are not supported by dunlin yet"),
+            ("dns.example.org", "host names are not supported by dunlin yet"),
             ("gopher://x", "unknown transport 'gopher://'"),
             ("/no/such/file", "not an IP address or file: '/no/such/file'"),
             ("", "not an IP address or file"),

@@ -1,5 +1,6 @@
 //! The way back from the store to objects that would make the same store.
 
+use super::labels::Label;
 use super::model::Model;
 use super::store::{Family, Kind, Port, Service, Slice};
 use crate::cluster::{self, Endpoint, EndpointSlice, Key, Object};
@@ -18,10 +19,8 @@ impl Model {
             if entry.kind != Kind::Absent {
                 visit(Object::Service(service(entry)));
             }
+            entry.slices().iter().for_each(|known| visit(Object::EndpointSlice(slice(known))));
         });
-        for known in self.slices() {
-            visit(Object::EndpointSlice(slice(&known)));
-        }
         for (key, ip) in self.pods() {
             let Some((namespace, name)) = key.split_once('/') else { continue };
             let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
@@ -57,7 +56,7 @@ fn slice(known: &Slice) -> EndpointSlice {
     add_endpoints::<Ipv4Addr>(known, &mut endpoints);
     add_endpoints::<Ipv6Addr>(known, &mut endpoints);
     EndpointSlice {
-        key: Some(Key { namespace: text(&known.namespace.label), name: known.name.to_string() }),
+        key: Some(Key { namespace: text(known.namespace()), name: known.name.to_string() }),
         service: names(&known.service).0,
         endpoints,
         ports: ports(&known.ports),
@@ -65,20 +64,20 @@ fn slice(known: &Slice) -> EndpointSlice {
     }
 }
 
+/// A label that is not made of the address is written as a host name, whatever it was made of.
 fn add_endpoints<A: Family>(slice: &Slice, endpoints: &mut Vec<Endpoint>) {
-    let plain = A::endpoints(slice).plain.as_slice().iter().map(|address| (address.ip(), String::new()));
-    let mut all: Vec<(IpAddr, String)> = plain.collect();
-    let _ = slice.each_named::<A>(|label, address| {
-        all.push((address.ip(), text(&label[1..])));
+    let _ = slice.each::<A>(|label, address| {
+        let address = address.ip();
+        let is_own = label != Label::of_address(address).wire();
+        endpoints.push(Endpoint {
+            address: Some(address),
+            text: address.to_string(),
+            hostname: if is_own { text(&label[1..]) } else { String::new() },
+            target: String::new(),
+            zone: String::new(),
+        });
         ControlFlow::Continue(())
     });
-    endpoints.extend(all.into_iter().map(|(address, hostname)| Endpoint {
-        address: Some(address),
-        text: address.to_string(),
-        hostname,
-        target: String::new(),
-        zone: String::new(),
-    }));
 }
 
 fn ports(ports: &[Port]) -> Vec<cluster::Port> {

@@ -30,8 +30,8 @@ fn mistakes_are_named() {
         &[
             ("forward", "expected: forward FROM TO..."),
             ("forward .", "expected: forward FROM TO..."),
-            ("forward . dns.example.org", "host names are not supported yet"),
-            ("forward . tls://192.0.2.1", "tls:// are not supported yet"),
+            ("forward . dns.example.org", "host names are not supported by dunlin yet"),
+            ("forward . tls://192.0.2.1", "tls:// are not supported by dunlin yet"),
             ("forward . /no/such/resolv.conf", "not an IP address or file: '/no/such/resolv.conf'"),
             (
                 "forward . 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9 1.1.1.10 1.1.1.11 \
@@ -50,8 +50,8 @@ fn mistakes_are_named() {
             ("forward . 192.0.2.1 {\nhealth_check 1s domain\n}", "expected: health_check DURATION"),
             ("forward . 192.0.2.1 {\nfailover NOERROR\n}", "failover does not take NOERROR"),
             ("forward . 192.0.2.1 {\nnext NOSUCH\n}", "unknown rcode 'NOSUCH'"),
-            ("forward . 192.0.2.1 {\ntls_servername a.test\n}", "'tls_servername' is not supported yet"),
-            ("forward . 192.0.2.1 {\nmax_idle_conns 3\n}", "'max_idle_conns' is not supported yet"),
+            ("forward . 192.0.2.1 {\ntls_servername a.test\n}", "'tls_servername' is not supported by dunlin yet"),
+            ("forward . 192.0.2.1 {\nmax_idle_conns 3\n}", "'max_idle_conns' is not supported by dunlin yet"),
             ("forward . 192.0.2.1 {\nspray\n}", "unknown property 'spray'"),
         ],
     );
@@ -80,7 +80,7 @@ fn proxy_runs_as_forward_and_says_so() {
         &PROXY,
         &[
             ("proxy .", "expected: forward FROM TO..."),
-            ("proxy . 192.0.2.1 {\nprotocol grpc insecure\n}", "'protocol grpc' is not supported yet"),
+            ("proxy . 192.0.2.1 {\nprotocol grpc insecure\n}", "'protocol grpc' is not supported by dunlin yet"),
             ("proxy . 192.0.2.1 {\nupstream\n}", "unknown property 'upstream'"),
         ],
     );
