@@ -185,6 +185,36 @@ fn the_reload_plugin_follows_a_configmap() {
 }
 
 #[test]
+fn a_broken_corefile_at_the_start_runs_the_last_good_one() {
+    let files = Scratch::new();
+    let kept = files.path().join("last-good");
+    let file = files.write("Corefile", ".:{$PORT} {\n    bind 127.0.0.1\n    whoami\n}\n");
+    let start = |file: &std::path::Path| {
+        let flag = |start: Start, flag: &str, path: &std::path::Path| {
+            start.argument(flag).argument(path.to_str().expect("a plain path"))
+        };
+        flag(flag(Start::bare(), "-conf", file), "-last-good", &kept)
+    };
+    let broken = "nonsense.example {\n    no_such_plugin\n}\n";
+    files.write("Other", broken);
+    let (code, said) = start(&files.path().join("Other")).run_to_end();
+    assert!(code == 1 && said.contains("no_such_plugin") && said.contains("no last good configuration"), "{said}");
+    drop(start(&file).run());
+    files.write("Corefile", broken);
+    let dunlin = start(&file).run();
+    dunlin.wait_for_output("[ERROR] THE COREFILE IS BROKEN: running the last good configuration");
+    assert!(dunlin.output().contains("Unknown directive 'no_such_plugin'"), "{}", dunlin.output());
+    assert_eq!(dunlin.ask("any.example. A").rcode, "NOERROR");
+    // It is not taken for good, and mended it runs.
+    assert!(std::fs::read_to_string(&kept).expect("kept").contains("whoami"));
+    files.write("Corefile", ".:{$PORT} {\n    bind 127.0.0.1\n    template IN A {\n        rcode NXDOMAIN\n    }\n}\n");
+    dunlin.signal("USR1");
+    dunlin.wait_for_output("Reloading complete");
+    assert_eq!(dunlin.ask("any.example. A").rcode, "NXDOMAIN");
+    assert!(std::fs::read_to_string(&kept).expect("kept").contains("template"));
+}
+
+#[test]
 fn a_port_that_is_taken_refuses_the_start() {
     let taken = std::net::UdpSocket::bind(("127.0.0.1", 0)).expect("a port");
     let port = taken.local_addr().expect("bound").port();

@@ -8,6 +8,7 @@
 pub mod bench;
 mod build;
 mod lanes;
+mod last_good;
 mod listeners;
 pub mod logging;
 mod panics;

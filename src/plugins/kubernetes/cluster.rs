@@ -17,10 +17,13 @@ const POLL: Duration = Duration::from_millis(100);
 /// How often that is said.
 const SAY: Duration = Duration::from_millis(500);
 
+/// Starts a feed into a sink.
+type Begin = dyn Fn(Arc<dyn Sink>) -> Result<Feed, String> + Send + Sync;
+
 /// A store and the feed that fills it, which begins with the first plan that starts and ends with the last that holds it.
 pub(super) struct Cluster {
     model: Arc<Model>,
-    begin: Box<dyn Fn(Arc<dyn Sink>) -> Result<Feed, String> + Send + Sync>,
+    begin: Box<Begin>,
     feed: OnceLock<Arc<Feed>>,
     /// What keeps the last known state in a file, where one is asked for.
     keeper: Option<Arc<Keeper>>,
