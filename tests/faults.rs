@@ -16,7 +16,7 @@ use support::fakeapi::{FakeApi, Fault};
 use support::{Dunlin, Scratch, Start, free_port, http_get, say, wait_until};
 
 /// The longest that any fault may be felt after its end: the longest back-off of a watch, and the list behind it.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_secs(150);
 const STABLE: usize = 40;
 const CHANGING: usize = 10;
 

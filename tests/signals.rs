@@ -199,7 +199,9 @@ fn a_broken_corefile_at_the_start_runs_the_last_good_one() {
     files.write("Other", broken);
     let (code, said) = start(&files.path().join("Other")).run_to_end();
     assert!(code == 1 && said.contains("no_such_plugin") && said.contains("no last good configuration"), "{said}");
-    drop(start(&file).run());
+    let good = start(&file).run();
+    assert!(wait_until(PATIENCE, || kept.exists()), "kept once it runs");
+    drop(good);
     files.write("Corefile", broken);
     let dunlin = start(&file).run();
     dunlin.wait_for_output("[ERROR] THE COREFILE IS BROKEN: running the last good configuration");
@@ -211,7 +213,8 @@ fn a_broken_corefile_at_the_start_runs_the_last_good_one() {
     dunlin.signal("USR1");
     dunlin.wait_for_output("Reloading complete");
     assert_eq!(dunlin.ask("any.example. A").rcode, "NXDOMAIN");
-    assert!(std::fs::read_to_string(&kept).expect("kept").contains("template"));
+    let is_new = || std::fs::read_to_string(&kept).is_ok_and(|text| text.contains("template"));
+    assert!(wait_until(PATIENCE, is_new), "the mended one is kept");
 }
 
 #[test]
