@@ -19,6 +19,7 @@ pub mod prometheus;
 pub mod ready;
 pub mod reload;
 pub mod root;
+mod tls;
 pub mod whoami;
 
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub const ORDER: &[&Definition] = &[
     &errors::DEFINITION,
     &log::DEFINITION,
     &loadbalance::DEFINITION,
+    &tls::DEFINITION,
     &kubernetes::DEFINITION,
     &cache::DEFINITION,
     &loop_detection::DEFINITION,

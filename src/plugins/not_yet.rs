@@ -29,7 +29,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "acl",
     "header",
     "dnssec",
-    "tls",
     "minimal",
     "template",
     "transfer",

@@ -66,7 +66,7 @@ impl Running {
     /// Builds the next plan whole, opens what is new, swaps, and lets go of the last plan.
     async fn exchange(&mut self) -> Result<Vec<String>, String> {
         let corefile = self.source.load().map_err(|error| error.to_string())?;
-        let Plan { routes, process, keep, banner } =
+        let Plan { places, process, keep, banner } =
             build::build(&corefile, self.port, &self.metrics, &self.kept, &self.control)
                 .map_err(|errors| lines(&errors))?;
         logging::set_debug(process.debug);
@@ -80,7 +80,7 @@ impl Running {
             self.endpoints.apply(process.endpoints.clone()).await?;
         }
         start_all(&process.lifecycles).await?;
-        if let Err(error) = self.listeners.apply(&routes).await {
+        if let Err(error) = self.listeners.apply(&places).await {
             stop_all(&process.lifecycles).await;
             return Err(error);
         }
