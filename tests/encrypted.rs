@@ -134,6 +134,140 @@ fn without_certificates_something_in_front_ends_tls() {
     assert_eq!(dunlin.ask("a.test. A tcp").rcode, "NOERROR");
 }
 
+fn post(path: &str, kind: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{kind}Content-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+const DNS: &str = "Content-Type: application/dns-message\r\n";
+
+#[test]
+fn https_1_1_answers_with_statuses() {
+    let server = run("https", "client_auth nocert");
+    let config = server.authority.client(None, &[b"http/1.1"]);
+    let mut connection = Encrypted::connect(server.dunlin.address(), "127.0.0.1", config).unwrap();
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+    // The query for example.test in RFC 8484's form, base64url without padding.
+    let encoded = "AAABAAABAAAAAAAAB2V4YW1wbGUEdGVzdAAAAQAB";
+    let other = "Content-Type: text/plain\r\n";
+    for (request, status) in [
+        (post("/dns-query", DNS, &query(0)), 200),
+        (post("/dns-query", "", &query(0)), 200),
+        (get(&format!("/dns-query?dns={encoded}")), 200),
+        (get("/dns-query"), 400),
+        (get("/dns-query?dns=!"), 400),
+        (get("/dns-query?dns=AAAA"), 400),
+        (get("/"), 404),
+        (post("/dns-query", other, &query(0)), 415),
+        (post("/dns-query", DNS, b"short"), 400),
+        (b"DELETE /dns-query HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), 405),
+    ] {
+        let shown = String::from_utf8_lossy(&request).into_owned();
+        let (found, head, body) = connection.http(&request).unwrap_or_else(|error| panic!("{shown}: {error}"));
+        assert_eq!(found, status, "{shown}");
+        if status == 200 {
+            assert!(head.contains("content-type: application/dns-message\r\n"), "{head}");
+            assert!(head.contains("cache-control: max-age="), "{head}");
+            assert!(Answer::decode(&body).unwrap().has("QR"));
+        }
+    }
+    let (_, head, body) = connection.http(&post("/dns-query", DNS, &query(7))).unwrap();
+    let answer = Answer::decode(&body).unwrap();
+    assert_eq!((answer.id, answer.answer.len()), (7, 1));
+    let ttl = answer.answer[0].split_whitespace().nth(1).unwrap().to_owned();
+    assert!(head.contains(&format!("cache-control: max-age={ttl}\r\n")), "{head} {:?}", answer.answer);
+    let (_, text) = http_get(server.metrics, "/metrics").unwrap();
+    let address = server.dunlin.address();
+    for (status, count) in [(200, 4), (400, 4), (404, 1), (405, 1), (415, 1)] {
+        let line =
+            format!("coredns_dns_https_responses_total{{server=\"https://{address}\",status=\"{status}\"}} {count}");
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+    let line = format!("proto=\"tcp\",server=\"https://{address}\",type=\"A\"");
+    assert!(text.contains(&line), "{text}");
+}
+
+#[test]
+fn https_refuses_what_is_too_long() {
+    let server = run("https", "client_auth nocert");
+    let connect = || {
+        let config = server.authority.client(None, &[b"http/1.1"]);
+        Encrypted::connect(server.dunlin.address(), "127.0.0.1", config).unwrap()
+    };
+    let (status, ..) = connect().http(&post("/dns-query", DNS, &[0; 70_000])).unwrap();
+    assert_eq!(status, 413);
+    let long = format!("GET /dns-query?dns={} HTTP/1.1\r\nHost: x\r\n\r\n", "A".repeat(40_000));
+    assert!(connect().http(long.as_bytes()).map_or(true, |(status, ..)| status >= 400));
+    // A body that does not come is not waited for.
+    let begun = std::time::Instant::now();
+    let half = post("/dns-query", DNS, &query(0));
+    let (status, ..) = connect().http(&half[..half.len() - 5]).unwrap();
+    assert_eq!(status, 408);
+    assert!(begun.elapsed() < Duration::from_secs(6));
+}
+
+#[tokio::test]
+async fn http_2_has_many_requests_in_flight() {
+    use http_body_util::{BodyExt, Full};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let server = run("https", "client_auth nocert");
+    let config = server.authority.client(None, &[b"h2"]);
+    let tcp = tokio::net::TcpStream::connect(server.dunlin.address()).await.unwrap();
+    let name = "127.0.0.1".try_into().unwrap();
+    let tls = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config)).connect(name, tcp).await.unwrap();
+    assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tls)).await.unwrap();
+    let driving = tokio::spawn(connection);
+    let ask = |id: u16| {
+        let mut sender = sender.clone();
+        async move {
+            let request = hyper::Request::post("https://127.0.0.1/dns-query")
+                .header("content-type", "application/dns-message")
+                .body(Full::new(bytes::Bytes::from(query(id))))
+                .unwrap();
+            let response = sender.send_request(request).await.unwrap();
+            assert_eq!(response.status(), 200);
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let answer = Answer::decode(&body).unwrap();
+            assert_eq!((answer.id, answer.answer.len()), (id, 1));
+        }
+    };
+    futures_util::future::join_all((0..1000).map(ask)).await;
+    // SIGTERM closes the connection in order.
+    server.dunlin.signal("TERM");
+    assert!(driving.await.unwrap().is_ok());
+}
+
+#[test]
+fn https_without_certificates_is_http() {
+    let dunlin = Dunlin::start("https://.:{$PORT} {\n bind 127.0.0.1\n whoami\n}\n");
+    let (status, _) = support::http_request(dunlin.port, "GET", "/dns-query", "text/plain", "").unwrap();
+    assert_eq!(status, 400);
+}
+
+#[test]
+fn kdig_and_curl_ask_over_https() {
+    let server = run("https", "client_auth nocert");
+    let authority = format!("{}/ca.pem", server.files.path().display());
+    for method in ["+https", "+https-get"] {
+        let options = ["+https", method, &format!("+tls-ca={authority}"), "+tls-hostname=127.0.0.1"];
+        let Some(output) = kdig(server.dunlin.address(), &options) else {
+            return skip("kdig_and_curl_ask_over_https", "there is no kdig");
+        };
+        assert!(output.contains("status: NOERROR") && output.contains("HTTP session (HTTP/2"), "{output}");
+    }
+    let url = format!("https://{}/dns-query?dns=AAABAAABAAAAAAAAB2V4YW1wbGUEdGVzdAAAAQAB", server.dunlin.address());
+    for version in ["--http1.1", "--http2"] {
+        let arguments =
+            [version, "--cacert", &authority, "-s", "-w", "%{http_code} %{content_type}", "-o", "/dev/null"];
+        let Ok(output) = Command::new("curl").args(arguments).arg(&url).output() else {
+            return skip("kdig_and_curl_ask_over_https", "there is no curl");
+        };
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "200 application/dns-message", "{version}");
+    }
+}
+
 #[test]
 fn kdig_asks_over_tls() {
     let server = run("tls", "client_auth nocert");

@@ -2,12 +2,13 @@
 //!
 //! UDP runs on worker threads of its own, one SO_REUSEPORT socket each, in batches of system calls; TCP on tokio. The
 //! engine knows nothing of plugins: it asks a [`Lane`] for each packet and hands what that cannot answer to an
-//! [`Answerer`]. TLS is a layer below TCP's connections ([`Protocol`]).
+//! [`Answerer`]. Under TCP's connections may be TLS, in them HTTP ([`Protocol`]).
 //!
 //! `udp.rs` and `tcp.rs` are the life of a packet; `slow.rs` bounds what waits; `sockets.rs` opens; `system.rs` is the
 //! only file of the program with `unsafe`.
 
 mod counters;
+mod single;
 mod slow;
 mod sockets;
 mod system;
@@ -18,6 +19,7 @@ mod udp;
 mod tests;
 
 pub use counters::DROPPED;
+pub use tcp::HTTPS_RESPONSES;
 
 use crate::metrics::Metrics;
 use arc_swap::ArcSwapOption;
@@ -60,6 +62,13 @@ pub enum Protocol {
     Dns,
     /// DNS over TLS (RFC 7858), on TCP alone.
     Tls(Keys),
+    /// DNS over HTTPS (RFC 8484), on TCP alone.
+    #[allow(missing_docs)]
+    Https {
+        keys: Keys,
+        /// The listener as metrics name it.
+        server: Arc<str>,
+    },
 }
 
 /// What new connections prove us with; a reload may put something else in. Without anything they are not encrypted:
@@ -126,7 +135,7 @@ pub fn listen(
     let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
     let opened = match protocol {
         Protocol::Dns => sockets::open(address, options.workers)?,
-        Protocol::Tls(_) => sockets::open_tcp(address)?,
+        Protocol::Tls(_) | Protocol::Https { .. } => sockets::open_tcp(address)?,
     };
     let counters = Counters::new(&options.metrics);
     let slow = SlowLane::new(answerer.clone(), options.max_slow, counters.clone());
@@ -148,7 +157,8 @@ pub fn listen(
         listener.tasks.spawn_on(worker.start(number)?, &runtime);
     }
     let max_connections = tcp::max_connections(&protocol, system::raise_descriptor_limit());
-    let acceptor = tcp::Acceptor { protocol, answerer, slow, counters, closing, max_connections };
+    let metrics = options.metrics.clone();
+    let acceptor = tcp::Acceptor { protocol, answerer, slow, counters, metrics, closing, max_connections };
     listener.tasks.spawn_on(acceptor.run(tokio::net::TcpListener::from_std(opened.tcp)?), &runtime);
     Ok(listener)
 }

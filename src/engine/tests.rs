@@ -379,6 +379,7 @@ async fn connections_above_the_bound_are_closed_and_counted() {
         slow: SlowLane::new(echo.clone(), 1, counters.clone()),
         answerer: echo,
         counters: counters.clone(),
+        metrics: metrics.clone(),
         closing: listener.closing.clone(),
         max_connections: 2,
     };

@@ -147,7 +147,7 @@ impl Builder<'_> {
     fn zones(&mut self, block: &ServerBlock) -> Option<Vec<Name>> {
         let mut zones = Vec::new();
         for address in &block.addresses {
-            if !matches!(address.scheme, Scheme::Dns | Scheme::Tls) {
+            if !matches!(address.scheme, Scheme::Dns | Scheme::Tls | Scheme::Https) {
                 let message = format!("Error during parsing: {}:// is not supported by dunlin yet", address.scheme);
                 self.errors.push(Error::at(&address.span, message));
                 return None;
@@ -264,6 +264,7 @@ fn sockets(binds: &[IpAddr], port: u16) -> Vec<(SocketAddr, String)> {
 fn keys(scheme: Scheme, routes: &[Route]) -> Option<Arc<rustls::ServerConfig>> {
     let protocols: &[&[u8]] = match scheme {
         Scheme::Tls => &[b"dot"],
+        Scheme::Https => &[b"h2", b"http/1.1"],
         _ => return None,
     };
     let mut config = (**routes.iter().find_map(|route| route.block.plan.tls.as_ref())?).clone();
@@ -272,7 +273,7 @@ fn keys(scheme: Scheme, routes: &[Route]) -> Option<Arc<rustls::ServerConfig>> {
 }
 
 /// A listener as metrics name it: `dns://:53`, `dns://127.0.0.1:1053`, `tls://[::1]:853`.
-fn server_name(scheme: Scheme, bind: Option<&IpAddr>, port: u16) -> String {
+pub(super) fn server_name(scheme: Scheme, bind: Option<&IpAddr>, port: u16) -> String {
     match bind {
         Some(ip) => format!("{scheme}://{}", SocketAddr::new(*ip, port)),
         None => format!("{scheme}://:{port}"),

@@ -1,6 +1,6 @@
 //! The open DNS listeners: those that a plan needs are opened, those it shares with the last one live on.
 
-use super::build::{Place, Served};
+use super::build::{self, Place, Served};
 use super::lanes::Current;
 use crate::corefile::Scheme;
 use crate::engine::{self, Keys, Listener, ListenerOptions, Protocol};
@@ -74,6 +74,11 @@ impl Listeners {
         let keys = Keys::new(served.keys.clone().into());
         let protocol = match place.scheme {
             Scheme::Tls => Protocol::Tls(keys.clone()),
+            Scheme::Https => {
+                let bind = Some(place.address.ip()).filter(|ip| !ip.is_unspecified());
+                let server = build::server_name(place.scheme, bind.as_ref(), place.address.port());
+                Protocol::Https { keys: keys.clone(), server: server.into() }
+            }
             _ => Protocol::Dns,
         };
         let listener = engine::listen(place.address, protocol, Arc::new(Arc::clone(&current)), &self.options)?;

@@ -1,7 +1,7 @@
 //! An authority of the tests, what it issues, and connections that trust it.
 
 use super::Scratch;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -31,6 +31,8 @@ impl Authority {
     pub fn issue(&self, name: &str) -> Issued {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        // A subject that is the issuer's would make it self-signed in OpenSSL's eyes.
+        params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &self.0).expect("a certificate").pem();
         Issued { certificate, key: key.serialize_pem() }
@@ -95,5 +97,24 @@ impl Encrypted {
         let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
         self.0.read_exact(&mut message)?;
         Ok(message)
+    }
+}
+
+impl Encrypted {
+    /// Sends octets of HTTP/1.1 and takes one response: status, head, body.
+    pub fn http(&mut self, request: &[u8]) -> io::Result<(u16, String, Vec<u8>)> {
+        self.0.write_all(request)?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut octet = [0];
+            self.0.read_exact(&mut octet)?;
+            head.push(octet[0]);
+        }
+        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        self.0.read_exact(&mut body)?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        Ok((status, head, body))
     }
 }

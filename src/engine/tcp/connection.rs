@@ -1,10 +1,10 @@
 //! One TCP connection: length-prefixed messages (RFC 1035 section 4.2.2), pipelined and answered as they can be, out of
 //! order where the slow lane takes its time (RFC 7766 section 6.2.1.1).
 
-use super::Acceptor;
 use super::stream::Stream;
+use super::{Acceptor, https};
 use crate::engine::slow::servfail;
-use crate::engine::{Arrival, Fast, Lane, Transport};
+use crate::engine::{Arrival, Fast, Lane, Protocol, Transport};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -51,9 +51,13 @@ pub(super) async fn serve(stream: TcpStream, acceptor: Acceptor) {
     // Small replies must not wait for the client's acknowledgement of those before.
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = timeout(FIRST, Stream::open(stream, &acceptor.protocol)).await else { return };
+    let arrival = Arrival { client, local, transport: Transport::Tcp };
+    if matches!(acceptor.protocol, Protocol::Https { .. }) {
+        return https::serve(stream, acceptor, arrival).await;
+    }
     let connection = Connection {
         stream,
-        arrival: Arrival { client, local, transport: Transport::Tcp },
+        arrival,
         lane: acceptor.answerer.lane(Transport::Tcp),
         acceptor,
         pending: Vec::new(),

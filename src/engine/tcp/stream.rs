@@ -35,11 +35,19 @@ impl Stream {
     pub async fn open(stream: TcpStream, protocol: &Protocol) -> io::Result<Stream> {
         let keys = match protocol {
             Protocol::Dns => None,
-            Protocol::Tls(keys) => keys.load_full(),
+            Protocol::Tls(keys) | Protocol::Https { keys, .. } => keys.load_full(),
         };
         match keys {
             None => Ok(Stream::Plain(stream)),
             Some(config) => Ok(Stream::Encrypted(Box::new(TlsAcceptor::from(config).accept(stream).await?))),
+        }
+    }
+
+    /// What ALPN has settled on (RFC 7301).
+    pub fn application_protocol(&self) -> Option<&[u8]> {
+        match self {
+            Stream::Plain(_) => None,
+            Stream::Encrypted(stream) => stream.get_ref().1.alpn_protocol(),
         }
     }
 
