@@ -268,6 +268,49 @@ fn kdig_and_curl_ask_over_https() {
     }
 }
 
+/// One dunlin behind another: what the first one serves encrypted, the second one asks for.
+#[test]
+fn forward_asks_encrypted_servers() {
+    for (scheme, more) in [("tls", ""), ("https", ""), ("https", "doh_method GET")] {
+        let behind = run(scheme, "client_auth nocert");
+        let ask = |authority: &Authority| {
+            let files = Scratch::new();
+            authority.write(&files, "unused");
+            let corefile = format!(
+                ".:{{$PORT}} {{
+    bind 127.0.0.1
+    prometheus 127.0.0.1:{{$METRICS}}
+    errors
+    forward . {scheme}://{} {{
+        tls {}/ca.pem
+        {more}
+    }}
+}}
+",
+                behind.dunlin.address(),
+                files.path().display()
+            );
+            let metrics = free_port();
+            let dunlin = Start::corefile(&corefile).set("METRICS", metrics).run();
+            let questions: Vec<_> = (0..200).map(|_| Question::new(NAME, "A")).collect();
+            let answers = dunlin.client().ask_all(&questions);
+            let text = http_get(metrics, "/metrics").unwrap().1;
+            (answers.into_iter().map(Result::unwrap).collect::<Vec<_>>(), text, dunlin.output())
+        };
+        let (answers, text, output) = ask(&behind.authority);
+        assert!(answers.iter().all(|answer| answer.answer.len() == 1), "{scheme} {more}: {output}");
+        let proto = if scheme == "tls" { "tcp-tls" } else { "https" };
+        let to = behind.dunlin.address();
+        let opened =
+            format!("coredns_proxy_conn_cache_misses_total{{proto=\"{proto}\",proxy_name=\"forward\",to=\"{to}\"}} ");
+        let opened = text.lines().find_map(|line| line.strip_prefix(&opened)).unwrap_or_else(|| panic!("{text}"));
+        assert!((1..=8).contains(&opened.parse::<u32>().unwrap()), "{opened}");
+        let (answers, _, output) = ask(&Authority::new());
+        assert!(answers.iter().all(|answer| answer.rcode == "SERVFAIL"), "{scheme} {more}: {output}");
+        assert!(output.contains("tls: invalid peer certificate"), "{output}");
+    }
+}
+
 #[test]
 fn kdig_asks_over_tls() {
     let server = run("tls", "client_auth nocert");
