@@ -121,19 +121,36 @@ fn the_seed_is_read() {
     assert_eq!(names(corefile.blocks[0].directives[2].options()), ["pods", "upstream", "fallthrough"]);
 }
 
+/// A copy of a shipped file with what its installer puts in the place of these words.
+fn filled_in(path: &Path) -> PathBuf {
+    let mut text = std::fs::read_to_string(path).unwrap();
+    for (word, value) in [
+        ("__PILLAR__LOCAL__DNS__", "169.254.20.10"),
+        ("__PILLAR__DNS__SERVER__", "10.96.0.10"),
+        ("__PILLAR__CLUSTER__DNS__", "10.96.0.11"),
+        ("__PILLAR__DNS__DOMAIN__", "cluster.local"),
+        ("__PILLAR__UPSTREAM__SERVERS__", "192.0.2.53"),
+    ] {
+        text = text.replace(word, value);
+    }
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(path.file_name().unwrap());
+    std::fs::write(&copy, text).unwrap();
+    copy
+}
+
 /// A plugin that is not there yet is the one reason for which a shipped Corefile may be refused, and the message names it.
 #[test]
 fn every_shipped_corefile_is_set_up_or_names_what_is_not_there_yet() {
     let (mut runs, mut waits) = (Vec::new(), Vec::new());
     for path in shipped() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let Err(errors) = dunlin::server::check(&path) else {
+        let Err(errors) = dunlin::server::check(&filled_in(&path)) else {
             runs.push(name);
             continue;
         };
         for error in &errors {
             let text = error.to_string();
-            let not_there = text.contains("not supported by dunlin yet") || text.contains("is not supported yet");
+            let not_there = text.contains("not supported by dunlin yet") || text.contains("not supported yet");
             // Files that only those nodes have (certificates, a cloud's resolv.conf).
             let on_the_node = text.contains("No such file");
             assert!(not_there || on_the_node, "{text}");
@@ -142,7 +159,7 @@ fn every_shipped_corefile_is_set_up_or_names_what_is_not_there_yet() {
     }
     println!("{} shipped Corefiles are set up, {} name what is not there yet", runs.len(), waits.len());
     waits.iter().for_each(|line| println!("  {line}"));
-    for stock in ["kubeadm.Corefile", "coredns-deployment.Corefile", "kops.Corefile", "talos.Corefile"] {
+    for stock in ["kubeadm.Corefile", "coredns-deployment.Corefile", "eks.Corefile", "talos.Corefile"] {
         assert!(runs.iter().any(|name| name == stock), "{stock}: {waits:?}");
     }
 }

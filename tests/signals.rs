@@ -68,6 +68,30 @@ fn sigterm_answers_through_lameduck_and_ends_with_0() {
 }
 
 #[test]
+fn an_automatic_lameduck_answers_until_nobody_asks() {
+    let options = ["health 127.0.0.1:{$HEALTH} {", "    lameduck auto 20s", "}", "ready 127.0.0.1:{$READY}"];
+    let (mut dunlin, manifests, _, ready) = start(5, &options);
+    assert!(wait_until(PATIENCE, || http_get(ready, "/ready") == Some((200, "OK".into()))));
+    dunlin.signal("TERM");
+    let begun = Instant::now();
+    let unready = wait_until(Duration::from_secs(1), || matches!(http_get(ready, "/ready"), Some((503, _))));
+    assert!(unready, "/ready falls at once");
+    // Longer than the shortest drain, and what is asked for is news.
+    manifests.write("new.yaml", &SHOP.replace("name: web", "name: newer").replace("10.0.0.1", "10.0.0.2"));
+    let mut asked = 0;
+    while begun.elapsed() < Duration::from_secs(7) {
+        assert_eq!(dunlin.ask("web.shop.svc.cluster.local. A").data(), ["10.0.0.1"]);
+        asked += 1;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(dunlin.ask("newer.shop.svc.cluster.local. A").data(), ["10.0.0.2"]);
+    assert!(asked > 100);
+    assert_eq!(dunlin.wait_for_end(PATIENCE), 0);
+    let took = begun.elapsed();
+    assert!((10.0..14.0).contains(&took.as_secs_f64()), "three seconds after the last query: {took:?}");
+}
+
+#[test]
 fn sigterm_without_lameduck_ends_soon() {
     let (mut dunlin, _manifests, ..) = start(5, &[]);
     dunlin.signal("TERM");

@@ -72,7 +72,7 @@ fn udp(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     socket.set_write_timeout(Some(SEND_WAIT))?;
     // Better with both, but no reason not to serve.
     let _ = socket.set_recv_buffer_size(RECEIVE_QUEUE);
-    let _ = system::ignore_path_mtu(&socket, address.ip());
+    let _ = system::forbid_fragments(&socket, address.ip());
     socket.bind(&SockAddr::from(address))?;
     Ok(socket.into())
 }

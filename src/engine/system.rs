@@ -106,6 +106,8 @@ pub(super) struct Batch {
     /// How many replies wait, and how far they reach.
     queued: usize,
     end: usize,
+    /// Whether the link has refused a reply for its length, and the socket has been told to let it be cut.
+    cuts: bool,
 }
 
 impl Batch {
@@ -134,7 +136,7 @@ impl Batch {
                 (*header).msg_iovlen = 1 as _;
             }
         }
-        Batch { memory, bound, received: BATCH, queued: 0, end: 0 }
+        Batch { memory, bound, received: BATCH, queued: 0, end: 0, cuts: false }
     }
 
     fn memory(&self) -> &Memory {
@@ -244,7 +246,14 @@ impl Batch {
                 continue;
             }
             // An error is the first message's; what went before it has been sent.
-            match io::Error::last_os_error().kind() {
+            let error = io::Error::last_os_error();
+            if error.raw_os_error() == Some(libc::EMSGSIZE) && !self.cuts {
+                self.cuts = allow_fragments(socket, self.bound.ip()).is_ok();
+                if self.cuts {
+                    continue;
+                }
+            }
+            match error.kind() {
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::WouldBlock => return lost + total - at,
                 _ => (at, lost) = (at + 1, lost + 1),
@@ -296,8 +305,17 @@ impl Route {
             header.msg_controllen = size_of::<Control>() as _;
         }
         // SAFETY: the header points to locals and to `reply`, all alive during the call; the kernel only reads them.
-        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT) };
-        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        let send = || match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT) } {
+            ..0 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        };
+        match send() {
+            Err(why) if why.raw_os_error() == Some(libc::EMSGSIZE) => {
+                allow_fragments(socket, socket.local_addr()?.ip())?;
+                send()
+            }
+            outcome => outcome,
+        }
     }
 }
 
@@ -322,11 +340,21 @@ pub(super) fn ask_packet_information(socket: &impl AsRawFd, address: IpAddr) -> 
     }
 }
 
-/// Lets replies be fragmented as routers say and not as forged ICMP messages do (RFC 9715 section 3.1).
+/// Sends replies that nobody may cut, and heeds no ICMP message that says how large they may be: it may be forged (RFC
+/// 9715 section 3.1, R2). A packet that is never cut needs no identification, for which the kernel hashes and counts.
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn ignore_path_mtu(socket: &impl AsRawFd, address: IpAddr) -> io::Result<()> {
+pub(super) fn forbid_fragments(socket: &impl AsRawFd, address: IpAddr) -> io::Result<()> {
+    match address {
+        IpAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE),
+        IpAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE),
+    }
+}
+
+/// Lets replies be cut that are longer than the link takes, as a `bufsize` above its MTU asks for; ICMP messages still
+/// say nothing.
+fn allow_fragments(socket: &impl AsRawFd, address: IpAddr) -> io::Result<()> {
     match address {
         IpAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT),
         IpAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT),

@@ -1,6 +1,6 @@
 //! How a plugin meets the slow lane: as a handler in a chain, around whole messages.
 
-use super::{BoxFuture, Context, Moment, Shape};
+use super::{BoxFuture, Context, Moment, Shape, Source, Verdict};
 use crate::wire::{self, Edns, Name, NameBuffer, Query, Rcode, RecordType};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -76,6 +76,17 @@ impl Request {
     /// The empty answer to this request, to be filled; `None` for a packet that is no query.
     pub fn answer(&self) -> Option<wire::Message> {
         self.with_query(wire::Message::answering)
+    }
+
+    /// What a source answers to this request; `None` where it leaves the query to others.
+    pub fn ask(&self, source: &dyn Source) -> Option<Outcome> {
+        let answer = |query: &Query<'_>| {
+            let mut out = vec![0; self.limit().max(query.question_end())];
+            let Verdict::Answered(len) = source.answer(query, &self.context(), &mut out) else { return None };
+            out.truncate(len);
+            Some(Outcome::Reply(Reply::new(out)))
+        };
+        self.with_query(answer).flatten()
     }
 
     /// The context of an answer to this request: the client's size limit, the block's shape.
@@ -189,6 +200,11 @@ impl<'a> Next<'a> {
             Some((first, rest)) => first.handle(request, Next { rest }),
             None => Box::pin(async { Outcome::Failed(Failure::servfail("no next plugin found")) }),
         }
+    }
+
+    /// The rest of the chain as its own, for what goes on after the client has been answered (a refresh).
+    pub fn rest(self) -> Vec<Arc<dyn Handler>> {
+        self.rest.to_vec()
     }
 
     /// The name of the next handler, empty behind the last.

@@ -1,6 +1,6 @@
 //! How a plugin meets the fast lane: as a source of bytes, or as a shape on them.
 
-use crate::wire::{Name, Query, UDP_PAYLOAD};
+use crate::wire::{Message, Name, Query, Rcode, UDP_PAYLOAD};
 
 /// Something that answers from memory, with bytes, without waiting: a zone store or the answer cache.
 ///
@@ -19,6 +19,16 @@ pub enum Verdict {
     Pass,
     /// This source's to answer, but only in the slow lane (a chase through an upstream).
     Slow,
+}
+
+/// A source that has no answers: the queries it picks need the slow lane.
+pub(super) struct Gate<P>(pub P);
+
+impl<P: Fn(&Query<'_>) -> bool + Send + Sync> Source for Gate<P> {
+    #[inline]
+    fn answer(&self, query: &Query<'_>, _: &Context, _: &mut [u8]) -> Verdict {
+        if (self.0)(query) { Verdict::Slow } else { Verdict::Pass }
+    }
 }
 
 /// What a source needs beside the query.
@@ -73,6 +83,16 @@ pub struct TtlRule {
 pub struct TtlRange {
     pub min: u32,
     pub max: u32,
+}
+
+impl TtlRule {
+    /// Gives all records of an answer one TTL, as the cache would have if the answer had come through it.
+    pub fn hold(&self, message: &mut Message) {
+        let Some(lowest) = message.sections().into_iter().flatten().map(|record| record.ttl).min() else { return };
+        let is_positive = message.rcode() == Rcode::NOERROR && !message.answers.is_empty();
+        let ttl = if is_positive { self.positive.hold(lowest) } else { self.negative.hold(lowest) };
+        message.sections_mut().into_iter().flatten().for_each(|record| record.ttl = ttl);
+    }
 }
 
 impl TtlRange {

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
@@ -95,4 +96,25 @@ pub struct Control {
     pub commands: mpsc::UnboundedSender<Command>,
     /// The Corefile; `None` for the built-in configuration.
     pub corefile: Option<PathBuf>,
+    /// When queries last came.
+    pub arrivals: Arrivals,
+}
+
+/// The second in which a query last came, on any listener. Lanes note it once a batch, plugins ask how long ago it was.
+#[derive(Clone, Default)]
+pub struct Arrivals(Arc<AtomicU64>);
+
+impl Arrivals {
+    /// Notes that queries have come. Written once a second, so that workers share the line without fighting over it.
+    #[inline]
+    pub fn note(&self, unix_seconds: u64) {
+        if self.0.load(Ordering::Relaxed) != unix_seconds {
+            self.0.store(unix_seconds, Ordering::Relaxed);
+        }
+    }
+
+    /// Whole seconds without a query up to the second `now`.
+    pub fn quiet_for(&self, now: u64) -> u64 {
+        now.saturating_sub(self.0.load(Ordering::Relaxed))
+    }
 }

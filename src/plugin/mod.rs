@@ -7,14 +7,16 @@
 
 pub mod certificates;
 mod chain;
+mod fallthrough;
 mod fast;
 mod lifecycle;
 mod plan;
 mod setup;
 
 pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request, Transport};
+pub use fallthrough::Fallthrough;
 pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};
-pub use lifecycle::{Command, Control, Keep, Lifecycle, Readiness};
+pub use lifecycle::{Arrivals, Command, Control, Keep, Lifecycle, Readiness};
 pub use plan::{BlockPlan, ProcessPlan};
 pub use setup::{BlockInfo, Setup};
 

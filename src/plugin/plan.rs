@@ -1,9 +1,9 @@
 //! What a server block becomes: sources, chain, shape, and what runs beside it.
 
-use super::fast::ZonedTtl;
+use super::fast::{Gate, ZonedTtl};
 use super::{Handler, Lifecycle, Readiness, Shape, Source, TtlRule};
 use crate::http;
-use crate::wire::{LowerName, Name};
+use crate::wire::{LowerName, Name, Query};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -60,6 +60,12 @@ impl BlockPlan {
     /// Takes the answers for these zones that `matches` (given the whole message) out of the fast lane.
     pub fn leave_fast_lane_when(&mut self, zones: Vec<Name>, matches: fn(&[u8]) -> bool) {
         self.held.push(Held { zones, matches });
+    }
+
+    /// Takes the queries that `picks` out of the fast lane, from this plugin's place in the chain on. It must be quick:
+    /// it is asked for every query.
+    pub fn leave_fast_lane_for(&mut self, picks: impl Fn(&Query<'_>) -> bool + Send + Sync + 'static) {
+        self.stores.push(Arc::new(Gate(picks)));
     }
 
     /// Whether the fast lane may answer this name.

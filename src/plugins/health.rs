@@ -6,11 +6,15 @@
 //! ```text
 //! health [ADDRESS] {
 //!     lameduck DURATION
+//!     lameduck auto [MAX]
 //! }
 //! ```
 //! * **ADDRESS** is `HOST:PORT`, `:8080` where it is not given. An address that cannot be bound stops the start.
 //! * `lameduck` is how long to go on answering after SIGTERM, as `5s`; 0 where it is not given. Meanwhile `/health` is
 //!   `200` and `/ready` is `503`. Endpoints of a Service are withdrawn within a few seconds; `lameduck` should be longer.
+//! * `lameduck auto` goes on answering until the traffic has really moved away: for five seconds at least, until three
+//!   have passed without a query, at most for **MAX** (25s). Give the pod a `terminationGracePeriodSeconds` above it; 30
+//!   is the cluster's default. CoreDNS has no such form.
 //!
 //! The endpoint is the process's, not the block's: once is enough.
 //!
@@ -20,6 +24,16 @@
 //!     health {
 //!         lameduck 5s
 //!     }
+//!     whoami
+//! }
+//! ```
+//! Until nobody asks any more:
+//! ```corefile
+//! . {
+//!     health {
+//!         lameduck auto
+//!     }
+//!     ready
 //!     whoami
 //! }
 //! ```
@@ -42,12 +56,12 @@
 use crate::corefile::values;
 use crate::http::{Endpoint, Response};
 use crate::metrics::{Descriptor, MetricKind};
-use crate::plugin::{BoxFuture, Definition, Error, Lifecycle, Setup};
+use crate::plugin::{Arrivals, BoxFuture, Definition, Error, Lifecycle, Setup, Token};
 use prometheus::{Histogram, IntCounter};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -72,19 +86,26 @@ const REQUEST_FAILURES: Descriptor = Descriptor {
 const ADDRESS: &str = ":8080";
 /// How often the process asks itself.
 const POLL_EVERY: Duration = Duration::from_secs(1);
+/// How often a drain looks whether queries still come.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long it waits for its own answer.
 const POLL_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let directive = setup.once()?;
     let address = setup.endpoint_address(directive, ADDRESS)?;
-    let mut lameduck = Duration::ZERO;
+    let mut lameduck = Lameduck::For(Duration::ZERO);
     for option in directive.options() {
-        match (option.name.text.as_str(), option.args.as_slice()) {
-            ("lameduck", [word]) => lameduck = values::duration(&word.text).map_err(|why| setup.error(word, why))?,
-            ("lameduck", _) => return Err(setup.arguments(option, "lameduck DURATION")),
+        let duration = |word: &Token| values::duration(&word.text).map_err(|why| setup.error(word, why));
+        lameduck = match (option.name.text.as_str(), option.args.as_slice()) {
+            ("lameduck", [auto]) if auto.text == "auto" => Lameduck::UntilQuiet(Patience::default()),
+            ("lameduck", [auto, most]) if auto.text == "auto" => {
+                Lameduck::UntilQuiet(Patience { most: duration(most)?, ..Patience::default() })
+            }
+            ("lameduck", [word]) => Lameduck::For(duration(word)?),
+            ("lameduck", _) => return Err(setup.arguments(option, "lameduck DURATION|auto [MAX]")),
             _ => return Err(setup.unknown(option, "lameduck")),
-        }
+        };
     }
 
     let poll = Poll {
@@ -102,13 +123,62 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         }),
         required: true,
     });
-    setup.process.lifecycles.push(Arc::new(Health { lameduck, poll: Arc::new(poll), polling: Mutex::new(None) }));
+    let arrivals = setup.control.arrivals.clone();
+    let health = Health { lameduck, arrivals, poll: Arc::new(poll), polling: Mutex::new(None) };
+    setup.process.lifecycles.push(Arc::new(health));
     Ok(())
+}
+
+/// How long to go on answering when the process has been asked to end.
+enum Lameduck {
+    For(Duration),
+    UntilQuiet(Patience),
+}
+
+/// What "the traffic has moved away" means.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// Nobody may have been told yet: the probe must fail, the endpoint be withdrawn, each node's proxy follow.
+    least: Duration,
+    /// Whole seconds without a query.
+    quiet: u64,
+    most: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { least: Duration::from_secs(5), quiet: 3, most: Duration::from_secs(25) }
+    }
+}
+
+impl Patience {
+    /// Returns when the traffic has moved away, or when patience is at its end.
+    async fn wait(self, arrivals: &Arrivals) {
+        let begun = Instant::now();
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let (waited, quiet) = (begun.elapsed(), arrivals.quiet_for(unix_seconds()));
+            if waited >= self.most {
+                tracing::warn!(target: "plugin/health", "Lameduck mode ends after {waited:.1?}; the last query came {quiet}s ago");
+                return;
+            }
+            // A second in progress is none without a query.
+            if waited >= self.least && quiet > self.quiet {
+                tracing::info!(target: "plugin/health", "Lameduck mode ends after {waited:.1?}: no query for {}s", self.quiet);
+                return;
+            }
+        }
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// One `/health`.
 struct Health {
-    lameduck: Duration,
+    lameduck: Lameduck,
+    arrivals: Arrivals,
     poll: Arc<Poll>,
     polling: Mutex<Option<JoinHandle<()>>>,
 }
@@ -130,9 +200,17 @@ impl Lifecycle for Health {
 
     fn drain(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            if !self.lameduck.is_zero() {
-                tracing::info!(target: "plugin/health", "Going into lameduck mode for {:?}", self.lameduck);
-                tokio::time::sleep(self.lameduck).await;
+            match self.lameduck {
+                Lameduck::For(Duration::ZERO) => {}
+                Lameduck::For(time) => {
+                    tracing::info!(target: "plugin/health", "Going into lameduck mode for {time:?}");
+                    tokio::time::sleep(time).await;
+                }
+                Lameduck::UntilQuiet(patience) => {
+                    let most = patience.most;
+                    tracing::info!(target: "plugin/health", "Going into lameduck mode until queries stop coming, at most {most:?}");
+                    patience.wait(&self.arrivals).await;
+                }
             }
         })
     }
@@ -249,6 +327,43 @@ mod tests {
         }
     }
 
+    /// A drain with small figures, while queries come for `load`.
+    async fn drained(patience: Patience, load: Duration) -> Duration {
+        let arrivals = Arrivals::default();
+        let noted = arrivals.clone();
+        let queries = tokio::spawn(async move {
+            let begun = Instant::now();
+            while begun.elapsed() < load {
+                noted.note(unix_seconds());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        let begun = Instant::now();
+        patience.wait(&arrivals).await;
+        queries.abort();
+        begun.elapsed()
+    }
+
+    #[tokio::test]
+    async fn an_automatic_lameduck_lasts_until_queries_stop_coming() {
+        let patience = Patience { least: Duration::from_millis(300), quiet: 1, most: Duration::from_secs(30) };
+        let (idle, loaded, endless) = tokio::join!(
+            drained(patience, Duration::ZERO),
+            drained(patience, Duration::from_secs(2)),
+            drained(Patience { most: Duration::from_secs(3), ..patience }, Duration::MAX),
+        );
+        assert!((0.3..1.0).contains(&idle.as_secs_f64()), "nobody asks: {idle:?}");
+        assert!((3.0..5.0).contains(&loaded.as_secs_f64()), "2 s of load, then quiet: {loaded:?}");
+        assert!((3.0..3.5).contains(&endless.as_secs_f64()), "bounded: {endless:?}");
+    }
+
+    #[test]
+    fn automatic_is_a_word_of_lameduck() {
+        for text in ["health {\nlameduck auto\n}", "health {\nlameduck auto 12s\n}"] {
+            Bench::new().set_up(&DEFINITION, text).unwrap();
+        }
+    }
+
     #[test]
     fn the_poll_goes_through_the_loopback() {
         for (address, expected) in [
@@ -297,7 +412,9 @@ mod tests {
             &[
                 ("health 8080", "expecting [HOST]:PORT"),
                 ("health :1 :2", "expected: health [ADDRESS]"),
-                ("health {\nlameduck\n}", "expected: lameduck DURATION"),
+                ("health {\nlameduck\n}", "expected: lameduck DURATION|auto [MAX]"),
+                ("health {\nlameduck auto soon\n}", "soon"),
+                ("health {\nlameduck auto 5s 6s\n}", "expected: lameduck DURATION|auto [MAX]"),
                 ("health {\nlameduck 5\n}", "5"),
                 ("health {\nlameduck 5s 6s\n}", "expected: lameduck DURATION"),
                 ("health {\nnope\n}", "unknown property 'nope'; expected one of: lameduck"),

@@ -221,7 +221,7 @@ mod tests {
 
     fn guard() -> (Arc<Guard>, mpsc::UnboundedReceiver<Command>) {
         let (commands, received) = mpsc::unbounded_channel();
-        let control = Control { commands, corefile: None };
+        let control = Control { commands, corefile: None, arrivals: Default::default() };
         (Arc::new(Guard::new(Name::from_text("example.org").unwrap(), control)), received)
     }
 

@@ -3,22 +3,40 @@
 //! A plugin is one file here and two lines below: its `mod`, and its place in [`ORDER`], which is behaviour: plugins are
 //! set up, and asked, in this order whatever the Corefile's.
 
+pub mod acl;
+pub mod any;
+pub mod autopath;
 pub mod bind;
 pub mod bufsize;
 mod cache;
+pub mod cancel;
+pub mod chaos;
 pub mod debug;
+pub mod dns64;
+pub mod erratic;
 pub mod errors;
 mod forward;
+pub mod header;
 pub mod health;
+pub mod hosts;
 mod kubernetes;
 pub mod loadbalance;
+pub mod local;
 pub mod log;
 mod loop_detection;
+pub mod metadata;
+pub mod minimal;
+pub mod multisocket;
+pub mod nodata;
 mod not_yet;
+pub mod nsid;
 pub mod prometheus;
 pub mod ready;
 pub mod reload;
+pub mod rewrite;
 pub mod root;
+pub mod template;
+pub mod timeouts;
 mod tls;
 pub mod whoami;
 
@@ -29,13 +47,22 @@ pub mod testing;
 
 use crate::plugin::Definition;
 
+#[doc(hidden)]
+pub use kubernetes::sink_for_measurements;
+
 /// Every plugin, in the order of the chain.
 ///
-/// It is CoreDNS's order but for one rule: what holds zones in memory (`kubernetes`) stands before `cache`, so that
-/// nothing we own is ever answered from a copy.
+/// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `kubernetes`) stands before
+/// `cache`, so that nothing we own is ever answered from a copy; and so do `header` and `minimal`, which change answers
+/// of both.
 pub const ORDER: &[&Definition] = &[
     &root::DEFINITION,
+    &metadata::DEFINITION,
+    &cancel::DEFINITION,
+    &timeouts::DEFINITION,
+    &multisocket::DEFINITION,
     &reload::DEFINITION,
+    &nsid::DEFINITION,
     &bufsize::DEFINITION,
     &bind::DEFINITION,
     &debug::DEFINITION,
@@ -44,13 +71,26 @@ pub const ORDER: &[&Definition] = &[
     &prometheus::DEFINITION,
     &errors::DEFINITION,
     &log::DEFINITION,
+    &local::DEFINITION,
+    &dns64::DEFINITION,
+    &any::DEFINITION,
+    &chaos::DEFINITION,
     &loadbalance::DEFINITION,
+    &rewrite::DEFINITION,
+    &autopath::DEFINITION,
+    &acl::DEFINITION,
+    &header::DEFINITION,
     &tls::DEFINITION,
+    &minimal::DEFINITION,
+    &template::DEFINITION,
+    &hosts::DEFINITION,
     &kubernetes::DEFINITION,
+    &nodata::DEFINITION,
     &cache::DEFINITION,
     &loop_detection::DEFINITION,
     &forward::DEFINITION,
     &forward::PROXY,
+    &erratic::DEFINITION,
     &whoami::DEFINITION,
 ];
 
@@ -89,7 +129,7 @@ mod tests {
     #[test]
     fn words_are_told_apart() {
         assert!(matches!(find("errors"), Found::Known(definition) if definition.directive == "errors"));
-        assert!(matches!(find("rewrite"), Found::NotYet));
+        assert!(matches!(find("geoip"), Found::NotYet));
         assert!(matches!(find("federation"), Found::Unknown));
         assert!(matches!(find("Errors"), Found::Unknown));
     }

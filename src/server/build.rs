@@ -279,3 +279,91 @@ pub(super) fn server_name(scheme: Scheme, bind: Option<&IpAddr>, port: u16) -> S
         None => format!("{scheme}://:{port}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn plan(text: &str) -> Result<Plan, Vec<String>> {
+        let corefile = corefile::parse(Path::new("Corefile"), text, &|_| None).unwrap();
+        let (commands, _) = tokio::sync::mpsc::unbounded_channel();
+        let control = Control { commands, corefile: None, arrivals: Default::default() };
+        build(&corefile, 53, &Metrics::new(), &Keep::default(), &control)
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    fn error(text: &str) -> String {
+        plan(text).err().map(|errors| errors.join("\n")).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_block_listens_on_both_wildcards_or_where_it_is_bound() {
+        let addresses = |text| -> Vec<String> {
+            plan(text).unwrap().places.keys().map(|place| place.address.to_string()).collect()
+        };
+        assert_eq!(addresses("example.org:5300 {\nwhoami\n}"), ["0.0.0.0:5300", "[::]:5300"]);
+        assert_eq!(addresses(".:53 a.test:54 {\nbind 127.0.0.1\nwhoami\n}"), ["127.0.0.1:53", "127.0.0.1:54"]);
+    }
+
+    #[test]
+    fn the_lines_at_the_start_are_core_dns_s() {
+        let plan = plan("b.test a.test:1053 {\nwhoami\n}\n10.0.0.0/24 {\nbind 127.0.0.1\nwhoami\n}").unwrap();
+        assert_eq!(plan.banner, ["0.0.10.in-addr.arpa.:53 on 127.0.0.1", "a.test.:1053", "b.test.:53"]);
+    }
+
+    #[test]
+    fn an_empty_file_is_whoami_and_log() {
+        let plan = plan("# nothing\n").unwrap();
+        let served = plan.places.values().next().unwrap();
+        let chain = &served.routes.all()[0].block.plan.chain;
+        assert_eq!(chain.iter().map(|handler| handler.name()).collect::<Vec<_>>(), ["log", "whoami"]);
+    }
+
+    #[test]
+    fn a_zone_is_served_once_on_an_address() {
+        assert!(
+            error("a.test {\nwhoami\n}\nA.test {\nwhoami\n}")
+                .contains("cannot serve dns://a.test.:53 - it is already defined")
+        );
+        let overlap = "a.test {\nwhoami\n}\na.test {\nbind 127.0.0.1\nwhoami\n}";
+        assert!(error(overlap).contains("on every address of this port and on one address as well"));
+        assert!(plan("a.test {\nwhoami\n}\nb.test {\nbind 127.0.0.1\nwhoami\n}").is_ok());
+    }
+
+    #[test]
+    fn a_port_has_one_protocol() {
+        let text = "tls://. {\nwhoami\n}\nhttps://. {\nwhoami\n}\na.test:443 {\nwhoami\n}";
+        assert!(error(text).contains("cannot serve dns://a.test.:443 - another protocol is served on this port"));
+        let plan = plan("tls://. https://.:853 {\nwhoami\n}");
+        assert!(plan.is_err_and(|errors| errors[0].contains("cannot serve https://.:853")));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once_with_its_line() {
+        let text = ". {\n    federation\n    etcd\n    cache 0\n}\ngrpc://. {\n}\n";
+        let errors = plan(text).err().unwrap();
+        for (line, gist) in [
+            (2, "Unknown directive 'federation'"),
+            (3, "plugin/etcd: not supported by dunlin yet"),
+            (4, "plugin/cache"),
+        ] {
+            let place = format!("Corefile:{line} - Error during parsing: ");
+            assert!(errors.iter().any(|error| error.starts_with(&place) && error.contains(gist)), "{errors:?}");
+        }
+        assert!(
+            errors.iter().any(
+                |error| error.starts_with("Corefile:6") && error.contains("grpc:// is not supported by dunlin yet")
+            ),
+            "{errors:?}"
+        );
+    }
+
+    #[test]
+    fn listeners_have_core_dns_s_names() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(server_name(Scheme::Dns, None, 53), "dns://:53");
+        assert_eq!(server_name(Scheme::Tls, Some(&ip("127.0.0.1")), 1053), "tls://127.0.0.1:1053");
+        assert_eq!(server_name(Scheme::Dns, Some(&ip("::1")), 53), "dns://[::1]:53");
+    }
+}

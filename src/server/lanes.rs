@@ -3,7 +3,7 @@
 use super::routes::{Route, Routes};
 use crate::engine::{self, Answerer, Arrival, Fast, Lane};
 use crate::metrics::{Family, TrafficShard};
-use crate::plugin::{BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
+use crate::plugin::{Arrivals, BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
 use crate::wire::{Answer, Name, NameBuffer, Query, Rcode, Refusal, cut, error_reply};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
@@ -11,11 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The answerer of one listener: whatever plan is current.
-pub(super) struct Current(pub ArcSwap<Routes>);
+pub(super) struct Current {
+    pub routes: ArcSwap<Routes>,
+    pub arrivals: Arrivals,
+}
 
 impl Answerer for Arc<Current> {
     fn lane(&self, transport: engine::Transport) -> Box<dyn Lane> {
-        let routes = self.0.load_full();
+        let routes = self.routes.load_full();
         let counting = Counting::new(transport, &routes);
         Box::new(FastLane {
             current: Arc::clone(self),
@@ -28,7 +31,7 @@ impl Answerer for Arc<Current> {
     }
 
     fn slow(&self, packet: Vec<u8>, arrival: Arrival) -> BoxFuture<'static, Option<Vec<u8>>> {
-        let routes = self.0.load_full();
+        let routes = self.routes.load_full();
         Box::pin(async move { answer_slowly(routes, packet, arrival).await })
     }
 }
@@ -52,7 +55,8 @@ struct FastLane {
 impl Lane for FastLane {
     fn batch_begins(&mut self) {
         self.moment.seconds = unix_seconds();
-        let current = self.current.0.load();
+        self.current.arrivals.note(self.moment.seconds);
+        let current = self.current.routes.load();
         if !Arc::ptr_eq(&current, &self.routes) {
             self.routes = Arc::clone(&current);
             self.counting = Counting::new(self.transport, &self.routes);

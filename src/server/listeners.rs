@@ -5,6 +5,7 @@ use super::lanes::Current;
 use crate::corefile::Scheme;
 use crate::engine::{self, Keys, Listener, ListenerOptions, Protocol};
 use crate::metrics::Metrics;
+use crate::plugin::Arrivals;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::io;
@@ -20,6 +21,7 @@ const MAX_SLOW: usize = 20_000;
 /// The open listeners by the place that was asked for.
 pub(super) struct Listeners {
     options: ListenerOptions,
+    arrivals: Arrivals,
     open: BTreeMap<Place, Open>,
 }
 
@@ -31,9 +33,10 @@ struct Open {
 
 impl Listeners {
     /// None open yet; a worker a core, as far as the process may use them.
-    pub(super) fn new(metrics: Metrics) -> Listeners {
+    pub(super) fn new(metrics: Metrics, arrivals: Arrivals) -> Listeners {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Listeners { options: ListenerOptions { workers, max_slow: MAX_SLOW, metrics }, open: BTreeMap::new() }
+        let options = ListenerOptions { workers, max_slow: MAX_SLOW, metrics };
+        Listeners { options, arrivals, open: BTreeMap::new() }
     }
 
     /// Makes these the listeners. What is new is opened before anything else changes; nothing changes on error.
@@ -55,7 +58,7 @@ impl Listeners {
         }
         for (place, open) in &self.open {
             if let Some(served) = places.get(place) {
-                open.current.0.store(Arc::clone(&served.routes));
+                open.current.routes.store(Arc::clone(&served.routes));
                 open.keys.store(served.keys.clone());
             }
         }
@@ -70,7 +73,8 @@ impl Listeners {
     }
 
     fn open(&self, place: Place, served: &Served) -> io::Result<Open> {
-        let current = Arc::new(Current(ArcSwap::from(Arc::clone(&served.routes))));
+        let routes = ArcSwap::from(Arc::clone(&served.routes));
+        let current = Arc::new(Current { routes, arrivals: self.arrivals.clone() });
         let keys = Keys::new(served.keys.clone().into());
         let protocol = match place.scheme {
             Scheme::Tls => Protocol::Tls(keys.clone()),

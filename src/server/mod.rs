@@ -4,10 +4,13 @@
 //! runs beside the queries, opens the listeners ([`running`]), and then takes signals and commands until one of them
 //! ends it. A plan answers through [`routes`] and [`lanes`].
 
+#[doc(hidden)]
+pub mod bench;
 mod build;
 mod lanes;
 mod listeners;
 pub mod logging;
+mod panics;
 mod routes;
 mod running;
 mod source;
@@ -15,7 +18,7 @@ mod source;
 use crate::cli::{self, Invocation};
 use crate::corefile;
 use crate::metrics::Metrics;
-use crate::plugin::{Command, Control, Keep};
+use crate::plugin::{Arrivals, Command, Control, Keep};
 use running::Running;
 use source::Source;
 use std::path::Path;
@@ -28,6 +31,7 @@ pub fn run(invocation: &Invocation) -> ExitCode {
     if let Err(error) = logging::start() {
         return fail(&format!("cannot start the log: {error}"));
     }
+    panics::log_panics();
     // A second provider could only come from a dependency's feature; then the first one serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("dns-slow").build() {
@@ -48,7 +52,7 @@ pub fn run(invocation: &Invocation) -> ExitCode {
 pub fn check(path: &Path) -> Result<Vec<String>, Vec<corefile::Error>> {
     let corefile = corefile::load(path).map_err(|error| vec![error])?;
     let (commands, _) = mpsc::unbounded_channel();
-    let control = Control { commands, corefile: Some(path.into()) };
+    let control = Control { commands, corefile: Some(path.into()), arrivals: Arrivals::default() };
     let plan = build::build(&corefile, cli::DNS_PORT, &Metrics::new(), &Keep::default(), &control)?;
     Ok(plan.process.warnings)
 }
@@ -59,7 +63,8 @@ async fn serve(invocation: &Invocation) -> ExitCode {
         Err(error) => return fail(&error),
     };
     let (commands, inbox) = mpsc::unbounded_channel();
-    let control = Control { commands, corefile: source.path().map(Into::into) };
+    let arrivals = Arrivals::default();
+    let control = Control { commands, corefile: source.path().map(Into::into), arrivals };
     let mut signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("cannot take signals: {error}")),

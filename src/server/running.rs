@@ -31,10 +31,10 @@ impl Running {
         logging::count_drops(&metrics);
         let mut running = Running {
             source,
-            control,
             port: invocation.port,
             metrics: metrics.clone(),
-            listeners: Listeners::new(metrics),
+            listeners: Listeners::new(metrics, control.arrivals.clone()),
+            control,
             endpoints: http::Listeners::default(),
             lifecycles: Vec::new(),
             kept: Keep::default(),
@@ -109,7 +109,7 @@ impl Running {
 }
 
 /// Starts everything at once: the waits of several clusters do not add up. On an error what has started is stopped.
-async fn start_all(lifecycles: &[Arc<dyn Lifecycle>]) -> Result<(), String> {
+pub(super) async fn start_all(lifecycles: &[Arc<dyn Lifecycle>]) -> Result<(), String> {
     let started = futures_util::future::join_all(lifecycles.iter().map(|lifecycle| lifecycle.start())).await;
     if let Some(error) = started.into_iter().find_map(Result::err) {
         stop_all(lifecycles).await;

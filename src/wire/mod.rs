@@ -8,6 +8,7 @@ mod message;
 mod name;
 mod query;
 mod reply;
+mod text;
 mod types;
 
 pub use answer::{Answer, Owner, Section, error_reply};
@@ -15,6 +16,7 @@ pub use message::{Message, Opt, Question, ResourceRecord, flags, read_options, w
 pub use name::{LowerName, MAX_NAME, Name, NameBuffer, NameError};
 pub use query::{Edns, Query, Refusal};
 pub use reply::{Record, ReplyView, address_reply, cut, cut_reply, opt};
+pub use text::NameText;
 pub use types::{CLASS_ANY, CLASS_CH, CLASS_IN, Rcode, RecordType};
 
 /// Octets of a DNS header (RFC 1035 section 4.1.1).

@@ -36,6 +36,16 @@ impl<A: Address + std::hash::Hash> AddressIndex<A> {
         Owners { shard, range: start..end }
     }
 
+    /// Whether an address from `first` to `last` has an owner that `counts`. Looks into every shard, so this is no
+    /// question for every query.
+    pub fn any_between(&self, first: A, last: A, mut counts: impl FnMut(u32) -> bool) -> bool {
+        self.shards.iter().any(|shard| {
+            let shard = shard.load();
+            let start = shard.partition_point(|(address, _)| *address < first);
+            shard[start..].iter().take_while(|(address, _)| *address <= last).any(|(_, owner)| counts(*owner))
+        })
+    }
+
     /// Notes that `owner` has `address`, once more.
     pub fn insert(&self, address: A, owner: u32) {
         let shard = self.shard(address);
@@ -131,6 +141,15 @@ mod tests {
         index.remove(address(1), 7);
         index.remove(address(1), 7);
         assert_eq!((owners(&index, 1), index.count()), (vec![3], 3));
+    }
+
+    #[test]
+    fn owners_are_found_by_network() {
+        let index = AddressIndex::new(4);
+        [(1, 7), (2, 8), (9, 9)].iter().for_each(|(last, owner)| index.insert(address(*last), *owner));
+        let any = |first, last, owner| index.any_between(address(first), address(last), |other| other == owner);
+        assert!(any(0, 255, 7) && any(2, 2, 8) && any(3, 9, 9));
+        assert!(!any(0, 255, 1) && !any(2, 255, 7) && !any(3, 8, 9) && !any(10, 255, 9));
     }
 
     #[test]

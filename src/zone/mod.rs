@@ -4,17 +4,21 @@
 //! owners, compact sets of addresses and the order they are sent in, the zone of a name, reverse names, SOA records.
 //! This room knows DNS and nothing of Kubernetes, the Corefile or sockets.
 
-mod addresses;
+mod address;
 mod apex;
+mod few;
 mod index;
+mod octets;
 mod order;
 pub mod reverse;
 mod suffixes;
 mod table;
 
-pub use addresses::{Address, Addresses};
+pub use address::{Address, Addresses, of_family};
 pub use apex::Soa;
+pub use few::Few;
 pub use index::{AddressIndex, Owners};
+pub use octets::Octets;
 pub use order::Shuffle;
 pub use suffixes::Suffixes;
 pub use table::{Keyed, Table, View};

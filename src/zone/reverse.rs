@@ -6,21 +6,41 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const V4_SUFFIX: &[u8] = b"\x07in-addr\x04arpa\x00";
 const V6_SUFFIX: &[u8] = b"\x03ip6\x04arpa\x00";
 
-/// The address that a whole reverse name stands for: four octets, or thirty-two nibbles, and nothing else in front.
-pub fn address(name: &LowerName<'_>) -> Option<IpAddr> {
-    match name.label_count() {
-        6 if name.suffix(2) == V4_SUFFIX => v4(name).map(IpAddr::V4),
-        34 if name.suffix(2) == V6_SUFFIX => v6(name).map(IpAddr::V6),
+/// The addresses at and below a reverse name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// From the first to the last.
+    V4(Ipv4Addr, Ipv4Addr),
+    /// From the first to the last.
+    V6(Ipv6Addr, Ipv6Addr),
+}
+
+impl Network {
+    /// The address of a whole name: four octets, or thirty-two nibbles, and nothing else in front.
+    pub fn address(self) -> Option<IpAddr> {
+        match self {
+            Network::V4(first, last) => (first == last).then_some(first.into()),
+            Network::V6(first, last) => (first == last).then_some(first.into()),
+        }
+    }
+}
+
+/// What a reverse name, whole or not, stands for. `None` for any other name.
+pub fn network(name: &LowerName<'_>) -> Option<Network> {
+    match name.label_count().checked_sub(2)? {
+        octets @ 0..=4 if name.suffix(2) == V4_SUFFIX => v4(name, octets),
+        nibbles @ 0..=32 if name.suffix(2) == V6_SUFFIX => v6(name, nibbles),
         _ => None,
     }
 }
 
-fn v4(name: &LowerName<'_>) -> Option<Ipv4Addr> {
-    let mut octets = [0; 4];
-    for (index, octet) in octets.iter_mut().rev().enumerate() {
-        *octet = decimal(name.label(index))?;
+fn v4(name: &LowerName<'_>, given: usize) -> Option<Network> {
+    let (mut first, mut last) = ([0; 4], [255; 4]);
+    for at in 0..given {
+        let octet = decimal(name.label(given - 1 - at))?;
+        (first[at], last[at]) = (octet, octet);
     }
-    Some(octets.into())
+    Some(Network::V4(first.into(), last.into()))
 }
 
 /// A number up to 255 as reverse names write it: digits, no zero in front.
@@ -35,17 +55,18 @@ fn decimal(label: &[u8]) -> Option<u8> {
     }
 }
 
-fn v6(name: &LowerName<'_>) -> Option<Ipv6Addr> {
-    let mut octets = [0; 16];
-    for index in 0..32 {
-        let nibble = match name.label(index) {
+fn v6(name: &LowerName<'_>, given: usize) -> Option<Network> {
+    let mut first = 0u128;
+    for at in 0..given {
+        let nibble = match name.label(given - 1 - at) {
             [digit @ b'0'..=b'9'] => digit - b'0',
             [letter @ b'a'..=b'f'] => letter - b'a' + 10,
             _ => return None,
         };
-        octets[15 - index / 2] |= nibble << (4 * (index % 2));
+        first |= u128::from(nibble) << (124 - 4 * at);
     }
-    Some(octets.into())
+    let below = u128::MAX.checked_shr(4 * given as u32).unwrap_or(0);
+    Some(Network::V6(first.into(), (first | below).into()))
 }
 
 /// Whether a zone holds reverse names.
@@ -61,7 +82,7 @@ mod tests {
     fn read(name: &str) -> Option<String> {
         let mut buffer = NameBuffer::default();
         let name = Name::from_text(name).unwrap();
-        address(&buffer.lower(name.wire()).unwrap()).map(|address| address.to_string())
+        network(&buffer.lower(name.wire()).unwrap())?.address().map(|address| address.to_string())
     }
 
     #[test]
@@ -87,6 +108,23 @@ mod tests {
             "g.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.9.0.0.0.1.0.0.0.0.d.f.ip6.arpa",
         ] {
             assert_eq!(read(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn part_of_a_name_is_a_network() {
+        for (name, expected) in [
+            ("in-addr.arpa", "V4(0.0.0.0, 255.255.255.255)"),
+            ("10.in-addr.arpa", "V4(10.0.0.0, 10.255.255.255)"),
+            ("3.2.1.in-addr.arpa", "V4(1.2.3.0, 1.2.3.255)"),
+            ("4.3.2.1.in-addr.arpa", "V4(1.2.3.4, 1.2.3.4)"),
+            ("d.F.ip6.arpa", "V6(fd00::, fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff)"),
+            ("1.0.0.0.d.f.ip6.arpa", "V6(fd00:100::, fd00:1ff:ffff:ffff:ffff:ffff:ffff:ffff)"),
+        ] {
+            let mut buffer = NameBuffer::default();
+            let name = Name::from_text(name).unwrap();
+            let network = network(&buffer.lower(name.wire()).unwrap()).unwrap();
+            assert_eq!(format!("{network:?}"), expected);
         }
     }
 

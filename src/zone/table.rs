@@ -6,13 +6,14 @@ use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-/// Something a [`Table`] holds.
-pub trait Keyed {
+/// Something a [`Table`] holds, by value: what stands in it needs no further fetch. Copies are made with each update of a
+/// neighbour, so they are to be cheap.
+pub trait Keyed: Clone {
     /// The octets it is looked up by; the same for its whole life.
     fn key(&self) -> &[u8];
 }
 
-type Shard<V> = HashTable<Arc<V>>;
+type Shard<V> = HashTable<V>;
 
 /// Entries by key, in shards that are replaced whole.
 ///
@@ -46,22 +47,22 @@ impl<V: Keyed> Table<V> {
         View { shard: self.shard(fingerprint).load(), hash: spread(fingerprint), key }
     }
 
-    /// The entry of `key`, for keeps.
-    pub fn get(&self, key: &[u8]) -> Option<Arc<V>> {
-        self.view(key).find().cloned()
+    /// A copy of the entry of `key`.
+    pub fn get(&self, key: &[u8]) -> Option<V> {
+        self.view(key).get().cloned()
     }
 
     /// Calls `visit` for every entry whose key may have this fingerprint, until it breaks: the caller checks what it finds.
     pub fn with_fingerprint<B>(
         &self,
         fingerprint: u32,
-        mut visit: impl FnMut(&V) -> std::ops::ControlFlow<B>,
+        visit: impl FnMut(&V) -> std::ops::ControlFlow<B>,
     ) -> std::ops::ControlFlow<B> {
-        self.shard(fingerprint).load().iter_hash(spread(fingerprint)).try_for_each(|entry| visit(entry))
+        self.shard(fingerprint).load().iter_hash(spread(fingerprint)).try_for_each(visit)
     }
 
     /// Adds an entry, or replaces the one of the same key.
-    pub fn insert(&self, entry: Arc<V>) {
+    pub fn insert(&self, entry: V) {
         let fingerprint = self.fingerprint(entry.key());
         let shard = self.shard(fingerprint);
         let mut changed = Shard::clone(&shard.load());
@@ -89,7 +90,7 @@ impl<V: Keyed> Table<V> {
 
     /// Calls `visit` for every entry, shard after shard.
     pub fn for_each(&self, mut visit: impl FnMut(&V)) {
-        self.shards.iter().for_each(|shard| shard.load().iter().for_each(|entry| visit(entry)));
+        self.shards.iter().for_each(|shard| shard.load().iter().for_each(&mut visit));
     }
 
     /// How many entries there are; walks the shards.
@@ -121,11 +122,6 @@ impl<V: Keyed> View<'_, V> {
     /// The entry, if there is one.
     #[inline]
     pub fn get(&self) -> Option<&V> {
-        self.find().map(|entry| &**entry)
-    }
-
-    #[inline]
-    fn find(&self) -> Option<&Arc<V>> {
         self.shard.find(self.hash, |entry| entry.key() == self.key)
     }
 }
@@ -135,6 +131,7 @@ mod tests {
     use super::*;
     use std::ops::ControlFlow;
 
+    #[derive(Clone)]
     struct Entry(String, u32);
 
     impl Keyed for Entry {
@@ -145,7 +142,7 @@ mod tests {
 
     fn filled(shards: usize) -> Table<Entry> {
         let table = Table::new(shards);
-        (0..500).for_each(|number| table.insert(Arc::new(Entry(format!("name-{number}"), number))));
+        (0..500).for_each(|number| table.insert(Entry(format!("name-{number}"), number)));
         table
     }
 
@@ -165,7 +162,7 @@ mod tests {
     fn a_second_insert_replaces_and_a_view_keeps_what_it_saw() {
         let table = filled(4);
         let before = table.view(b"name-7");
-        table.insert(Arc::new(Entry("name-7".into(), 700)));
+        table.insert(Entry("name-7".into(), 700));
         assert_eq!(before.get().map(|entry| entry.1), Some(7));
         assert_eq!(table.get(b"name-7").map(|entry| entry.1), Some(700));
         assert_eq!(table.count(), 500);

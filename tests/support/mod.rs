@@ -12,6 +12,7 @@ mod client;
 pub mod controlplane;
 mod process;
 pub mod recorded;
+pub mod shapes;
 pub mod tls;
 mod upstream;
 

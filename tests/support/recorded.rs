@@ -112,6 +112,7 @@ struct Rule {
 enum Ours {
     NoData,
     MissingAs(String, String),
+    Cut,
     Records(Vec<String>),
 }
 
@@ -134,6 +135,8 @@ pub struct Difference {
     /// The rule and the line of it that met the question.
     pub line: String,
     pub ours: Recorded,
+    /// Whether TC must be set.
+    pub cut: bool,
 }
 
 impl Deliberate {
@@ -168,7 +171,10 @@ impl Deliberate {
         let name = recorded.name();
         self.rules.iter().filter(|rule| rule.variants.has(&variant.name)).find_map(|rule| {
             let matches = |(asked, types): &&(String, Vec<String>)| {
-                (asked == "*" || asked == name) && types.iter().any(|word| word == recorded.qtype())
+                let (options, types): (Vec<_>, Vec<_>) = types.iter().partition(|word| word.contains('='));
+                (asked == "*" || asked == name)
+                    && types.iter().any(|word| *word == recorded.qtype())
+                    && options.iter().all(|option| recorded.q.split(' ').any(|word| word == *option))
             };
             let (asked, _) = rule.asks.iter().find(matches)?;
             if !rule.theirs.iter().any(|word| word == recorded.outcome()) {
@@ -191,6 +197,10 @@ impl Deliberate {
                     }
                     ours = Recorded { q: recorded.q.clone(), edns: recorded.edns, ..other.clone() };
                 }
+                Ours::Cut => {
+                    ours = recorded.clone();
+                    ours.flags = recorded.flags.replace("AA", "AA TC");
+                }
                 Ours::Records(records) => {
                     let fill = |record: &String| fill(record, variant, name);
                     ours.rcode = "NOERROR".into();
@@ -198,7 +208,8 @@ impl Deliberate {
                     ours.additional = rule.glue.iter().map(fill).collect();
                 }
             }
-            Some(Difference { rule: rule.name.clone(), line: rule.line(asked), ours })
+            let cut = matches!(rule.ours, Ours::Cut);
+            Some(Difference { rule: rule.name.clone(), line: rule.line(asked), ours, cut })
         })
     }
 }
@@ -215,6 +226,7 @@ impl Rule {
             "in" => self.variants = Variants::read(rest),
             "theirs" => self.theirs = rest.split_whitespace().map(str::to_owned).collect(),
             "ours" if rest == "NODATA" => self.ours = Ours::NoData,
+            "ours" if rest == "CUT" => self.ours = Ours::Cut,
             "ours" => match (rest.strip_prefix("NXDOMAIN as "), &mut self.ours) {
                 (Some(other), _) => {
                     let (name, qtype) = other.split_once(' ').expect("NXDOMAIN as NAME TYPE");
@@ -320,7 +332,11 @@ impl Tally {
         for (recorded, got) in variant.recorded.iter().zip(answers) {
             let listed = deliberate.difference(variant, recorded);
             let right = listed.as_ref().map_or(recorded, |difference| &difference.ours);
-            let result = got.and_then(|got| verdict(variant, right, &got));
+            let cut = listed.as_ref().is_some_and(|difference| difference.cut);
+            let result = got.and_then(|got| match verdict(variant, right, &got) {
+                Ok(()) if cut && !got.has("TC") => Err("TC is not set".into()),
+                verdict => verdict,
+            });
             match (result, listed) {
                 (Ok(()), None) => tally.equal += 1,
                 (Ok(()), Some(difference)) => {

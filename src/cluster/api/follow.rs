@@ -12,12 +12,15 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// HTTP and Status code of a resourceVersion or continue token that is too old.
 const GONE: u16 = 410;
 /// So many refusals of a watch in a row, and it is the place that is at fault: some servers say so without a 410.
 const REFUSALS_BEFORE_LIST: u32 = 5;
+/// So many watches in a row that brought not even a bookmark, from a server that has sent some: it may not know the place
+/// yet, having been set back to an older state, and would be silent until it gets there.
+const DEAF_WATCHES_BEFORE_LIST: u32 = 2;
 /// The same failure is logged again after this long.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
@@ -36,6 +39,10 @@ pub(super) struct Pace {
     pub(super) silence: Duration,
     /// How long a response may take to begin, and to go on.
     pub(super) answer: Duration,
+    /// After this long a list is taken even though no watch has failed: what no watch has told is found so.
+    pub(super) relist: RangeInclusive<Duration>,
+    /// How far apart the lists of instances are that all lose their watches at the same moment.
+    pub(super) spread: Duration,
 }
 
 impl Default for Pace {
@@ -48,6 +55,8 @@ impl Default for Pace {
             slack: seconds(30),
             silence: seconds(180),
             answer: seconds(65),
+            relist: seconds(30 * 60)..=seconds(60 * 60),
+            spread: seconds(3),
         }
     }
 }
@@ -66,8 +75,10 @@ pub(super) struct Follower {
 /// How a watch ended, other than by a failure.
 #[derive(PartialEq)]
 enum End {
-    /// Cleanly, or by silence: the next one resumes.
-    Resumable,
+    /// Cleanly: the next one resumes.
+    Clean,
+    /// By saying nothing for too long: the same.
+    Silent,
     /// The server no longer knows the place.
     Gone,
 }
@@ -82,6 +93,7 @@ impl Follower {
         self.unsynced.fetch_sub(1, Ordering::AcqRel);
         loop {
             self.watch_until_gone(&mut place, &mut backoff, &mut log).await;
+            sleep(random_between(Duration::ZERO..=self.pace.spread)).await;
             place = self.list_until_complete(&mut backoff, &mut log).await;
             self.counters.relists.inc();
         }
@@ -94,7 +106,7 @@ impl Follower {
             match self.list(limit, log).await {
                 Ok(version) => {
                     log.mended(&self.target);
-                    return Place { version, has_bookmarks: false };
+                    return Place { version, has_bookmarks: false, heard: 0 };
                 }
                 Err(failure) => {
                     self.counters.failures.inc();
@@ -142,10 +154,14 @@ impl Follower {
 
     /// Watches, again and again from where the last watch ended.
     async fn watch_until_gone(&self, place: &mut Place, backoff: &mut Backoff, log: &mut Log) {
-        let mut refusals = 0;
+        let (mut refusals, mut deaf) = (0, 0);
+        let relist_at = Instant::now() + random_between(self.pace.relist.clone());
         loop {
             let began = Instant::now();
+            let heard_before = place.heard;
             let ended = self.watch(place, log).await;
+            let is_deaf = place.has_bookmarks && place.heard == heard_before && matches!(ended, Ok(End::Silent));
+            deaf = if is_deaf { deaf + 1 } else { 0 };
             let mut retry_after = None;
             if let Err(failure) = &ended {
                 self.counters.failures.inc();
@@ -161,7 +177,8 @@ impl Follower {
             if ended.is_err() || began.elapsed() < self.pace.shortest_life {
                 backoff.wait(retry_after).await;
             }
-            if matches!(ended, Ok(End::Gone)) || refusals >= REFUSALS_BEFORE_LIST {
+            let is_lost = refusals >= REFUSALS_BEFORE_LIST || deaf >= DEAF_WATCHES_BEFORE_LIST;
+            if matches!(ended, Ok(End::Gone)) || is_lost || Instant::now() >= relist_at {
                 return;
             }
         }
@@ -184,9 +201,10 @@ impl Follower {
                 patience = patience.min(self.pace.silence);
             }
             // A server that has gone silent without closing: nothing is lost by asking again from the same place.
-            let Ok(frame) = timeout(patience, frames.next()).await else { return Ok(End::Resumable) };
-            let Some(frame) = frame? else { return Ok(End::Resumable) };
+            let Ok(frame) = timeout(patience, frames.next()).await else { return Ok(End::Silent) };
+            let Some(frame) = frame? else { return Ok(End::Clean) };
             self.counters.heard();
+            place.heard += 1;
             match decode::event(self.target.kind, frames.format, &frame) {
                 Ok(watched) => {
                     if let Some(end) = self.take(watched.event, place)? {
@@ -245,6 +263,8 @@ struct Place {
     version: String,
     /// Whether this server has sent bookmarks since the list.
     has_bookmarks: bool,
+    /// How many events and bookmarks have come since then.
+    heard: u64,
 }
 
 /// Says what fails once, and again while it goes on, but not with every attempt.

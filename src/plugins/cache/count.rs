@@ -24,6 +24,8 @@ descriptors! {
     MISSES "coredns_cache_misses_total" Counter LABELS "The count of cache misses.";
     REQUESTS "coredns_cache_requests_total" Counter LABELS "The count of cache requests.";
     DROPS "coredns_cache_drops_total" Counter LABELS "The count of replies that did not match their question.";
+    PREFETCHES "coredns_cache_prefetch_total" Counter LABELS "The count of elements fetched again before their end.";
+    STALE "coredns_cache_served_stale_total" Counter LABELS "The count of requests served from expired elements.";
     EVICTIONS "coredns_cache_evictions_total" Counter TYPE_LABELS "The count of live elements replaced by others.";
 }
 
@@ -36,9 +38,12 @@ pub(super) enum Event {
     Denial,
     Miss,
     Drop,
+    Prefetch,
+    /// A hit that had expired, counted beside the hit.
+    Stale,
 }
 
-const EVENTS: usize = 4;
+const EVENTS: usize = 6;
 const SHARDS: usize = 16;
 
 /// Counters of their own cache line for as many threads as there are shards.
@@ -85,6 +90,8 @@ pub(super) struct Meters {
     pub misses: IntCounter,
     pub requests: IntCounter,
     pub drops: IntCounter,
+    pub prefetches: IntCounter,
+    pub stale: IntCounter,
     pub success_evictions: IntCounter,
     pub denial_evictions: IntCounter,
 }
@@ -103,6 +110,8 @@ impl Meters {
             misses: metrics.counter(&MISSES).with_label_values(&plain),
             requests: metrics.counter(&REQUESTS).with_label_values(&plain),
             drops: metrics.counter(&DROPS).with_label_values(&plain),
+            prefetches: metrics.counter(&PREFETCHES).with_label_values(&plain),
+            stale: metrics.counter(&STALE).with_label_values(&plain),
             success_evictions: metrics.counter(&EVICTIONS).with_label_values(&success),
             denial_evictions: metrics.counter(&EVICTIONS).with_label_values(&denial),
         }
@@ -120,6 +129,8 @@ impl Meters {
             (&self.misses, misses),
             (&self.requests, hits + denials + misses),
             (&self.drops, tally.total(Event::Drop)),
+            (&self.prefetches, tally.total(Event::Prefetch)),
+            (&self.stale, tally.total(Event::Stale)),
             (&self.success_evictions, success.evictions()),
             (&self.denial_evictions, denial.evictions()),
         ];
@@ -132,11 +143,11 @@ impl Meters {
 
 /// What has been handed over.
 #[derive(Default)]
-pub(super) struct Handed([u64; 7]);
+pub(super) struct Handed([u64; 9]);
 
 impl Handed {
     /// Begins with what tables that outlived a reload have counted already.
     pub fn from_tables(success: &Table, denial: &Table) -> Handed {
-        Handed([0, 0, 0, 0, 0, success.evictions(), denial.evictions()])
+        Handed([0, 0, 0, 0, 0, 0, 0, success.evictions(), denial.evictions()])
     }
 }

@@ -1,9 +1,11 @@
 //! One stored answer: a message that is ready but for its client.
 
+use super::options::Prefetch;
 use crate::plugin::Context;
 use crate::wire::{self, Query, RecordType, ReplyView, Section};
 use foldhash::quality::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Octets of the largest message that is stored.
 const LARGEST: usize = 16 * 1024;
@@ -45,6 +47,13 @@ pub(super) struct Entry {
     /// Seconds since the Unix epoch.
     stored: u64,
     ttl: u32,
+    /// Hits in a row, and when the last one was (seconds, low bits).
+    hits: AtomicU32,
+    last_hit: AtomicU32,
+    /// It is being fetched again.
+    refreshing: AtomicBool,
+    /// Until when it is not fetched again, after the upstream failed.
+    quiet_until: AtomicU64,
 }
 
 /// Address records in a row with one owner: their RDATA may change places.
@@ -68,7 +77,18 @@ impl Entry {
         let ttl_at = view.records().map(|record| record.ttl_at as u16).collect();
         let addresses = address_runs(&view);
         let flags = flags(query.dnssec_ok(), query.checking_disabled());
-        Some(Entry { ttl_at, addresses, flags, stored: now, ttl, packet: packet.into() })
+        Some(Entry {
+            ttl_at,
+            addresses,
+            flags,
+            stored: now,
+            ttl,
+            packet: packet.into(),
+            hits: AtomicU32::new(0),
+            last_hit: AtomicU32::new(0),
+            refreshing: AtomicBool::new(false),
+            quiet_until: AtomicU64::new(0),
+        })
     }
 
     /// Whether this is the answer of a key.
@@ -88,6 +108,49 @@ impl Entry {
         let age = (now + CLOCK_SLACK).checked_sub(self.stored)?.saturating_sub(CLOCK_SLACK);
         let age = u32::try_from(age).ok()?;
         self.ttl.checked_sub(age).filter(|left| *left > 0)
+    }
+
+    /// Whether it has expired, but less than `window` seconds ago, and says something: an error is not worth it.
+    pub fn is_stale(&self, now: u64, window: u64) -> bool {
+        let ends = self.stored + u64::from(self.ttl);
+        (ends..ends.saturating_add(window)).contains(&now) && matches!(self.packet[3] & 0x0f, 0 | 3)
+    }
+
+    /// Whether it is popular and near its end. Counts a hit.
+    pub fn is_due(&self, now: u64, left: u32, prefetch: &Prefetch) -> bool {
+        let now = now as u32;
+        let gap = now.wrapping_sub(self.last_hit.swap(now, Relaxed));
+        // Racing hits may count as one; popularity needs no precision.
+        let hits = if gap > prefetch.within { 1 } else { self.hits.load(Relaxed).saturating_add(1) };
+        self.hits.store(hits, Relaxed);
+        let threshold = (u64::from(self.ttl) * u64::from(prefetch.percent)).div_ceil(100);
+        hits >= prefetch.amount && u64::from(left) <= threshold
+    }
+
+    /// Whether it is not to be fetched again now: that is going on, or has failed a moment ago.
+    pub fn is_quiet(&self, now: u64) -> bool {
+        self.refreshing.load(Relaxed) || self.is_resting(now)
+    }
+
+    /// Whether it is not to be fetched again because that has failed a moment ago.
+    pub fn is_resting(&self, now: u64) -> bool {
+        now < self.quiet_until.load(Relaxed)
+    }
+
+    /// Takes the task to fetch it again. False if another one has it.
+    pub fn begin_refresh(&self, now: u64) -> bool {
+        !self.is_quiet(now) && !self.refreshing.swap(true, Relaxed)
+    }
+
+    /// The refresh has ended; if it failed, the next one is not before `quiet_until`.
+    pub fn end_refresh(&self, quiet_until: u64) {
+        self.quiet_until.store(quiet_until, Relaxed);
+        self.stop_refreshing();
+    }
+
+    /// The refresh has ended, nobody knows how.
+    pub fn stop_refreshing(&self) {
+        self.refreshing.store(false, Relaxed);
     }
 
     /// The TTL it was stored with, in seconds.

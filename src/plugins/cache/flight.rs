@@ -17,9 +17,9 @@ pub(super) struct Flights {
 }
 
 /// Who asks.
-pub(super) enum Seat<'a> {
+pub(super) enum Seat {
     /// This one, for all that come meanwhile.
-    Leader(Leader<'a>),
+    Leader(Leader),
     /// Another one.
     Follower(Follower),
     /// This one, for itself: too many names are in flight.
@@ -28,7 +28,7 @@ pub(super) enum Seat<'a> {
 
 impl Flights {
     /// Takes a seat in the flight of a key.
-    pub fn board(&self, key: &[u8]) -> Seat<'_> {
+    pub fn board(self: &Arc<Self>, key: &[u8]) -> Seat {
         let mut aloft = self.lock();
         if let Some(outcomes) = aloft.get(key) {
             return Seat::Follower(Follower(outcomes.subscribe()));
@@ -38,7 +38,7 @@ impl Flights {
         }
         let outcomes = Arc::new(Outcomes::default());
         aloft.insert(key.into(), outcomes.clone());
-        Seat::Leader(Leader { flights: self, key: key.into(), outcomes })
+        Seat::Leader(Leader { flights: self.clone(), key: key.into(), outcomes })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Arc<Outcomes>, foldhash::quality::RandomState>> {
@@ -47,13 +47,18 @@ impl Flights {
 }
 
 /// The one that asks. When it is dropped without an outcome, its followers ask for themselves.
-pub(super) struct Leader<'a> {
-    flights: &'a Flights,
+pub(super) struct Leader {
+    flights: Arc<Flights>,
     key: Box<[u8]>,
     outcomes: Arc<Outcomes>,
 }
 
-impl Leader<'_> {
+impl Leader {
+    /// A follower of this one's own.
+    pub fn follow(&self) -> Follower {
+        Follower(self.outcomes.subscribe())
+    }
+
     /// Tells the followers, if there are any.
     pub fn land(self, outcome: &Outcome) {
         self.flights.lock().remove(&self.key);
@@ -63,7 +68,7 @@ impl Leader<'_> {
     }
 }
 
-impl Drop for Leader<'_> {
+impl Drop for Leader {
     fn drop(&mut self) {
         let mut aloft = self.flights.lock();
         if aloft.get(&self.key).is_some_and(|outcomes| Arc::ptr_eq(outcomes, &self.outcomes)) {

@@ -18,6 +18,8 @@
 //!     disable success|denial [ZONES...]
 //!     servfail DURATION
 //!     keepttl
+//!     prefetch AMOUNT [DURATION [PERCENT%]]
+//!     serve_stale [DURATION [immediate [TTL [RECHECK]] | verify [TIMEOUT [TTL [RECHECK]]]]]
 //! }
 //! ```
 //!
@@ -29,7 +31,14 @@
 //! * `servfail`: how long a SERVFAIL that an upstream wrote is kept, 5s without it, at most 5m; 0 keeps none.
 //! * `keepttl`: hits show the TTL they were stored with instead of what is left of it.
 //!
-//! `prefetch` and `serve_stale` are not supported yet.
+//! * `prefetch`: an answer that was hit `AMOUNT` times, never more than `DURATION` (1m) apart, is fetched again when it
+//!   has less than `PERCENT` (10%) of its time left. One client in the slow lane starts it and nobody waits for it.
+//! * `serve_stale`: an answer that expired less than `DURATION` (1h) ago is given while it is fetched again: `immediate`
+//!   gives it at once; `verify` waits for the upstream first, `TIMEOUT` at most or as long as it takes. It shows `TTL`
+//!   (0). After a failure the upstream is not asked for it again for `RECHECK` (0, at most 5m). An error never takes
+//!   the place of an answer that may still be given.
+//!
+//! `serve_stale_policy` is not supported yet.
 //!
 //! The stored answers outlive a reload that changes nothing behind the cache.
 //!
@@ -55,11 +64,24 @@
 //! }
 //! ```
 //!
+//! Answers of popular names are ready before they are needed, and outlive their upstream by a day:
+//!
+//! ```corefile
+//! .:53 {
+//!     cache 3600 {
+//!         prefetch 10 1m 20%
+//!         serve_stale 24h verify 1500ms 5s 30s
+//!     }
+//!     forward . 192.0.2.53
+//! }
+//! ```
+//!
 //! # Metrics
 //!
 //! `coredns_cache_entries{server,type,zones,view}`, `coredns_cache_hits_total{server,type,zones,view}`,
 //! `coredns_cache_misses_total{server,zones,view}`, `coredns_cache_requests_total{server,zones,view}`,
-//! `coredns_cache_drops_total{server,zones,view}`, `coredns_cache_evictions_total{server,type,zones,view}`; `type` is
+//! `coredns_cache_drops_total{server,zones,view}`, `coredns_cache_prefetch_total{server,zones,view}`,
+//! `coredns_cache_served_stale_total{server,zones,view}`, `coredns_cache_evictions_total{server,type,zones,view}`; `type` is
 //! `success` or `denial`. They are brought up to date once a second.
 //!
 //! # See also
@@ -70,23 +92,20 @@ mod count;
 mod entry;
 mod flight;
 mod judge;
+mod lanes;
 mod options;
+mod refresh;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::plugin::{
-    BoxFuture, Context, Definition, Directive, Error, Failure, Handler, Lifecycle, Next, Outcome, Reply, Request,
-    Setup, Source, TtlRule, Verdict,
-};
-use crate::wire::{self, LowerName, Query, RecordType, ReplyView};
-use count::{Event, Handed, Meters, Tally};
-use entry::{Entry, Key};
-use flight::{Flights, Seat};
+use crate::plugin::{BoxFuture, Definition, Directive, Error, Lifecycle, Setup, TtlRule};
+use count::{Handed, Meters, Tally};
+use flight::Flights;
 use foldhash::quality::RandomState;
 use options::Options;
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use table::Table;
 
 /// The directive `cache`.
@@ -101,7 +120,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     setup.keep.put(kept, tables.clone());
     let rule = TtlRule { positive: options.success.ttl, negative: options.denial.ttl };
     setup.plan.rule_ttls(options.zones.clone(), rule);
-    let cache = Arc::new(Cache::new(options, tables, Some(meters)));
+    let cache = Cache::new(options, tables, Some(meters));
     setup.plan.cache = Some(cache.clone());
     setup.plan.chain.push(cache.clone());
     setup.process.lifecycles.push(Arc::new(Settling(cache)));
@@ -148,10 +167,11 @@ struct Tables {
 
 impl Tables {
     fn new(options: &Options) -> Tables {
+        let window = options.stale.map_or(0, |stale| stale.window);
         Tables {
             seed: RandomState::default(),
-            success: Table::new(options.success.capacity),
-            denial: Table::new(options.denial.capacity),
+            success: Table::new(options.success.capacity, window),
+            denial: Table::new(options.denial.capacity, window),
         }
     }
 }
@@ -160,152 +180,19 @@ impl Tables {
 struct Cache {
     options: Options,
     tables: Arc<Tables>,
-    flights: Flights,
+    flights: Arc<Flights>,
     tally: Tally,
     meters: Option<(Meters, Mutex<Handed>)>,
-}
-
-/// The fast lane: a hit, or none of its business.
-impl Source for Cache {
-    #[inline]
-    fn answer(&self, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Verdict {
-        if !self.is_ours(query) {
-            return Verdict::Pass;
-        }
-        match self.hit(query, context, out) {
-            Some(len) => Verdict::Answered(len),
-            None => Verdict::Pass,
-        }
-    }
+    /// Itself, for what goes on after a client has been answered.
+    own: Weak<Cache>,
 }
 
 impl Cache {
-    fn new(options: Options, tables: Arc<Tables>, meters: Option<Meters>) -> Cache {
+    fn new(options: Options, tables: Arc<Tables>, meters: Option<Meters>) -> Arc<Cache> {
         let handed = Handed::from_tables(&tables.success, &tables.denial);
         let meters = meters.map(|meters| (meters, Mutex::new(handed)));
-        Cache { options, tables, flights: Flights::default(), tally: Tally::default(), meters }
-    }
-
-    #[inline]
-    fn is_ours(&self, query: &Query<'_>) -> bool {
-        query.opcode() == 0 && !query.signed && self.covers(&query.name)
-    }
-
-    #[inline]
-    fn covers(&self, name: &LowerName<'_>) -> bool {
-        self.options.zones.iter().any(|zone| name.is_within(zone))
-    }
-
-    /// Writes a stored answer that still holds. A buffer that is too small for it is a miss.
-    #[inline]
-    fn hit(&self, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Option<usize> {
-        let key = Key::of(query, &self.tables.seed);
-        for (table, event) in [(&self.tables.success, Event::Success), (&self.tables.denial, Event::Denial)] {
-            let Some(found) = table.find(&key) else { continue };
-            let Some(entry) = found.as_ref() else { continue };
-            let Some(left) = entry.remaining(context.moment.seconds) else { continue };
-            let ttl = if self.options.keep_ttl { entry.ttl() } else { left };
-            let len = entry.write(query, context, ttl, out)?;
-            self.tally.count(event);
-            return Some(len);
-        }
-        None
-    }
-
-    /// A hit as a message of its own.
-    fn hit_message(&self, query: &Query<'_>, context: &Context) -> Option<Vec<u8>> {
-        let key = Key::of(query, &self.tables.seed);
-        let size = [&self.tables.success, &self.tables.denial]
-            .into_iter()
-            .filter_map(|table| Some(table.find(&key)?.as_ref()?.answer_size()))
-            .max()?;
-        let mut packet = vec![0; size];
-        let len = self.hit(query, context, &mut packet)?;
-        packet.truncate(len);
-        Some(packet)
-    }
-}
-
-/// The slow lane: a hit, or what the rest of the chain says.
-impl Handler for Cache {
-    fn name(&self) -> &'static str {
-        "cache"
-    }
-
-    fn handle<'a>(&'a self, request: &'a Request, next: Next<'a>) -> BoxFuture<'a, Outcome> {
-        Box::pin(self.run(request, next))
-    }
-}
-
-impl Cache {
-    async fn run(&self, request: &Request, next: Next<'_>) -> Outcome {
-        let context = request.context();
-        let look = request.with_query(|query| {
-            let ours = self.is_ours(query);
-            (ours, if ours { self.hit_message(query, &context) } else { None })
-        });
-        match look {
-            Some((true, Some(packet))) => return Outcome::Reply(Reply::new(packet)),
-            Some((true, None)) => self.tally.count(Event::Miss),
-            _ => return next.run(request).await,
-        }
-        // The probe of `loop` has to come round, so it must not wait for itself.
-        if request.qtype == RecordType::HINFO {
-            return self.ask(request, next).await;
-        }
-        match self.flights.board(&flight_key(request)) {
-            Seat::Leader(leader) => {
-                let outcome = self.ask(request, next).await;
-                leader.land(&outcome);
-                outcome
-            }
-            Seat::Follower(follower) => match follower.wait().await {
-                Some(outcome) => share(request, &outcome),
-                None => self.ask(request, next).await,
-            },
-            Seat::Alone => self.ask(request, next).await,
-        }
-    }
-
-    /// Asks the rest of the chain, holds the answer's TTLs, and stores it.
-    async fn ask(&self, request: &Request, next: Next<'_>) -> Outcome {
-        let began = Instant::now();
-        let mut outcome = next.run(request).await;
-        if let Outcome::Reply(reply) = &mut outcome {
-            let now = request.moment.seconds + began.elapsed().as_secs();
-            request.with_query(|query| self.digest(query, &mut reply.packet, now));
-        }
-        outcome
-    }
-
-    fn digest(&self, query: &Query<'_>, packet: &mut [u8], now: u64) {
-        let Some(view) = ReplyView::parse(packet) else { return };
-        let kind = judge::kind(query, &view, now);
-        let ttl = judge::ttl(kind, &view, &self.options);
-        if !view.question_matches(query.question()) {
-            self.tally.count(Event::Drop);
-        } else if ttl > 0 && judge::is_wanted(kind, query, &self.options) {
-            self.store(query, &view, kind, ttl, now);
-        }
-        let places: Vec<usize> =
-            view.records().filter(|record| record.rtype != RecordType::OPT).map(|record| record.ttl_at).collect();
-        for at in places {
-            packet[at..at + 4].copy_from_slice(&ttl.to_be_bytes());
-        }
-        if !query.dnssec_ok() && !query.authentic_data() {
-            packet[3] &= !0x20;
-        }
-    }
-
-    fn store(&self, query: &Query<'_>, view: &ReplyView<'_>, kind: judge::Kind, ttl: u32, now: u64) {
-        let Some(entry) = Entry::new(query, view, ttl, now) else { return };
-        let key = Key::of(query, &self.tables.seed);
-        let (into, other) = match kind {
-            judge::Kind::Success => (&self.tables.success, &self.tables.denial),
-            _ => (&self.tables.denial, &self.tables.success),
-        };
-        other.remove(&key);
-        into.insert(&key, entry, now);
+        let (flights, tally) = (Arc::default(), Tally::default());
+        Arc::new_cyclic(|own| Cache { options, tables, flights, tally, meters, own: own.clone() })
     }
 
     /// Hands the counts to prometheus.
@@ -315,35 +202,6 @@ impl Cache {
         {
             meters.take(&self.tally, &self.tables.success, &self.tables.denial, &mut handed);
         }
-    }
-}
-
-/// What clients must have in common to take the same message: the question, DO, CD, RD, and how much room there is.
-fn flight_key(request: &Request) -> Vec<u8> {
-    let mut key = request.name.wire().to_vec();
-    key.extend(request.qtype.0.to_be_bytes());
-    key.extend(request.qclass.to_be_bytes());
-    key.extend([request.packet[2] & 0x01, request.packet[3] & 0x30]);
-    key.extend([request.transport as u8, u8::from(request.edns.is_some_and(|edns| edns.dnssec_ok))]);
-    key.extend((request.limit() as u16).to_be_bytes());
-    key
-}
-
-/// A leader's outcome, addressed to another client.
-fn share(request: &Request, outcome: &Outcome) -> Outcome {
-    let Outcome::Reply(reply) = outcome else { return outcome.clone() };
-    let addressed = request.with_query(|query| {
-        let view = ReplyView::parse(&reply.packet).filter(|view| view.question_matches(query.question()))?;
-        let mut packet = view.without_opt();
-        let len = packet.len();
-        packet.resize(len + 11, 0);
-        let len = wire::address_reply(query, &mut packet, len, request.limit());
-        packet.truncate(len);
-        Some(packet)
-    });
-    match addressed.flatten() {
-        Some(packet) => Outcome::Reply(Reply { packet, reason: reply.reason.clone() }),
-        None => Outcome::Failed(Failure::servfail("the shared reply does not answer the question")),
     }
 }
 

@@ -3,12 +3,15 @@
 use crate::corefile::values;
 use crate::plugin::{Directive, Error, Setup, Token, TtlRange};
 use crate::wire::Name;
+use std::time::Duration;
 
 /// What the block of `cache` may hold.
-const PROPERTIES: &str = "success, denial, disable, servfail, keepttl";
+const PROPERTIES: &str = "success, denial, disable, servfail, keepttl, prefetch, serve_stale";
 /// Seconds for which a SERVFAIL may be stored at most (RFC 2308 section 7.1).
 const LONGEST_SERVFAIL: u64 = 300;
 
+/// Seconds between two attempts to refresh an expired answer at most.
+const LONGEST_RECHECK: u64 = 300;
 /// Entries of the smallest table, whatever is asked for: CoreDNS's 256 shards of four.
 const SMALLEST: usize = 1024;
 /// Entries of the largest table, whose empty sets alone are 64 MiB.
@@ -36,6 +39,31 @@ pub(super) struct Options {
     pub servfail: u32,
     /// Hits show the TTL of the beginning.
     pub keep_ttl: bool,
+    pub prefetch: Option<Prefetch>,
+    pub stale: Option<Stale>,
+}
+
+/// Which answers are fetched again before they expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Prefetch {
+    /// Hits that make an answer popular, none of them later than `within` seconds after the one before.
+    pub amount: u32,
+    pub within: u32,
+    /// The share of its time, in percent, that a popular answer has left when it is fetched again.
+    pub percent: u32,
+}
+
+/// Which expired answers are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stale {
+    /// Seconds beyond their time.
+    pub window: u64,
+    /// Whether the upstream is asked first, and how long at most.
+    pub verify: Option<Option<Duration>>,
+    /// The TTL they show, in seconds.
+    pub ttl: u32,
+    /// Seconds to wait before the upstream is asked again after it failed.
+    pub recheck: u64,
 }
 
 impl Default for Options {
@@ -48,6 +76,8 @@ impl Default for Options {
             no_denial: Vec::new(),
             servfail: 5,
             keep_ttl: false,
+            prefetch: None,
+            stale: None,
         }
     }
 }
@@ -70,9 +100,9 @@ pub(super) fn read(setup: &Setup<'_>) -> Result<Options, Error> {
             "servfail" => options.servfail = servfail(setup, option)?,
             "keepttl" if option.args.is_empty() => options.keep_ttl = true,
             "keepttl" => return Err(setup.arguments(option, "keepttl")),
-            "prefetch" | "serve_stale" | "serve_stale_policy" => {
-                return Err(setup.error(&option.name, format!("'{}' is not supported yet", option.name.text)));
-            }
+            "prefetch" => options.prefetch = prefetch(setup, option)?,
+            "serve_stale" => options.stale = stale(setup, option)?,
+            "serve_stale_policy" => return Err(setup.not_supported(&option.name)),
             _ => return Err(setup.unknown(option, PROPERTIES)),
         }
     }
@@ -111,15 +141,77 @@ fn disable(setup: &Setup<'_>, option: &Directive, options: &mut Options) -> Resu
 
 fn servfail(setup: &Setup<'_>, option: &Directive) -> Result<u32, Error> {
     let [word] = &option.args[..] else { return Err(setup.arguments(option, "servfail DURATION")) };
-    if word.text == "0" {
-        return Ok(0);
-    }
-    let duration = values::duration(&word.text).map_err(|why| setup.error(word, why))?;
-    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    let seconds = seconds(setup, word)?;
     if seconds > LONGEST_SERVFAIL {
         return Err(setup.error(word, "caching SERVFAIL responses over 5 minutes is not permitted"));
     }
     Ok(seconds as u32)
+}
+
+fn prefetch(setup: &Setup<'_>, option: &Directive) -> Result<Option<Prefetch>, Error> {
+    let form = "prefetch AMOUNT [DURATION [PERCENT%]]";
+    let (amount, rest) = match &option.args[..] {
+        [amount, rest @ ..] if rest.len() <= 2 => (number(setup, amount, "prefetch amount")?, rest),
+        _ => return Err(setup.arguments(option, form)),
+    };
+    let mut prefetch = Prefetch { amount, within: 60, percent: 10 };
+    if let Some(word) = rest.first() {
+        prefetch.within = seconds(setup, word)?.min(u64::from(u32::MAX)) as u32;
+    }
+    if let Some(word) = rest.get(1) {
+        let percent = word.text.strip_suffix('%').and_then(|number| number.parse().ok());
+        prefetch.percent = percent
+            .filter(|percent| (10..=90).contains(percent))
+            .ok_or_else(|| setup.error(word, format!("'{}' is no percentage from 10% to 90%", word.text)))?;
+    }
+    Ok((amount > 0).then_some(prefetch))
+}
+
+fn stale(setup: &Setup<'_>, option: &Directive) -> Result<Option<Stale>, Error> {
+    let form = "serve_stale [DURATION [immediate [TTL [RECHECK]]|verify [TIMEOUT [TTL [RECHECK]]]]]";
+    let mut stale = Stale { window: 3600, verify: None, ttl: 0, recheck: 0 };
+    let mut words = option.args.iter();
+    if let Some(window) = words.next() {
+        stale.window = seconds(setup, window)?;
+    }
+    match words.next() {
+        None => {}
+        Some(mode) if mode.text == "immediate" => {}
+        Some(mode) if mode.text == "verify" => {
+            let timeout = words.next().map(|word| duration(setup, word)).transpose()?;
+            stale.verify = Some(timeout.filter(|timeout| !timeout.is_zero()));
+        }
+        Some(mode) => {
+            return Err(setup.error(mode, format!("unknown mode '{}'; expected immediate or verify", mode.text)));
+        }
+    }
+    if let Some(word) = words.next() {
+        stale.ttl = seconds(setup, word)?.min(u64::from(u32::MAX)) as u32;
+    }
+    if let Some(word) = words.next() {
+        stale.recheck = seconds(setup, word)?;
+        if stale.recheck > LONGEST_RECHECK {
+            return Err(setup.error(word, "the recheck interval must not be over 5 minutes"));
+        }
+    }
+    match words.next() {
+        Some(_) => Err(setup.arguments(option, form)),
+        None => Ok((stale.window > 0).then_some(stale)),
+    }
+}
+
+/// A duration, where `0` needs no unit.
+fn duration(setup: &Setup<'_>, word: &Token) -> Result<Duration, Error> {
+    match word.text.as_str() {
+        "0" => Ok(Duration::ZERO),
+        text => values::duration(text).map_err(|why| setup.error(word, why)),
+    }
+}
+
+/// A duration in seconds, rounded up.
+fn seconds(setup: &Setup<'_>, word: &Token) -> Result<u64, Error> {
+    let duration = duration(setup, word)?;
+    Ok(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
 }
 
 fn ttl(setup: &Setup<'_>, word: &Token, what: &str) -> Result<u32, Error> {

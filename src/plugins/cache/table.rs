@@ -17,6 +17,8 @@ const MEAN_SIZE: usize = 2048;
 pub(super) struct Table {
     sets: Box<[Set]>,
     capacity: usize,
+    /// Seconds for which an expired entry is still worth its place.
+    window: u64,
     writing: Mutex<()>,
     entries: AtomicUsize,
     octets: AtomicUsize,
@@ -31,12 +33,14 @@ struct Set {
 }
 
 impl Table {
-    /// A table for `capacity` entries, rounded up to whole sets.
-    pub fn new(capacity: usize) -> Table {
+    /// A table for `capacity` entries, rounded up to whole sets, that are worth their place for `window` seconds beyond
+    /// their time.
+    pub fn new(capacity: usize, window: u64) -> Table {
         let sets = capacity.div_ceil(WAYS).max(1);
         Table {
             sets: (0..sets).map(|_| Set::default()).collect(),
             capacity: sets * WAYS,
+            window,
             writing: Mutex::new(()),
             entries: AtomicUsize::new(0),
             octets: AtomicUsize::new(0),
@@ -60,7 +64,7 @@ impl Table {
         if let Some(way) = set.way_of(key) {
             self.clear(set, way);
         }
-        let way = match set.free_way(now) {
+        let way = match set.free_way(now, self.window) {
             Some(way) => way,
             None => {
                 self.evictions.fetch_add(1, Relaxed);
@@ -122,7 +126,8 @@ impl Set {
         self.slots.iter().position(|slot| slot.load().as_ref().is_some_and(|entry| entry.is_for(key)))
     }
 
-    fn free_way(&self, now: u64) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.load().as_ref().is_none_or(|entry| entry.remaining(now).is_none()))
+    fn free_way(&self, now: u64, window: u64) -> Option<usize> {
+        let is_dead = |entry: &Arc<Entry>| entry.remaining(now).is_none() && !entry.is_stale(now, window);
+        self.slots.iter().position(|slot| slot.load().as_ref().is_none_or(is_dead))
     }
 }

@@ -85,7 +85,7 @@ fn modernize(setup: &Setup<'_>, old: &Directive) -> Result<Directive, Error> {
             }
             ("protocol", ["https_google", ..]) => {}
             ("protocol", [other, ..]) => {
-                return Err(setup.error(&option.args[0], format!("'protocol {other}' is not supported yet")));
+                return Err(setup.error(&option.args[0], format!("'protocol {other}' is not supported by dunlin yet")));
             }
             ("protocol", []) => return Err(setup.arguments(option, "protocol dns [force_tcp]|https_google")),
             _ => return Err(setup.unknown(option, PROPERTIES)),

@@ -60,7 +60,8 @@ impl Outgoing {
         self.packet.len()
     }
 
-    /// Turns an upstream's accepted reply into the client's.
+    /// Turns an upstream's accepted reply into the client's. It stays whole, for `cache`; the server cuts what is too
+    /// large for the client.
     pub fn outcome(&self, request: &Request, mut packet: Vec<u8>) -> Outcome {
         if !self.plain {
             packet[..2].copy_from_slice(&request.packet[..2]);
@@ -76,7 +77,7 @@ impl Outgoing {
             }
             let len = message.len();
             message.resize(len + 11, 0);
-            let len = wire::address_reply(query, &mut message, len, request.limit());
+            let len = wire::address_reply(query, &mut message, len, usize::MAX);
             message.truncate(len);
             Some(message)
         });

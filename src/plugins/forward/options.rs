@@ -187,7 +187,7 @@ fn read_option(setup: &Setup<'_>, option: &Directive, options: &mut Options) -> 
             options.connections.source = Some(word.text.parse().map_err(wrong)?);
         }
         "resolver" => {
-            return Err(setup.error(&option.name, format!("'{}' is not supported yet", option.name.text)));
+            return Err(setup.not_supported(&option.name));
         }
         _ => return Err(setup.unknown(option, PROPERTIES)),
     }

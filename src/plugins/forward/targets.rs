@@ -43,7 +43,7 @@ pub(super) fn read(word: &str, path: &Path) -> Result<Vec<Target>, String> {
         Some(("dns", address)) => address,
         Some(("tls" | "https", _)) => return Ok(vec![encrypted(word)?]),
         Some((scheme @ ("https3" | "quic" | "grpc"), _)) => {
-            return Err(format!("upstreams over {scheme}:// are not supported yet: '{word}'"));
+            return Err(format!("upstreams over {scheme}:// are not supported by dunlin yet: '{word}'"));
         }
         Some((scheme, _)) => return Err(format!("unknown transport '{scheme}://' in '{word}'")),
     };
@@ -55,7 +55,7 @@ pub(super) fn read(word: &str, path: &Path) -> Result<Vec<Target>, String> {
     }
     let is_host = address.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '_'));
     match is_host && !address.is_empty() {
-        true => Err(format!("not an IP address or file: '{word}' (host names are not supported yet)")),
+        true => Err(format!("not an IP address or file: '{word}' (host names are not supported by dunlin yet)")),
         false => Err(format!("not an IP address or file: '{word}'")),
     }
 }
@@ -68,7 +68,7 @@ fn encrypted(word: &str) -> Result<Target, String> {
             let address = (ip, upstream.port).into();
             Ok(Target { scheme: upstream.scheme, address, server_name: upstream.server_name })
         }
-        Host::Name(_) => Err(format!("not an IP address: '{word}' (host names are not supported yet)")),
+        Host::Name(_) => Err(format!("not an IP address: '{word}' (host names are not supported by dunlin yet)")),
     }
 }
 
@@ -134,10 +134,10 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_named() {
         for (word, part) in [
-            ("quic://192.0.2.1", "quic:// are not supported yet"),
-            ("tls://dns.test", "host names are not supported yet"),
+            ("quic://192.0.2.1", "quic:// are not supported by dunlin yet"),
+            ("tls://dns.test", "host names are not supported by dunlin yet"),
             ("https://192.0.2.1/dns-query", "has a path"),
-            ("dns.example.org", "host names are not supported yet"),
+            ("dns.example.org", "host names are not supported by dunlin yet"),
             ("gopher://x", "unknown transport 'gopher://'"),
             ("/no/such/file", "not an IP address or file: '/no/such/file'"),
             ("", "not an IP address or file"),

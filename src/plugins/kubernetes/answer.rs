@@ -1,11 +1,11 @@
 //! From a question to an answer, in memory: the fast lane, and the first half of the slow one.
 
-use super::names::{self, Place, PortFilter};
-use super::store::{EndpointLabel, Family, Kind, Namespace, Service};
+use super::names::{self, Place};
+use super::store::{EndpointLabel, Kind, Namespace, Service};
 use super::{Kubernetes, Pods, Zone, labels};
 use crate::plugin::{Context, Verdict};
-use crate::wire::{Answer, LowerName, Name, NameBuffer, Owner, Query, Rcode, RecordType, Section};
-use crate::zone::{Shuffle, Soa};
+use crate::wire::{Answer, LowerName, MAX_NAME, Owner, Query, Rcode, RecordType, Section};
+use crate::zone::Soa;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::Ordering;
 
@@ -17,8 +17,8 @@ const VERSION_TTL: u32 = 28_800;
 const VERSION: &[u8] = b"\x051.1.0";
 /// The TTL that `cache` gives a server failure, in seconds.
 const FAILURE_TTL: u32 = 5;
-/// CNAME records that may stand in one answer; more is a loop.
-pub(super) const MAX_ALIASES: usize = 11;
+/// The label that services stand under, in wire form.
+pub(super) const SVC: &[u8] = b"\x03svc";
 
 /// What there is at a name, for a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,11 @@ impl Asked<'_> {
     pub(super) fn zone_as_asked(&self) -> &[u8] {
         let question = self.query.question();
         &question[self.query.name.start(self.apex)..question.len() - 4]
+    }
+
+    /// Whether the name of a service below the zone, or of its endpoint with this label (in wire form), is short enough.
+    pub(super) fn has_room(&self, label: &[u8], service: &Service) -> bool {
+        label.len() + service.key.len() + SVC.len() + self.zone_as_asked().len() <= MAX_NAME
     }
 
     /// Whether the labels from `first` to the zone are spelled in lower case, as objects are.
@@ -154,12 +159,13 @@ impl Kubernetes {
             Place::Service { key } => self.with_service(key, existence),
             Place::Endpoint { label, key } => self.with_service(key, |service| {
                 let endpoint = EndpointLabel::new(label);
-                let has_endpoint = service.slices.iter().any(|slice| slice.count_with_label(endpoint) > 0);
+                let has_endpoint = service.slices().iter().any(|slice| slice.count_with_label(endpoint) > 0);
                 found(service.has_parts() && has_endpoint || service.has_protocol(&label[1..]))
             }),
             Place::Port { filter, key } => self.with_service(key, |service| found(service.has_port(filter))),
             Place::Pod { label, namespace } => found(self.pod(label, namespace).is_some()),
             Place::Address(address) => self.pointers(asked, address, None),
+            Place::Network(network) => found(self.has_pointer_in(network)),
             Place::Unknown => Found::Missing,
         }
     }
@@ -192,7 +198,7 @@ impl Kubernetes {
     }
 
     /// The address of a pod's name, if it is one.
-    fn pod(&self, label: &[u8], namespace: &[u8]) -> Option<IpAddr> {
+    pub(super) fn pod(&self, label: &[u8], namespace: &[u8]) -> Option<IpAddr> {
         let is_known = |address| {
             self.with_namespace(namespace, |namespace| match self.pods {
                 Pods::Disabled => false,
@@ -209,180 +215,7 @@ impl Kubernetes {
     }
 }
 
-/// Address records.
-impl Kubernetes {
-    /// Writes the addresses of one family that `name` has, owned by `owner`, behind `aliases` CNAME records.
-    #[inline]
-    fn addresses<A: Family>(
-        &self,
-        asked: &Asked<'_>,
-        name: &LowerName<'_>,
-        owner: Owner<'_>,
-        aliases: usize,
-        answer: &mut Answer<'_, '_>,
-    ) -> Found {
-        match names::place(name, asked.zone.labels, asked.zone.is_reverse) {
-            Place::Service { key } => self.with_service(key, |service| match &service.kind {
-                Kind::External(target) => self.follow::<A>(asked, name, target, owner, aliases, answer),
-                _ => match service.addresses::<A>() {
-                    [] => existence(service),
-                    addresses => asked.write(answer, owner, addresses),
-                },
-            }),
-            Place::Endpoint { label, key } => self.with_service(key, |service| {
-                let label = EndpointLabel::new(label);
-                if !service.has_parts() || !asked.write_endpoint::<A>(answer, owner, service, label) {
-                    return self.existence(asked, names::place(name, asked.zone.labels, asked.zone.is_reverse));
-                }
-                Found::Data
-            }),
-            Place::Port { filter, key } => self.with_service(key, |service| match service.has_port(filter) {
-                true => asked.write_port::<A>(answer, owner, service, filter),
-                false => Found::Missing,
-            }),
-            Place::Pod { label, namespace } => match self.pod(label, namespace) {
-                Some(address) => A::from_ip(address).map_or(Found::Nothing, |it| asked.write(answer, owner, &[it])),
-                None => Found::Missing,
-            },
-            Place::NameServer => self.name_server_addresses::<A>(asked, owner, answer),
-            other => self.existence(asked, other),
-        }
-    }
-
-    /// Writes the CNAME record of an alias, and the addresses of its target where that is in the zone. A target there
-    /// that has none takes the alias with it.
-    fn follow<A: Family>(
-        &self,
-        asked: &Asked<'_>,
-        name: &LowerName<'_>,
-        target: &Name,
-        owner: Owner<'_>,
-        aliases: usize,
-        answer: &mut Answer<'_, '_>,
-    ) -> Found {
-        if aliases == MAX_ALIASES || is_loop(name, target) {
-            return Found::Nothing;
-        }
-        if !target.is_within(&asked.zone.name) {
-            return Found::Elsewhere;
-        }
-        // A pointer and ten octets stand in front of the target, to which the next record's owner points.
-        let target_at = (answer.position() + 12) as u16;
-        answer.record(Section::Answer, owner, RecordType::CNAME, asked.ttl, &[target.wire()]);
-        let mut buffer = NameBuffer::default();
-        let Some(next) = buffer.lower(target.wire()) else { return Found::Nothing };
-        match self.addresses::<A>(asked, &next, Owner::At(target_at), aliases + 1, answer) {
-            Found::Missing => Found::Nothing,
-            found => found,
-        }
-    }
-}
-
-/// Whether an alias leads to its own name or below it.
-pub(super) fn is_loop(name: &LowerName<'_>, target: &Name) -> bool {
-    let mut rest = target.wire();
-    while rest.len() > name.wire().len() {
-        rest = &rest[1 + usize::from(rest[0])..];
-    }
-    rest == name.wire()
-}
-
-fn existence(service: &Service) -> Found {
+/// Whether there are records at a service's own name.
+pub(super) fn existence(service: &Service) -> Found {
     if service.exists() { Found::Nothing } else { Found::Missing }
-}
-
-impl Asked<'_> {
-    /// Writes address records, in random order where `loadbalance` wants that.
-    #[inline]
-    fn write<A: Family>(&self, answer: &mut Answer<'_, '_>, owner: Owner<'_>, addresses: &[A]) -> Found {
-        let mut put = |address: &A| address.write(answer, Section::Answer, owner, self.ttl);
-        if self.context.shape.shuffle && addresses.len() > 1 {
-            let _ = Shuffle::new(addresses.len(), self.context.moment.random).all(|at| put(&addresses[at]));
-        } else {
-            let _ = addresses.iter().all(put);
-        }
-        Found::Data
-    }
-
-    /// Writes the addresses of one family that an endpoint's label stands for. False if there are none.
-    fn write_endpoint<A: Family>(
-        &self,
-        answer: &mut Answer<'_, '_>,
-        owner: Owner<'_>,
-        service: &Service,
-        label: EndpointLabel<'_>,
-    ) -> bool {
-        let mut found = false;
-        for (at, slice) in service.slices.iter().enumerate() {
-            for address in slice.with_label::<A>(label) {
-                found = true;
-                let earlier = &service.slices[..if service.overlaps { at } else { 0 }];
-                if !earlier.iter().any(|slice| slice.with_label::<A>(label).any(|other| other == address)) {
-                    address.write(answer, Section::Answer, owner, self.ttl);
-                }
-            }
-        }
-        found
-    }
-
-    /// Writes the addresses of one family that have a port.
-    fn write_port<A: Family>(
-        &self,
-        answer: &mut Answer<'_, '_>,
-        owner: Owner<'_>,
-        service: &Service,
-        filter: PortFilter<'_>,
-    ) -> Found {
-        let has_port = |slice: &super::store::Slice| filter.entries(&slice.ports) > 0;
-        if service.kind == Kind::Cluster || service.slices.iter().all(|slice| has_port(slice)) {
-            return match service.addresses::<A>() {
-                [] => Found::Nothing,
-                addresses => self.write(answer, owner, addresses),
-            };
-        }
-        let mut found = Found::Nothing;
-        for (at, slice) in service.slices.iter().enumerate().filter(|(_, slice)| has_port(slice)) {
-            let earlier = &service.slices[..if service.overlaps { at } else { 0 }];
-            for address in A::endpoints(slice).iter() {
-                found = Found::Data;
-                if answer.is_truncated() {
-                    return found;
-                }
-                if !earlier.iter().any(|slice| has_port(slice) && A::endpoints(slice).contains(address)) {
-                    address.write(answer, Section::Answer, owner, self.ttl);
-                }
-            }
-        }
-        found
-    }
-}
-
-impl Service {
-    /// Whether names below the service's may exist.
-    pub(super) fn has_parts(&self) -> bool {
-        matches!(self.kind, Kind::Cluster | Kind::Headless)
-    }
-
-    /// Whether a port of this name and protocol has an address: the service's own ports where it has cluster IPs, else
-    /// those of its slices.
-    fn has_port(&self, filter: PortFilter<'_>) -> bool {
-        match self.kind {
-            Kind::Cluster => filter.entries(&self.ports) > 0,
-            Kind::Headless => self.slices.iter().any(|slice| slice.len() > 0 && filter.entries(&slice.ports) > 0),
-            _ => false,
-        }
-    }
-
-    /// Whether a label is the protocol of a named port: nothing is at `_tcp.web…` itself, but there is below it.
-    fn has_protocol(&self, label: &[u8]) -> bool {
-        let Some(protocol) = label.strip_prefix(b"_").filter(|protocol| !protocol.is_empty()) else { return false };
-        let named = |ports: &[super::store::Port]| {
-            ports.iter().any(|port| !port.name.is_empty() && port.protocol.as_bytes() == protocol)
-        };
-        match self.kind {
-            Kind::Cluster => named(&self.ports),
-            Kind::Headless => self.slices.iter().any(|slice| slice.len() > 0 && named(&slice.ports)),
-            _ => false,
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! Aliases of names that others hold: the target is asked of the whole server, as the client would ask it.
 
 use super::Kubernetes;
-use super::answer::{Asked, MAX_ALIASES, is_loop};
+use super::addresses::{MAX_ALIASES, is_loop};
+use super::answer::Asked;
 use super::names::{self, Place};
 use super::store::Kind;
 use crate::plugin::{Outcome, Reply, Request};

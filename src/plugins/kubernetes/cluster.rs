@@ -8,7 +8,7 @@ use crate::metrics::Metrics;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 /// How often the feed is asked whether it is synced while the start waits for it.
 const POLL: Duration = Duration::from_millis(100);
@@ -60,21 +60,25 @@ impl Cluster {
             // Plans start one after another, so nobody else has set it.
             let _ = self.feed.set(feed);
         }
+        if !self.synced_within(timeout).await {
+            tracing::warn!(target: "plugin/kubernetes", "starting server with unsynced Kubernetes API");
+        }
+        Ok(())
+    }
+
+    async fn synced_within(&self, timeout: Duration) -> bool {
         let (begun, mut said) = (Instant::now(), Instant::now());
-        let mut ticks = tokio::time::interval(POLL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.is_synced() {
             if begun.elapsed() >= timeout {
-                tracing::warn!(target: "plugin/kubernetes", "starting server with unsynced Kubernetes API");
-                break;
+                return false;
             }
             if said.elapsed() >= SAY {
                 said = Instant::now();
                 tracing::info!(target: "plugin/kubernetes", "waiting for Kubernetes API before starting server");
             }
-            ticks.tick().await;
+            tokio::time::sleep(POLL.min(timeout - begun.elapsed().min(timeout))).await;
         }
-        Ok(())
+        true
     }
 }
 
@@ -98,5 +102,31 @@ impl Cluster {
 
     pub(super) fn set_synced(&self, synced: bool) {
         self.synced.store(synced, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_start_waits_for_the_first_lists_but_not_for_ever() {
+        let cluster = Arc::new(Cluster::for_tests(false));
+        assert!(cluster.synced_within(Duration::ZERO).await);
+        cluster.set_synced(false);
+        let begun = Instant::now();
+        assert!(!cluster.synced_within(Duration::from_millis(150)).await);
+        assert!(begun.elapsed() >= Duration::from_millis(150));
+        let waiting = tokio::spawn({
+            let cluster = Arc::clone(&cluster);
+            async move { cluster.synced_within(Duration::from_secs(60)).await }
+        });
+        cluster.set_synced(true);
+        assert!(waiting.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_feed_that_cannot_begin_refuses_the_start() {
+        assert_eq!(Cluster::for_tests(false).start(Duration::ZERO).await, Err("no feed".to_owned()));
     }
 }

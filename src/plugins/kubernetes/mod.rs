@@ -98,6 +98,7 @@
 //!
 //! `ready`, `cache`, `loadbalance`, `forward`. The specification: <https://github.com/kubernetes/dns>.
 
+mod addresses;
 mod answer;
 mod chase;
 mod cluster;
@@ -127,6 +128,12 @@ use std::time::Duration;
 /// The plugin's definition.
 pub(super) static DEFINITION: Definition =
     Definition { directive: "kubernetes", setup: setup::setup, metrics: &[&programming::PROGRAMMING] };
+
+/// An empty cluster that nobody asks, for measurements of what an update costs.
+#[doc(hidden)]
+pub fn sink_for_measurements(metrics: &crate::metrics::Metrics) -> impl crate::cluster::Sink {
+    model::Model::new(false, programming::Programming(metrics.histogram(&programming::PROGRAMMING)))
+}
 
 /// What one `kubernetes` directive answers, from a cluster that others may share.
 struct Kubernetes {

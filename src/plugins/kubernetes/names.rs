@@ -1,7 +1,7 @@
 //! The grammar of names in a cluster zone, by the Kubernetes DNS specification 1.1.0 and CoreDNS's additions to it.
 
 use crate::wire::LowerName;
-use crate::zone::reverse;
+use crate::zone::reverse::{self, Network};
 use std::net::IpAddr;
 
 /// What the labels left of the zone stand for.
@@ -31,6 +31,8 @@ pub(super) enum Place<'a> {
     Pod { label: &'a [u8], namespace: &'a [u8] },
     /// The reverse name of an address.
     Address(IpAddr),
+    /// A name above the reverse names of these addresses.
+    Network(Network),
     /// Nothing that this grammar knows.
     Unknown,
 }
@@ -51,7 +53,10 @@ pub(super) fn place<'a>(name: &LowerName<'a>, zone_labels: usize, is_reverse: bo
         place if !is_reverse => return place,
         _ => {}
     }
-    reverse::address(name).map_or(Place::Unknown, Place::Address)
+    match reverse::network(name) {
+        Some(network) => network.address().map_or(Place::Network(network), Place::Address),
+        None => Place::Unknown,
+    }
 }
 
 #[inline]
@@ -149,7 +154,8 @@ mod tests {
         assert_eq!(read("4.3.2.1.in-addr.arpa", 2), "Address(1.2.3.4)");
         assert_eq!(read("4.3.2.1.in-addr.arpa", 3), "Address(1.2.3.4)");
         assert_eq!(read("4.3.2.1.in-addr.arpa", 0), "Address(1.2.3.4)");
-        assert_eq!(read("2.1.in-addr.arpa", 2), "Unknown");
+        assert_eq!(read("2.1.in-addr.arpa", 2), "Network(V4(1.2.0.0, 1.2.255.255))");
+        assert_eq!(read("x.2.1.in-addr.arpa", 2), "Unknown");
         assert_eq!(read("web.prod.svc.in-addr.arpa", 2), "Unknown");
         assert_eq!(read("svc.in-addr.arpa", 2), "Tree");
     }

@@ -4,14 +4,13 @@
 //! slice has one of them it is `ns.dns` in the zone, with the own addresses.
 
 use super::Kubernetes;
-use super::answer::{Asked, Found};
+use super::answer::{Asked, Found, SVC};
 use super::store::{Family, Kind, Service, Slice};
-use crate::wire::{Answer, Owner, RecordType, Section};
+use crate::wire::{Answer, MAX_NAME, Owner, RecordType, Section};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 
 const NS_DNS: &[u8] = b"\x02ns\x03dns";
-const SVC: &[u8] = b"\x03svc";
 /// Services and slices that are told apart; a server is in a handful.
 const DISTINCT: usize = 32;
 
@@ -26,6 +25,9 @@ impl Kubernetes {
         let any = self.each_server(|service, slice| {
             let mut target = |label: &[u8]| {
                 let rdata: [&[u8]; 4] = [label, &service.key, SVC, &zone];
+                if !asked.has_room(label, service) {
+                    return ControlFlow::Continue(());
+                }
                 match answer.record(Section::Answer, Owner::Question, RecordType::NS, asked.ttl, &rdata) {
                     true => ControlFlow::Continue(()),
                     false => ControlFlow::Break(()),
@@ -46,6 +48,9 @@ impl Kubernetes {
                 };
             }
             return Found::Data;
+        }
+        if answer.count(Section::Answer) == 0 && !answer.is_truncated() {
+            return Found::Nothing;
         }
         self.each_server(|service, slice| {
             server_glue::<Ipv4Addr>(asked, answer, apex, service, slice)?;
@@ -68,7 +73,7 @@ impl Kubernetes {
         };
         let any = self.each_server(|service, slice| {
             match service.kind {
-                Kind::Headless => A::endpoints(slice).iter().for_each(&mut put),
+                Kind::Headless => slice.endpoints::<A>().iter().for_each(&mut put),
                 _ => service.addresses::<A>().iter().copied().for_each(&mut put),
             }
             ControlFlow::Continue(())
@@ -99,7 +104,7 @@ impl Kubernetes {
         visit: &mut impl FnMut(&Service, &Slice) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         self.cluster.store().owners_of(address, |service| {
-            for slice in service.slices.iter().filter(|slice| A::endpoints(slice).contains(address)) {
+            for slice in service.slices().iter().filter(|slice| slice.endpoints::<A>().contains(address)) {
                 let identity = match service.kind {
                     Kind::Headless => (&raw const **slice).addr(),
                     Kind::Cluster if service.exists() => (&raw const *service).addr(),
@@ -122,7 +127,10 @@ fn server_glue<A: Family>(
     slice: &Slice,
 ) -> ControlFlow<()> {
     let mut put = |label: &[u8], address: A| {
-        let mut owner = [0; 64 + 128 + 4];
+        if !asked.has_room(label, service) {
+            return ControlFlow::Continue(());
+        }
+        let mut owner = [0; MAX_NAME];
         let mut len = 0;
         for part in [label, &service.key, SVC] {
             owner[len..len + part.len()].copy_from_slice(part);

@@ -239,3 +239,130 @@ fn number<T: std::str::FromStr>(setup: &Setup<'_>, option: &Directive, valid: fn
         _ => Err(setup.error(value, format!("{} must be a number from 0: {}", option.name.text, value.text))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::kubernetes::DEFINITION;
+    use crate::plugins::testing::Bench;
+    use std::path::Path;
+
+    fn corefile_of(directive: &str) -> Vec<Directive> {
+        let text = format!(". {{\n{directive}\n}}\n");
+        crate::corefile::parse(Path::new("Corefile"), &text, &|_| None).unwrap().blocks.remove(0).directives
+    }
+
+    fn read(lines: &str) -> (Settings, Vec<String>) {
+        let bench = Bench::new();
+        let directives = corefile_of(&format!("kubernetes {{\n{lines}\n}}"));
+        let mut settings = Settings::default();
+        bench.with_setup(&directives, |setup| {
+            directives[0].options().iter().for_each(|option| settings.read(setup, option).unwrap());
+        });
+        let warnings = bench.done().process.warnings.clone();
+        (settings, warnings)
+    }
+
+    #[test]
+    fn a_block_becomes_a_store_a_handler_and_a_say_in_readiness() {
+        let bench = Bench::new();
+        bench.set_up(&DEFINITION, "kubernetes cluster.local in-addr.arpa {\nttl 30\n}").unwrap();
+        let done = bench.done();
+        assert_eq!((done.plan.stores.len(), done.plan.chain.len(), done.process.lifecycles.len()), (1, 1, 1));
+        assert_eq!(done.process.readiness.waiting(), ["kubernetes"]);
+    }
+
+    #[test]
+    fn options_are_read() {
+        let (settings, warnings) = read(
+            "ttl 30\nttl 60\npods verified\nnamespaces a B\nnamespaces c\nlabels app in (x, y)\nendpoint_pod_names\n\
+             noendpoints\nignore empty_service\nfallthrough in-addr.arpa 10.0.0.0/24\nstartup_timeout 2s\n\
+             apiserver_qps 1.5\napiserver_burst 3\napiserver_max_inflight 0\nmulticluster\nignore",
+        );
+        assert_eq!(
+            (settings.ttl, settings.pods, settings.pod_names, settings.endpoints),
+            (60, Pods::Verified, true, false)
+        );
+        assert_eq!((settings.ignore_empty, settings.startup_timeout), (true, Duration::from_secs(2)));
+        assert_eq!(settings.namespaces, [&b"a"[..], b"b", b"c"].map(Box::from));
+        assert_eq!(settings.labels, "app in (x, y)");
+        let zones: Vec<String> = settings.fallthrough.iter().map(Name::to_string).collect();
+        assert_eq!((zones, warnings.len()), (vec!["in-addr.arpa.".to_owned(), "0.0.10.in-addr.arpa.".to_owned()], 0));
+        assert_eq!(read("fallthrough").0.fallthrough, [Name::root()]);
+        assert_eq!((read("").0.ttl, read("").0.startup_timeout), (5, Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn where_objects_come_from() {
+        for (lines, expected) in [
+            ("", "InCluster"),
+            ("endpoint http://a http://b\ntls /c /k /ca", r#"Endpoint("http://a", Some(["/c", "/k", "/ca"]))"#),
+            ("endpoint http://a\nkubeconfig /f", r#"Kubeconfig("/f", None)"#),
+            ("kubeconfig /f other", r#"Kubeconfig("/f", Some("other"))"#),
+            ("kubeconfig /f\nmanifests /a /b\nmanifests /c", r#"Manifests(["/a", "/b", "/c"])"#),
+        ] {
+            assert_eq!(format!("{:?}", read(lines).0.source()), expected, "{lines}");
+        }
+    }
+
+    #[test]
+    fn old_words_are_warned_of() {
+        let (_, warnings) = read("upstream 8.8.8.8\nresyncperiod 5m\nendpoint http://a http://b");
+        assert_eq!(warnings.len(), 3, "{warnings:?}");
+        assert!(warnings[0].starts_with("Corefile:3 - plugin/kubernetes: 'upstream' is ignored"), "{}", warnings[0]);
+    }
+
+    #[test]
+    fn mistakes_are_said_with_their_place() {
+        let option = |line: &str| format!("kubernetes {{\n{line}\n}}");
+        let cases = [
+            ("ttl 3601", "ttl must be in range [0, 3600]: 3601"),
+            ("ttl -1", "ttl must be in range [0, 3600]: -1"),
+            ("ttl soon", "ttl must be a number of seconds"),
+            ("ttl", "Wrong argument count"),
+            ("pods maybe", "must be one of: disabled, verified, insecure"),
+            ("pods", "Wrong argument count"),
+            ("namespaces", "Wrong argument count"),
+            ("noendpoints please", "Wrong argument count"),
+            ("endpoint_pod_names x", "Wrong argument count"),
+            ("tls cert key", "tls CERT KEY CACERT"),
+            ("kubeconfig a b c", "kubeconfig FILE [CONTEXT]"),
+            ("endpoint", "endpoint URL"),
+            ("manifests", "manifests FILE|DIRECTORY..."),
+            ("ignore everything", "unable to parse ignore value"),
+            ("startup_timeout 5", "failed to parse startup_timeout"),
+            ("apiserver_qps -1", "apiserver_qps must be a number from 0"),
+            ("apiserver_burst 1.5", "apiserver_burst must be a number from 0"),
+            ("transfer to 10.0.0.1", "'transfer' is not supported yet"),
+            ("multicluster clusterset.local", "'multicluster' is not supported yet"),
+            ("zonal", "'zonal' is not supported yet"),
+            ("wildcards", "unknown property 'wildcards'; expected one of: endpoint, tls"),
+            ("namespaces a\nnamespace_labels b=c", "cannot both be set"),
+        ];
+        let cases = cases.map(|(line, expected)| (option(line), expected));
+        Bench::errors(&DEFINITION, &cases.each_ref().map(|(text, expected)| (text.as_str(), *expected)));
+        Bench::errors(
+            &DEFINITION,
+            &[
+                ("kubernetes in-addr.arpa 10.0.0.0/8", "non-reverse zone name must be used"),
+                ("kubernetes a.org\nkubernetes b.org", "can only be used once per Server Block"),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_same_objects_are_followed_once_and_kept_over_a_reload() {
+        let cluster = |bench: &Bench, lines: &str| {
+            let (mut settings, _) = read(lines);
+            let text = corefile_of("kubernetes");
+            let source = settings.source();
+            bench.with_setup(&text, |setup| super::cluster(setup, source, &settings))
+        };
+        let bench = Bench::new();
+        let first = cluster(&bench, "endpoint http://a");
+        assert!(Arc::ptr_eq(&first, &cluster(&bench, "endpoint http://a\nttl 30\npods insecure")));
+        assert!(!Arc::ptr_eq(&first, &cluster(&bench, "endpoint http://a\npods verified")));
+        assert!(!Arc::ptr_eq(&first, &cluster(&bench, "endpoint http://a\nendpoint_pod_names")));
+        assert!(Arc::ptr_eq(&first, &cluster(&bench.reloaded(), "endpoint http://a\nttl 10")));
+    }
+}

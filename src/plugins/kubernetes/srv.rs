@@ -1,14 +1,13 @@
 //! SRV records: the ports of a service, at the names that serve them.
 
 use super::Kubernetes;
-use super::answer::{Asked, Found};
+use super::answer::{Asked, Found, SVC};
 use super::names::{Place, PortFilter};
 use super::store::{EndpointLabel, Family, Kind, Service, Slice};
-use crate::wire::{Answer, MAX_NAME, Owner, RecordType, Section};
+use crate::wire::{Answer, Owner, RecordType, Section};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 
-const SVC: &[u8] = b"\x03svc";
 /// Octets of priority, weight and port in front of the target.
 const FIXED: usize = 6;
 /// Octets of an owner that is a pointer, and of type, class, TTL and length behind it.
@@ -77,10 +76,10 @@ impl Srv<'_, '_, '_> {
     /// One record a port and endpoint name.
     fn endpoints(&mut self) -> Found {
         let (service, ports) = (self.service, self.ports);
-        let entries = service.slices.iter().map(|slice| ports.entries(&slice.ports) * self.endpoints_of(slice)).sum();
+        let entries = service.slices().iter().map(|slice| ports.entries(&slice.ports) * self.endpoints_of(slice)).sum();
         let Some(weight) = weight(entries) else { return Found::Missing };
         self.weight = weight;
-        for (at, slice) in service.slices.iter().enumerate() {
+        for (at, slice) in service.slices().iter().enumerate() {
             for number in ports.numbers(&slice.ports) {
                 let written = self.each_name(slice, |srv, label| match srv.is_new_target(at, label, number) {
                     true => srv.record(label, number),
@@ -118,7 +117,7 @@ impl Srv<'_, '_, '_> {
 
     /// Whether no slice before has this name with this port.
     fn is_new_target(&self, at: usize, label: &[u8], number: u16) -> bool {
-        let earlier = &self.service.slices[..at];
+        let earlier = &self.service.slices()[..at];
         if earlier.is_empty() {
             return true;
         }
@@ -131,7 +130,7 @@ impl Srv<'_, '_, '_> {
     fn record(&mut self, label: &[u8], number: u16) -> ControlFlow<()> {
         let zone = self.asked.zone_as_asked();
         let key = &*self.service.key;
-        if label.len() + key.len() + SVC.len() + zone.len() > MAX_NAME {
+        if !self.asked.has_room(label, self.service) {
             return ControlFlow::Continue(());
         }
         let mut fixed = [0; FIXED];
@@ -156,9 +155,9 @@ impl Srv<'_, '_, '_> {
     fn all_glue<A: Family>(&mut self) -> ControlFlow<()> {
         let Some(base) = self.base else { return ControlFlow::Continue(()) };
         let service = self.service;
-        for (at, slice) in service.slices.iter().enumerate().filter(|(_, slice)| has_number(self.ports, slice)) {
+        for (at, slice) in service.slices().iter().enumerate().filter(|(_, slice)| has_number(self.ports, slice)) {
             let mut put = |label: &[u8], address: A| {
-                if !is_new_glue(service, self.ports, at, label, address) {
+                if !self.asked.has_room(label, service) || !is_new_glue(service, self.ports, at, label, address) {
                     return ControlFlow::Continue(());
                 }
                 match address.write(self.answer, Section::Additional, Owner::Below(label, base), self.asked.ttl) {
@@ -177,7 +176,7 @@ impl Srv<'_, '_, '_> {
 
 /// Whether no slice before that has a port asked for has this address by this name.
 fn is_new_glue<A: Family>(service: &Service, ports: PortFilter<'_>, at: usize, label: &[u8], address: A) -> bool {
-    let earlier = &service.slices[..if service.overlaps { at } else { 0 }];
+    let earlier = &service.slices()[..if service.overlaps { at } else { 0 }];
     let label = EndpointLabel::new(label);
     let has_it = |slice: &Slice| slice.with_label::<A>(label).any(|other| other == address);
     !earlier.iter().any(|slice| has_number(ports, slice) && has_it(slice))

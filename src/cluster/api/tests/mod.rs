@@ -32,6 +32,8 @@ fn pace() -> Pace {
         slack: milliseconds(0),
         silence: milliseconds(60_000),
         answer: milliseconds(5_000),
+        relist: milliseconds(3_600_000)..=milliseconds(3_600_000),
+        spread: milliseconds(0),
     }
 }
 
@@ -285,6 +287,64 @@ async fn a_silent_watch_is_dropped_and_resumed() {
     let script = vec![empty_list("10"), Reply::json(bookmark).silent()];
     let silent = run_at(Kind::Service, script, Pace { silence, ..pace() }).await;
     assert_eq!(silent.api.requested(3).await[2], watch_path("40"));
+}
+
+#[tokio::test]
+async fn watches_that_stay_deaf_are_followed_by_a_list() {
+    let bookmark = line("BOOKMARK", r#"{"metadata":{"resourceVersion":"40"}}"#);
+    // The server was set back to 7: a watch from 40 says nothing, not even a bookmark.
+    let quiet = || Reply::json("").silent();
+    let script = vec![
+        list("10", "", &[service("a", "1", "10.0.0.1")]),
+        Reply::json(bookmark).silent(),
+        quiet(),
+        quiet(),
+        list("7", "", &[service("b", "2", "10.0.0.2")]),
+    ];
+    let run = run_at(Kind::Service, script, Pace { silence: Duration::from_millis(50), ..pace() }).await;
+    let paths = [watch_path("40"), watch_path("40"), list_path(""), watch_path("7")];
+    assert_eq!(run.api.requested(6).await[2..], paths);
+    let old = ["begin Service", "apply shop/a 10.0.0.1", "end Service"];
+    let new = ["begin Service", "apply shop/b 10.0.0.2", "end Service"];
+    run.sink.told(&[old, new].concat()).await;
+}
+
+#[tokio::test]
+async fn a_list_is_taken_now_and_then_though_no_watch_fails() {
+    let relist = Duration::from_millis(100)..=Duration::from_millis(200);
+    let lifetime = Duration::from_millis(20)..=Duration::from_millis(20);
+    let mut script = vec![empty_list("10")];
+    script.extend((0..30).map(|_| Reply::json("").silent()));
+    let run = run_at(Kind::Service, script, Pace { relist, lifetime, ..pace() }).await;
+    let began = Instant::now();
+    while !run.api.requests().iter().skip(1).any(|one| *one == list_path("")) {
+        assert!(began.elapsed() < Duration::from_secs(10), "no second list");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(began.elapsed() >= Duration::from_millis(80), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_hundred_that_lose_their_watches_together_do_not_list_together() {
+    let gone = || Reply::json(line("ERROR", r#"{"kind":"Status","code":410}"#));
+    let mut runs = Vec::new();
+    for _ in 0..100 {
+        let script = vec![empty_list("10"), gone().silent(), empty_list("20")];
+        runs.push(run_at(Kind::Service, script, Pace { spread: Pace::default().spread, ..pace() }).await);
+    }
+    let began = Instant::now();
+    let mut listed = Vec::new();
+    while listed.len() < runs.len() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let lists = runs.iter().filter(|run| run.counters.relists.get() > 0).count();
+        listed.resize(lists, began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(20), "{lists} lists");
+    }
+    let busiest = listed.iter().map(|at| {
+        let end = *at + Duration::from_secs(1);
+        listed.iter().filter(|other| (*at..end).contains(*other)).count()
+    });
+    assert!(busiest.max().unwrap() < 60, "{listed:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What is stored and for how long, what a hit looks like, who waits for whom.
 
 mod hits;
+mod refreshing;
 mod sharing;
 mod storing;
 mod tables;
@@ -132,6 +133,9 @@ fn options_are_read() {
         "cache 30 example.org 10.0.0.0/8",
         "cache example.org",
         "cache {\nsuccess 9984\ndenial 9984 30 0\nservfail 0\nkeepttl\n}",
+        "cache {\nprefetch 10\nserve_stale\n}",
+        "cache {\nprefetch 10 5m 90%\nserve_stale 3600s immediate\n}",
+        "cache {\nserve_stale 24h verify 1500ms 5s 30s\n}",
         "cache {\nsuccess 9984 30\ndisable success cluster.local\ndisable denial\nservfail 5m\n}",
     ] {
         Bench::new().set_up(&DEFINITION, lines).unwrap();
@@ -150,8 +154,14 @@ fn options_are_read() {
             ("cache {\nservfail 6m\n}", "over 5 minutes is not permitted"),
             ("cache {\nservfail 5\n}", "5"),
             ("cache {\nkeepttl now\n}", "expected: keepttl"),
-            ("cache {\nserve_stale\n}", "'serve_stale' is not supported yet"),
-            ("cache {\nprefetch 10\n}", "'prefetch' is not supported yet"),
+            ("cache {\nserve_stale_policy prefer_positive\n}", "'serve_stale_policy' is not supported by dunlin yet"),
+            ("cache {\nserve_stale 1h now\n}", "unknown mode 'now'"),
+            ("cache {\nserve_stale 1h immediate 5s 6m\n}", "over 5 minutes"),
+            ("cache {\nserve_stale 1h immediate 5s 1m 1m\n}", "expected: serve_stale"),
+            ("cache {\nserve_stale forever\n}", "forever"),
+            ("cache {\nprefetch\n}", "expected: prefetch AMOUNT"),
+            ("cache {\nprefetch 10 1m 95%\n}", "'95%' is no percentage from 10% to 90%"),
+            ("cache {\nprefetch 10 1m 20\n}", "'20' is no percentage"),
             ("cache {\nshards 4\n}", "unknown property 'shards'"),
             ("cache\ncache", "can only be used once per Server Block"),
         ],
@@ -209,7 +219,7 @@ async fn a_reload_keeps_the_answers_while_their_makers_stay() {
 }
 
 /// The cache that was set up, for its insides.
-fn inside(lines: &str) -> Cache {
+fn inside(lines: &str) -> Arc<Cache> {
     let bench = Bench::new();
     let text = format!(". {{\n{lines}\n}}\n");
     let corefile = crate::corefile::parse(std::path::Path::new("Corefile"), &text, &|_| None).unwrap();

@@ -3,6 +3,7 @@
 use super::super::entry::{Entry, Key};
 use super::super::table::Table;
 use super::*;
+use crate::plugin::Source;
 use crate::wire::ReplyView;
 use foldhash::quality::RandomState;
 use proptest::prelude::*;
@@ -32,7 +33,7 @@ fn get(table: &Table, seed: &RandomState, host: u16) -> Option<u8> {
 
 #[test]
 fn it_is_bounded_by_count() {
-    let (table, seed) = (Table::new(64), RandomState::default());
+    let (table, seed) = (Table::new(64, 0), RandomState::default());
     for host in 0..1000 {
         put(&table, &seed, host, 1, 0);
         assert!(table.entries() <= 64);
@@ -43,7 +44,7 @@ fn it_is_bounded_by_count() {
 
 #[test]
 fn expired_entries_go_first_and_are_no_evictions() {
-    let (table, seed) = (Table::new(64), RandomState::default());
+    let (table, seed) = (Table::new(64, 0), RandomState::default());
     for host in 0..1000 {
         put(&table, &seed, host, 1, u64::from(host) * 100);
     }
@@ -79,7 +80,7 @@ fn a_giant_is_not_stored() {
 
 #[test]
 fn readers_and_writers_at_once_see_whole_answers() {
-    let (table, seed) = (Table::new(16), RandomState::default());
+    let (table, seed) = (Table::new(16, 0), RandomState::default());
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -119,7 +120,7 @@ proptest! {
     /// What the table gives is what was put in last, or nothing.
     #[test]
     fn it_forgets_but_never_lies(steps in proptest::collection::vec(step(), 1..400)) {
-        let (table, seed) = (Table::new(128), RandomState::default());
+        let (table, seed) = (Table::new(128, 0), RandomState::default());
         let mut model = HashMap::new();
         for step in steps {
             match step {
@@ -158,7 +159,7 @@ proptest! {
         let mut out = [0; 1232];
         let mut context = request(packet.clone()).context();
         (context.moment.seconds, context.shape.shuffle) = (0, true);
-        if let Some(len) = cache.hit(&query, &context, &mut out) {
+        if let Verdict::Answered(len) = cache.answer(&query, &context, &mut out) {
             prop_assert!(ReplyView::parse(&out[..len]).is_some());
         }
     }

@@ -33,8 +33,8 @@ fn mistakes_are_named() {
         &[
             ("forward", "expected: forward FROM TO..."),
             ("forward .", "expected: forward FROM TO..."),
-            ("forward . dns.example.org", "host names are not supported yet"),
-            ("forward . quic://192.0.2.1", "quic:// are not supported yet"),
+            ("forward . dns.example.org", "host names are not supported by dunlin yet"),
+            ("forward . quic://192.0.2.1", "quic:// are not supported by dunlin yet"),
             ("forward . tls://192.0.2.1 {\ntls /no/such/ca.pem\n}", "open /no/such/ca.pem: No such file"),
             ("forward . tls://192.0.2.1 {\ntls a b c d\n}", "expected: tls [CERT KEY] [CA]"),
             ("forward . tls://192.0.2.1%a.test {\ntls_servername b.test\n}", "expected one of them"),
@@ -61,7 +61,7 @@ fn mistakes_are_named() {
             ("forward . 192.0.2.1 {\nhealth_check 1s domain\n}", "expected: health_check DURATION"),
             ("forward . 192.0.2.1 {\nfailover NOERROR\n}", "failover does not take NOERROR"),
             ("forward . 192.0.2.1 {\nnext NOSUCH\n}", "unknown rcode 'NOSUCH'"),
-            ("forward . 192.0.2.1 {\nresolver 192.0.2.9\n}", "'resolver' is not supported yet"),
+            ("forward . 192.0.2.1 {\nresolver 192.0.2.9\n}", "'resolver' is not supported by dunlin yet"),
             ("forward . 192.0.2.1 {\nspray\n}", "unknown property 'spray'"),
         ],
     );
@@ -90,7 +90,7 @@ fn proxy_runs_as_forward_and_says_so() {
         &PROXY,
         &[
             ("proxy .", "expected: forward FROM TO..."),
-            ("proxy . 192.0.2.1 {\nprotocol grpc insecure\n}", "'protocol grpc' is not supported yet"),
+            ("proxy . 192.0.2.1 {\nprotocol grpc insecure\n}", "'protocol grpc' is not supported by dunlin yet"),
             ("proxy . 192.0.2.1 {\nupstream\n}", "unknown property 'upstream'"),
         ],
     );

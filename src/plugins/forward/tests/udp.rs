@@ -155,15 +155,6 @@ async fn truncation_is_passed_on_or_followed() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_for_the_client_is_cut() {
-    let upstream = Fake::start(|seen| vec![Act::Send(answer(&seen.packet, 60))]).await;
-    let relay = Relay::new(&[upstream.address], |_| {});
-    let Outcome::Reply(reply) = relay.ask(&question()).await else { panic!() };
-    assert!(reply.packet.len() <= 512);
-    assert!(Message::from_vec(&reply.packet).unwrap().metadata.truncation);
-}
-
-#[tokio::test]
 async fn silence_is_followed_by_the_next_upstream() {
     let (silent, good) = (silent().await, good().await);
     let relay = Relay::new(&[silent.address, good.address], |options| options.policy = Policy::Sequential);

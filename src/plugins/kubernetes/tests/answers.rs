@@ -466,7 +466,12 @@ fn reverse_names() {
             ),
             ("4.0.0.172.in-addr.arpa.", &["twin.db.shop.svc.cluster.local."]),
             ("101.0.0.10.in-addr.arpa.", NXDOMAIN),
-            ("0.0.10.in-addr.arpa.", NXDOMAIN),
+            ("0.0.10.in-addr.arpa.", NODATA),
+            ("10.in-addr.arpa.", NODATA),
+            ("1.0.10.in-addr.arpa.", NXDOMAIN),
+            ("11.in-addr.arpa.", NXDOMAIN),
+            ("d.c.b.a.8.7.6.5.ip6.arpa.", NODATA),
+            ("e.c.b.a.8.7.6.5.ip6.arpa.", NXDOMAIN),
             ("in-addr.arpa.", NODATA),
             ("x.1.0.0.10.in-addr.arpa.", NXDOMAIN),
             (
@@ -515,6 +520,9 @@ fn only_some_namespaces() {
     );
     assert_eq!(shop.data("2.0.0.10.in-addr.arpa.", RecordType::PTR), NXDOMAIN);
     assert_eq!(shop.data("100.0.0.172.in-addr.arpa.", RecordType::PTR), NXDOMAIN);
+    shop.apply(service("hidden", "far", &["10.77.0.1"], &[]));
+    assert_eq!(shop.a("77.10.in-addr.arpa."), NXDOMAIN);
+    assert_eq!(shop.a("10.in-addr.arpa."), NODATA);
     assert_eq!(Fixture::shop().data("2.0.0.10.in-addr.arpa.", RecordType::PTR), ["web.hidden.svc.cluster.local."]);
 }
 

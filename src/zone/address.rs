@@ -1,8 +1,8 @@
-//! Addresses of one family, kept small: most names have one.
+//! Addresses of one family, as tables hold them and answers carry them.
 
+use super::Few;
 use crate::wire::{Answer, Owner, RecordType, Section};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 /// An IPv4 or IPv6 address as a table holds it.
 pub trait Address: Copy + Ord + Send + Sync + 'static {
@@ -59,48 +59,12 @@ impl Address for Ipv6Addr {
     }
 }
 
-/// Addresses of one family: none, one in place, or several behind a pointer that copies share.
-#[derive(Clone, Debug)]
-pub enum Addresses<A> {
-    /// No address.
-    None,
-    /// One address.
-    One(A),
-    /// More than one.
-    Many(Arc<[A]>),
-}
+/// Addresses of one family.
+pub type Addresses<A> = Few<A>;
 
-impl<A: Address> Addresses<A> {
-    /// The addresses in their order.
-    #[inline]
-    pub fn as_slice(&self) -> &[A] {
-        match self {
-            Addresses::None => &[],
-            Addresses::One(address) => std::slice::from_ref(address),
-            Addresses::Many(addresses) => addresses,
-        }
-    }
-
-    /// The addresses of this family among `ips`, in their order.
-    pub fn of_family(ips: &[IpAddr]) -> Addresses<A> {
-        Addresses::from(ips.iter().filter_map(|ip| A::from_ip(*ip)).collect::<Vec<A>>())
-    }
-}
-
-impl<A: Address> From<Vec<A>> for Addresses<A> {
-    fn from(addresses: Vec<A>) -> Addresses<A> {
-        match addresses[..] {
-            [] => Addresses::None,
-            [address] => Addresses::One(address),
-            _ => Addresses::Many(addresses.into()),
-        }
-    }
-}
-
-impl<A: Address> PartialEq for Addresses<A> {
-    fn eq(&self, other: &Addresses<A>) -> bool {
-        self.as_slice() == other.as_slice()
-    }
+/// The addresses of one family among `ips`, in their order.
+pub fn of_family<A: Address>(ips: &[IpAddr]) -> Addresses<A> {
+    ips.iter().filter_map(|ip| A::from_ip(*ip)).collect()
 }
 
 #[cfg(test)]
@@ -110,14 +74,9 @@ mod tests {
     #[test]
     fn a_family_is_picked_in_order() {
         let ips: Vec<IpAddr> = ["10.0.0.2", "fd00::1", "10.0.0.1"].iter().map(|ip| ip.parse().unwrap()).collect();
-        let v4 = Addresses::<Ipv4Addr>::of_family(&ips);
+        let v4 = of_family::<Ipv4Addr>(&ips);
         assert_eq!(v4.as_slice(), [Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 1)]);
-        assert!(matches!(Addresses::<Ipv6Addr>::of_family(&ips), Addresses::One(_)));
-        assert!(matches!(Addresses::<Ipv6Addr>::of_family(&ips[..1]), Addresses::None));
-    }
-
-    #[test]
-    fn a_set_of_addresses_is_three_words() {
-        assert!(size_of::<Addresses<Ipv4Addr>>() <= 24 && size_of::<Addresses<Ipv6Addr>>() <= 24);
+        assert!(matches!(of_family::<Ipv6Addr>(&ips), Few::One(_)));
+        assert!(matches!(of_family::<Ipv6Addr>(&ips[..1]), Few::None));
     }
 }

@@ -1,0 +1,168 @@
+//! Answers from behind: asked for, held to their TTL, stored; before their end, at it, or after it.
+
+use super::Cache;
+use super::count::Event;
+use super::entry::{Entry, Key};
+use super::flight::{Follower, Leader, Seat};
+use super::judge::{self, Kind};
+use crate::plugin::{Failure, Handler, Next, Outcome, Reply, Request};
+use crate::wire::{self, Query, Rcode, RecordType, ReplyView};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+impl Cache {
+    /// Asks the rest of the chain, holds the answer's TTLs, and stores it.
+    pub(super) async fn ask(&self, request: &Request, next: Next<'_>) -> Outcome {
+        let began = Instant::now();
+        let mut outcome = next.run(request).await;
+        if let Outcome::Reply(reply) = &mut outcome {
+            let now = request.moment.seconds + began.elapsed().as_secs();
+            request.with_query(|query| self.digest(query, &mut reply.packet, now));
+        }
+        outcome
+    }
+
+    /// Judges a reply, stores it, and gives all its records one TTL.
+    pub(super) fn digest(&self, query: &Query<'_>, packet: &mut [u8], now: u64) {
+        let Some(view) = ReplyView::parse(packet) else { return };
+        let kind = judge::kind(query, &view, now);
+        let ttl = judge::ttl(kind, &view, &self.options);
+        if !view.question_matches(query.question()) {
+            self.tally.count(Event::Drop);
+        } else if ttl > 0 && judge::is_wanted(kind, query, &self.options) {
+            self.store(query, &view, kind, ttl, now);
+        }
+        let records = view.records().filter(|record| record.rtype != RecordType::OPT);
+        let places: Vec<usize> = records.map(|record| record.ttl_at).collect();
+        for at in places {
+            packet[at..at + 4].copy_from_slice(&ttl.to_be_bytes());
+        }
+        if !query.dnssec_ok() && !query.authentic_data() {
+            packet[3] &= !0x20;
+        }
+    }
+
+    fn store(&self, query: &Query<'_>, view: &ReplyView<'_>, kind: Kind, ttl: u32, now: u64) {
+        let key = Key::of(query, &self.tables.seed);
+        if kind == Kind::Failure && self.has_stale(&key, now) {
+            return;
+        }
+        let Some(entry) = Entry::new(query, view, ttl, now) else { return };
+        let (into, other) = match kind {
+            Kind::Success => (&self.tables.success, &self.tables.denial),
+            _ => (&self.tables.denial, &self.tables.success),
+        };
+        other.remove(&key);
+        into.insert(&key, entry, now);
+    }
+
+    /// Whether there is an expired entry that may still be given.
+    fn has_stale(&self, key: &Key<'_>, now: u64) -> bool {
+        let Some(stale) = self.options.stale else { return false };
+        [&self.tables.success, &self.tables.denial]
+            .into_iter()
+            .filter_map(|table| table.find(key))
+            .any(|found| found.as_ref().is_some_and(|entry| entry.is_stale(now, stale.window)))
+    }
+
+    /// Fetches an entry again beside the queries, unless that is going on. Returns a follower of it.
+    pub(super) fn refresh(&self, entry: &Arc<Entry>, request: &Request, next: Next<'_>) -> Option<Follower> {
+        if !entry.begin_refresh(request.moment.seconds) {
+            return None;
+        }
+        let (Seat::Leader(leader), Some(own)) = (self.board(request), self.own.upgrade()) else {
+            entry.end_refresh(0);
+            return None;
+        };
+        let follower = leader.follow();
+        let rest = next.rest();
+        tokio::spawn(own.fetch_again(Refreshing(entry.clone()), request.clone(), rest, leader));
+        Some(follower)
+    }
+
+    async fn fetch_again(
+        self: Arc<Self>,
+        refreshing: Refreshing,
+        mut request: Request,
+        rest: Vec<Arc<dyn Handler>>,
+        leader: Leader,
+    ) {
+        // CoreDNS asks with AD when it asks for itself: whether data is authentic is then known to all.
+        request.packet[3] |= 0x20;
+        let began = Instant::now();
+        let outcome = self.ask(&request, Next::all(&rest)).await;
+        leader.land(&outcome);
+        let recheck = self.options.stale.map_or(0, |stale| stale.recheck);
+        let now = request.moment.seconds + began.elapsed().as_secs();
+        refreshing.0.end_refresh(if is_good(&outcome) { 0 } else { now + recheck });
+    }
+
+    /// Waits for what is being fetched, if anybody is at it.
+    pub(super) fn follow(&self, request: &Request) -> Option<Follower> {
+        match self.board(request) {
+            Seat::Follower(follower) => Some(follower),
+            Seat::Leader(_) | Seat::Alone => None,
+        }
+    }
+
+    /// What an upstream says in time, if it is an answer.
+    pub(super) async fn verified(
+        &self,
+        follower: Option<Follower>,
+        timeout: Option<Duration>,
+        request: &Request,
+    ) -> Option<Outcome> {
+        let waiting = follower?.wait();
+        let outcome = match timeout {
+            Some(timeout) => tokio::time::timeout(timeout, waiting).await.ok()??,
+            None => waiting.await?,
+        };
+        is_good(&outcome).then(|| share(request, &outcome))
+    }
+
+    /// A seat in the flight of those that take the same message: the question, DO, AD, CD, RD, and how much room there is.
+    pub(super) fn board(&self, request: &Request) -> Seat {
+        let mut key = request.name.wire().to_vec();
+        key.extend(request.qtype.0.to_be_bytes());
+        key.extend(request.qclass.to_be_bytes());
+        key.extend([request.packet[2] & 0x01, request.packet[3] & 0x30]);
+        key.extend([request.transport as u8, u8::from(request.edns.is_some_and(|edns| edns.dnssec_ok))]);
+        key.extend((request.limit() as u16).to_be_bytes());
+        self.flights.board(&key)
+    }
+}
+
+/// An entry that is being fetched again; however that ends, another may try.
+struct Refreshing(Arc<Entry>);
+
+impl Drop for Refreshing {
+    fn drop(&mut self) {
+        self.0.stop_refreshing();
+    }
+}
+
+/// Whether an outcome is worth more than a stale entry.
+fn is_good(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Reply(reply) if matches!(reply.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN))
+}
+
+/// A leader's outcome, addressed to another client.
+pub(super) fn share(request: &Request, outcome: &Outcome) -> Outcome {
+    let Outcome::Reply(reply) = outcome else { return outcome.clone() };
+    let addressed = request.with_query(|query| {
+        let view = ReplyView::parse(&reply.packet).filter(|view| view.question_matches(query.question()))?;
+        let mut packet = view.without_opt();
+        let len = packet.len();
+        packet.resize(len + 11, 0);
+        let len = wire::address_reply(query, &mut packet, len, request.limit());
+        packet.truncate(len);
+        if !query.dnssec_ok() && !query.authentic_data() {
+            packet[3] &= !0x20;
+        }
+        Some(packet)
+    });
+    match addressed.flatten() {
+        Some(packet) => Outcome::Reply(Reply { packet, reason: reply.reason.clone() }),
+        None => Outcome::Failed(Failure::servfail("the shared reply does not answer the question")),
+    }
+}

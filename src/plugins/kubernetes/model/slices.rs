@@ -1,0 +1,173 @@
+//! EndpointSlices: whose endpoints they are, and what they are called.
+
+use super::{Model, Writer, label, service_key};
+use crate::cluster::{self, Key};
+use crate::plugins::kubernetes::labels::Label;
+use crate::plugins::kubernetes::store::{Family, Kind, Named, Namespace, Service, Slice};
+use crate::zone::{Few, Octets, of_family};
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Slices by namespace and name, whose texts are in the slices themselves.
+#[derive(Default)]
+pub(super) struct Slices {
+    seed: RandomState,
+    table: HashTable<Arc<Slice>>,
+}
+
+impl Model {
+    pub(super) fn apply_slice(&self, writer: &mut Writer, object: &cluster::EndpointSlice) {
+        let Some(Key { name, namespace }) = &object.key else { return };
+        let before = writer.slices.get(namespace, name);
+        // A slice that belongs to no service has no name to answer.
+        let (Some(key), Some(namespace)) = (service_key(&object.service, namespace), self.namespace(writer, namespace))
+        else {
+            if let Some(before) = before {
+                self.delete_slice(writer, &before);
+            }
+            return;
+        };
+        let slice = writer.compact(object, self.pod_names, key[..].into());
+        if let Some(before) = &before {
+            if before.equals(&slice) {
+                before.seen.store(slice.seen.load(Ordering::Relaxed), Ordering::Relaxed);
+                return;
+            }
+            if before.service != slice.service {
+                self.delete_slice(writer, before);
+            }
+        }
+        let before = before.filter(|before| before.service == slice.service);
+        self.put_slice(writer, before.as_ref(), slice, namespace);
+        self.bump_serial();
+        if let (Some(trigger), Some(service)) = (&object.last_change, self.store.services.view(&key).get()) {
+            self.programming.observe(trigger, &service.kind);
+        }
+    }
+
+    fn put_slice(&self, writer: &mut Writer, before: Option<&Arc<Slice>>, slice: Slice, namespace: Arc<Namespace>) {
+        let slice = Arc::new(slice);
+        let (old, key) = (before.map(|before| &**before), &slice.service);
+        self.index::<Ipv4Addr>(key, endpoints(old), endpoints(Some(&slice)));
+        self.index::<Ipv6Addr>(key, endpoints(old), endpoints(Some(&slice)));
+        let service = self.store.services.get(key).unwrap_or_else(|| Service {
+            key: key.clone(),
+            namespace,
+            kind: Kind::Absent,
+            ports: writer.ports.intern(&[]),
+            v4: Few::None,
+            v6: Few::None,
+            slices: Few::None,
+            overlaps: false,
+            seen: AtomicU32::new(0),
+        });
+        let others = service.slices().iter().filter(|other| other.name != slice.name);
+        let slices = others.chain([&slice]).cloned().collect();
+        writer.slices.remove(&slice);
+        writer.slices.insert(Arc::clone(&slice));
+        self.publish(service, slices);
+    }
+
+    pub(super) fn delete_slice(&self, writer: &mut Writer, slice: &Arc<Slice>) {
+        writer.slices.remove(slice);
+        self.index::<Ipv4Addr>(&slice.service, endpoints(Some(slice)), Vec::new());
+        self.index::<Ipv6Addr>(&slice.service, endpoints(Some(slice)), Vec::new());
+        if let Some(service) = self.store.services.get(&slice.service) {
+            let rest = service.slices().iter().filter(|other| other.name != slice.name).cloned().collect();
+            self.publish(service, rest);
+        }
+        self.bump_serial();
+    }
+
+    /// Takes away those that the last list did not have.
+    pub(super) fn sweep_slices(&self, writer: &mut Writer, list: u32) {
+        let unseen = |slice: &&Arc<Slice>| slice.seen.load(Ordering::Relaxed) != list;
+        let gone: Vec<_> = writer.slices.table.iter().filter(unseen).cloned().collect();
+        gone.iter().for_each(|slice| self.delete_slice(writer, slice));
+    }
+}
+
+/// The endpoint addresses of one family.
+fn endpoints<A: Family>(slice: Option<&Slice>) -> Vec<A> {
+    slice.map(|slice| slice.endpoints().iter().collect()).unwrap_or_default()
+}
+
+impl Writer {
+    /// What the store keeps of a slice.
+    fn compact(&mut self, object: &cluster::EndpointSlice, pod_names: bool, service: Octets) -> Slice {
+        let (mut plain, mut named) = (Vec::new(), Vec::new());
+        for endpoint in &object.endpoints {
+            let Some(address) = endpoint.address else { continue };
+            match own_label(endpoint, address, pod_names) {
+                Some(label) => named.push((label, address)),
+                None => plain.push(address),
+            }
+        }
+        plain.sort_unstable();
+        plain.dedup();
+        named.sort_unstable();
+        named.dedup();
+        let mut labels: Vec<u8> = Vec::new();
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        let mut offset = 0;
+        for (at, (label, address)) in named.iter().enumerate() {
+            if at == 0 || named[at - 1].0 != *label {
+                offset = labels.len() as u32;
+                labels.push(label.len() as u8);
+                labels.extend_from_slice(label);
+            }
+            match address {
+                IpAddr::V4(address) => v4.push((*address, offset)),
+                IpAddr::V6(address) => v6.push((*address, offset)),
+            }
+        }
+        Slice {
+            name: object.key.as_ref().map(|key| key.name.as_str()).unwrap_or_default().into(),
+            service,
+            ports: self.ports.intern(&object.ports),
+            v4: of_family(&plain),
+            v6: of_family(&plain),
+            named: (!named.is_empty()).then(|| Box::new(Named { v4: v4.into(), v6: v6.into(), labels: labels.into() })),
+            seen: AtomicU32::new(self.lists[cluster::Kind::EndpointSlice as usize]),
+        }
+    }
+}
+
+/// The label of an endpoint that is not simply made of its address.
+fn own_label(endpoint: &cluster::Endpoint, address: IpAddr, pod_names: bool) -> Option<Vec<u8>> {
+    let target = if pod_names { endpoint.target.as_str() } else { "" };
+    label(&endpoint.hostname).or_else(|| label(target)).or_else(|| {
+        let written = Label::of_text(&endpoint.text).filter(|written| !written.text().is_empty())?;
+        (written.text() != Label::of_address(address).text()).then(|| written.text().to_vec())
+    })
+}
+
+impl Slices {
+    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Slice>> {
+        let namespace = label(namespace)?;
+        let found = |slice: &Arc<Slice>| *slice.name == *name && slice.namespace() == namespace;
+        self.table.find(self.hash(&namespace, name), found).cloned()
+    }
+
+    fn insert(&mut self, slice: Arc<Slice>) {
+        let seed = self.seed.clone();
+        let hash = self.hash(slice.namespace(), &slice.name);
+        self.table.insert_unique(hash, slice, |slice| seed.hash_one((slice.namespace(), &*slice.name)));
+    }
+
+    /// Takes out the slice of the same namespace and name.
+    fn remove(&mut self, slice: &Slice) {
+        let same = |other: &Arc<Slice>| other.name == slice.name && other.namespace() == slice.namespace();
+        if let Ok(found) = self.table.find_entry(self.hash(slice.namespace(), &slice.name), same) {
+            found.remove();
+        }
+    }
+
+    fn hash(&self, namespace: &[u8], name: &str) -> u64 {
+        self.seed.hash_one((namespace, name))
+    }
+}

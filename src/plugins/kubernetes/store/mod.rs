@@ -1,0 +1,132 @@
+//! What the cluster has, as queries read it: services by name, namespaces, owners of addresses.
+//!
+//! Nothing here is a record. A service is one entry with its ports, its addresses and its slices; a slice has its
+//! addresses as bare octets, and labels only where they are not made of the address. 100,000 endpoints are a few MB.
+
+mod port;
+mod service;
+mod slice;
+
+pub use port::Port;
+pub use service::{Kind, Service};
+pub use slice::{EndpointLabel, Named, Slice};
+
+use crate::zone::{Address, AddressIndex, Addresses, Keyed, Table};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Shards of the services: an update copies about ten in a cluster of 10,000.
+const SERVICES: usize = 1024;
+/// Shards of addresses: an update copies some hundred pairs of eight octets, a look below a network visits each shard.
+const ADDRESSES: usize = 256;
+/// Shards of the namespaces.
+const NAMESPACES: usize = 64;
+
+/// Everything that queries are answered from. Read without waiting; written by one [`Model`](super::model::Model).
+pub struct Store {
+    pub namespaces: Table<Arc<Namespace>>,
+    pub services: Table<Service>,
+    /// Fingerprints of the services that have an address, as their own or as an endpoint's.
+    v4: AddressIndex<Ipv4Addr>,
+    v6: AddressIndex<Ipv6Addr>,
+    /// Ids of the namespaces that have a pod of an address.
+    pods_v4: AddressIndex<Ipv4Addr>,
+    pods_v6: AddressIndex<Ipv6Addr>,
+    /// Unix seconds of the last change that secondaries would care for, 0 before the first.
+    pub serial: AtomicU32,
+}
+
+impl Store {
+    pub fn new() -> Store {
+        Store {
+            namespaces: Table::new(NAMESPACES),
+            services: Table::new(SERVICES),
+            v4: AddressIndex::new(ADDRESSES),
+            v6: AddressIndex::new(ADDRESSES),
+            pods_v4: AddressIndex::new(ADDRESSES),
+            pods_v6: AddressIndex::new(ADDRESSES),
+            serial: AtomicU32::new(0),
+        }
+    }
+
+    /// Calls `visit` for the services that may have `address`, until it breaks. The caller checks what it finds.
+    pub fn owners_of<A: Family, B>(
+        &self,
+        address: A,
+        mut visit: impl FnMut(&Service) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let owners = A::index(self).owners(address);
+        owners.iter().try_for_each(|owner| self.services.with_fingerprint(owner, |service| visit(service)))
+    }
+
+    /// Whether a namespace has a pod of this address.
+    pub fn has_pod(&self, address: IpAddr, namespace: &Namespace) -> bool {
+        match address {
+            IpAddr::V4(address) => self.pods_v4.owners(address).iter().any(|id| id == namespace.id),
+            IpAddr::V6(address) => self.pods_v6.owners(address).iter().any(|id| id == namespace.id),
+        }
+    }
+}
+
+/// A namespace, shared by what is in it.
+pub struct Namespace {
+    pub label: Box<[u8]>,
+    pub id: u32,
+    /// Whether the Namespace object itself is known: without it nothing in it exists.
+    pub present: AtomicBool,
+    /// The list of its kind that it was last in; for the model.
+    pub seen: AtomicU32,
+}
+
+impl Namespace {
+    #[inline]
+    pub fn is_present(&self) -> bool {
+        self.present.load(Ordering::Relaxed)
+    }
+}
+
+impl Keyed for Arc<Namespace> {
+    fn key(&self) -> &[u8] {
+        &self.label
+    }
+}
+
+/// An address family, as the store keeps both apart.
+pub trait Family: Address + std::hash::Hash {
+    fn plain(slice: &Slice) -> &Addresses<Self>;
+    fn named(named: &Named) -> &[(Self, u32)];
+    fn addresses(service: &Service) -> &Addresses<Self>;
+    fn index(store: &Store) -> &AddressIndex<Self>;
+    fn pods(store: &Store) -> &AddressIndex<Self>;
+}
+
+macro_rules! family {
+    ($address:ty, $field:ident, $pods:ident) => {
+        impl Family for $address {
+            fn plain(slice: &Slice) -> &Addresses<$address> {
+                &slice.$field
+            }
+
+            fn named(named: &Named) -> &[($address, u32)] {
+                &named.$field
+            }
+
+            fn addresses(service: &Service) -> &Addresses<$address> {
+                &service.$field
+            }
+
+            fn index(store: &Store) -> &AddressIndex<$address> {
+                &store.$field
+            }
+
+            fn pods(store: &Store) -> &AddressIndex<$address> {
+                &store.$pods
+            }
+        }
+    };
+}
+
+family!(Ipv4Addr, v4, pods_v4);
+family!(Ipv6Addr, v6, pods_v6);
