@@ -90,7 +90,7 @@ impl Running {
 
     /// Builds the next plan whole, opens what is new, swaps, and lets go of the last plan.
     async fn run(&mut self, corefile: &Corefile) -> Result<Vec<String>, String> {
-        let Plan { routes, process, keep, banner } =
+        let Plan { places, process, keep, banner } =
             build::build(corefile, self.port, &self.metrics, &self.kept, &self.control)
                 .map_err(|errors| lines(&errors))?;
         logging::set_debug(process.debug);
@@ -104,7 +104,7 @@ impl Running {
             self.endpoints.apply(process.endpoints.clone()).await?;
         }
         start_all(&process.lifecycles).await?;
-        if let Err(error) = self.listeners.apply(&routes).await {
+        if let Err(error) = self.listeners.apply(&places).await {
             stop_all(&process.lifecycles).await;
             return Err(error);
         }

@@ -14,6 +14,7 @@ pub mod fakeapi;
 mod process;
 pub mod recorded;
 pub mod shapes;
+pub mod tls;
 mod upstream;
 
 pub use answer::{Answer, Opt, sorted};
