@@ -1,6 +1,7 @@
 //! # Description
 //! `multisocket` opens several sockets an address in CoreDNS, so that queries are taken by several threads. Here every
-//! address has a socket and a thread for each CPU that the process may use, always; the directive is read and checked.
+//! address has a socket and a thread for each CPU that the process may use, always; the directive is read
+//! and checked, and a number is warned about.
 //!
 //! # Syntax
 //! ```text
@@ -36,7 +37,10 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     match directive.args.as_slice() {
         [] => Ok(()),
         [word] => match values::integer(&word.text, 1..=1024) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                setup.warn(word, "the number is not used: every address has a socket for each CPU");
+                Ok(())
+            }
             Err(why) => Err(setup.error(word, format!("invalid num sockets: {why}"))),
         },
         _ => Err(setup.arguments(directive, "multisocket [NUMBER]")),
@@ -49,7 +53,10 @@ mod tests {
     use crate::plugins::testing::Bench;
 
     #[test]
-    fn numbers_are_checked() {
+    fn numbers_are_checked_and_not_used() {
+        let bench = Bench::new();
+        bench.set_up(&DEFINITION, "multisocket 7").unwrap();
+        assert!(bench.done().process.warnings[0].contains("is not used"));
         for lines in ["multisocket", "multisocket 1", "multisocket 1024"] {
             Bench::new().set_up(&DEFINITION, lines).unwrap();
         }

@@ -92,8 +92,7 @@ mod tests {
     fn warnings(lines: &str) -> Vec<String> {
         let bench = Bench::new();
         bench.set_up(&DEFINITION, lines).unwrap();
-        let warnings = bench.done().process.warnings.clone();
-        warnings
+        std::mem::take(&mut bench.done().process.warnings)
     }
 
     #[test]

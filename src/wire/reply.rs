@@ -229,10 +229,14 @@ impl Iterator for Walk<'_> {
 }
 
 /// The offset behind the name at `start`, whose pointers are followed to their end. `None` if it is cut, longer than
-/// 255 octets, has a reserved label type, or a pointer that does not point before the labels it was reached by.
+/// 255 octets, has a reserved label type, or a pointer that does not point before the labels it was reached by, or to
+/// labels that reach into the name itself: what stands before a name says all of it, also when the rest is cut off.
 fn name_end(packet: &[u8], start: usize) -> Option<usize> {
     let (mut at, mut floor, mut length, mut end) = (start, start, 1, None);
     loop {
+        if end.is_some() && at >= start {
+            return None;
+        }
         match *packet.get(at)? {
             0 => return end.or(Some(at + 1)),
             len @ 1..=63 => {
@@ -244,7 +248,8 @@ fn name_end(packet: &[u8], start: usize) -> Option<usize> {
             }
             0xc0.. => {
                 let target = pointer(packet, at)?;
-                if target < HEADER || target >= floor {
+                let reaches_in = end.is_some() && at + 2 > start;
+                if target < HEADER || target >= floor || reaches_in {
                     return None;
                 }
                 end = end.or(Some(at + 2));

@@ -58,7 +58,7 @@ impl<V: Keyed> Table<V> {
         fingerprint: u32,
         mut visit: impl FnMut(&V) -> std::ops::ControlFlow<B>,
     ) -> std::ops::ControlFlow<B> {
-        self.shard(fingerprint).load().iter_hash(spread(fingerprint)).try_for_each(|entry| visit(entry))
+        self.shard(fingerprint).load().iter_hash(spread(fingerprint)).try_for_each(visit)
     }
 
     /// Adds an entry, or replaces the one of the same key.
@@ -90,7 +90,7 @@ impl<V: Keyed> Table<V> {
 
     /// Calls `visit` for every entry, shard after shard.
     pub fn for_each(&self, mut visit: impl FnMut(&V)) {
-        self.shards.iter().for_each(|shard| shard.load().iter().for_each(|entry| visit(entry)));
+        self.shards.iter().for_each(|shard| shard.load().iter().for_each(&mut visit));
     }
 
     /// How many entries there are; walks the shards.
