@@ -481,4 +481,24 @@ mod tests {
         assert_eq!(read.rcode(), Rcode::BADVERS);
         assert_eq!(read.opt.unwrap().options, [(15, b"\x00\x0fno".to_vec())]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_was_changed_on_the_way_is_read_or_refused(
+            changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), proptest::prelude::any::<u8>()), 1..6),
+            limit in 0usize..600,
+        ) {
+            let mut octets = sample().to_octets(4096);
+            for (place, octet) in changes {
+                let place = place.index(octets.len());
+                octets[place] = octet;
+            }
+            if let Some(message) = Message::parse(&octets) {
+                let written = message.to_octets(limit);
+                let read = Message::parse(&written);
+                proptest::prop_assert!(read.is_some_and(|read| read.question == message.question));
+                proptest::prop_assert!(message.sections().into_iter().flatten().all(|record| record.names().len() < 3));
+            }
+        }
+    }
 }

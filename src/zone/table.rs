@@ -56,7 +56,7 @@ impl<V: Keyed> Table<V> {
     pub fn with_fingerprint<B>(
         &self,
         fingerprint: u32,
-        mut visit: impl FnMut(&V) -> std::ops::ControlFlow<B>,
+        visit: impl FnMut(&V) -> std::ops::ControlFlow<B>,
     ) -> std::ops::ControlFlow<B> {
         self.shard(fingerprint).load().iter_hash(spread(fingerprint)).try_for_each(visit)
     }

@@ -37,8 +37,8 @@
 //! - `cname`: a CNAME whose target matches gets another, and what follows it is looked up anew.
 //! - `edns0`: `set` adds the option or puts another in its place, `append` only adds, `replace` only changes, `unset`
 //!   takes it away. **DATA** is text, hexadecimal behind `0x`, or one of `{qname}` `{qtype}` `{client_ip}`
-//!   `{client_port}` `{protocol}` `{server_ip}` `{server_port}`. `subnet` makes a client subnet of so many bits
-//!   (RFC 7871). `revert` undoes the change in the answer's OPT.
+//!   `{client_port}` `{protocol}` `{server_ip}` `{server_port}`; `{PLUGIN/LABEL}` is empty, as nothing provides labels.
+//!   `subnet` makes a client subnet of so many bits (RFC 7871). `revert` undoes the change in the answer's OPT.
 //!
 //! Only names that a rule can match leave the fast lane.
 //!

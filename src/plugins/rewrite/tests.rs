@@ -104,6 +104,7 @@ async fn the_five_matches_of_names() {
         ("rewrite name regex (.*)-(west)\\.test {1}.service.{2}.consul", "ftp-West.test", "ftp.service.west.consul. A"),
         ("rewrite name regex west b.test", "ftp-west.test", "b.test. A"),
         ("rewrite name regex ^west b.test", "ftp-west.test", "ftp-west.test. A"),
+        ("rewrite name regex (?i)^WEST\\p{L}*\\.test b.test", "westend.test", "b.test. A"),
         ("rewrite type A AAAA", "a.test", "a.test. AAAA"),
         ("rewrite type ANY HINFO", "a.test", "a.test. A"),
     ];
