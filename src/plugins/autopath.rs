@@ -72,6 +72,12 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         }
         None => Search::Fixed(fixed(setup, from)?),
     };
+    if from.text == "@kubernetes" {
+        setup.warn(
+            from,
+            "'@kubernetes' runs as '@search': the search list is read from the question, not from the pod's namespace",
+        );
+    }
     let success = setup.metrics.counter(&SUCCESS).with_label_values(&[&*setup.plan.server]);
     setup.plan.leave_fast_lane_when(search.places(), is_name_error);
     setup.plan.chain.push(Arc::new(Autopath { zones, search, success }));
