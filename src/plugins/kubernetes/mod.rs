@@ -102,6 +102,7 @@ mod addresses;
 mod answer;
 mod chase;
 mod cluster;
+mod handout;
 mod labels;
 mod model;
 mod names;
