@@ -98,7 +98,21 @@ pub trait Answerer: Send + Sync + 'static {
     /// A fast lane for a new worker or connection.
     fn lane(&self, transport: Transport) -> Box<dyn Lane>;
     /// The slow lane: the whole answer, or `None` for silence.
-    fn slow(&self, packet: Vec<u8>, arrival: Arrival) -> BoxFuture<'static, Option<Vec<u8>>>;
+    fn slow(&self, packet: Vec<u8>, arrival: Arrival) -> BoxFuture<'static, Option<Sent>>;
+}
+
+/// What the slow lane has to send.
+pub struct Sent {
+    /// The message, of most answers the only one.
+    pub message: Vec<u8>,
+    /// Those that follow it over TCP (a zone transfer), kept as long as they wait.
+    pub more: Option<Arc<dyn AsRef<[Vec<u8>]> + Send + Sync>>,
+}
+
+impl From<Vec<u8>> for Sent {
+    fn from(message: Vec<u8>) -> Sent {
+        Sent { message, more: None }
+    }
 }
 
 /// How a listener is run.

@@ -39,6 +39,10 @@ pub(super) async fn answer(
     });
     match fast {
         Some(answer) => answer,
-        None => slow.answer(message, arrival, slow.admit()?).await,
+        None => {
+            let sent = slow.answer(message, arrival, slow.admit()?).await?;
+            // Half an answer is none: a transfer needs a connection of its own.
+            sent.more.is_none().then_some(sent.message)
+        }
     }
 }

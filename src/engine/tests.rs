@@ -50,7 +50,7 @@ impl Answerer for Echo {
         Box::new(EchoLane)
     }
 
-    fn slow(&self, mut packet: Vec<u8>, arrival: Arrival) -> BoxFuture<'static, Option<Vec<u8>>> {
+    fn slow(&self, mut packet: Vec<u8>, arrival: Arrival) -> BoxFuture<'static, Option<Sent>> {
         assert_ne!(packet[12], SLOW_PANIC, "asked to");
         self.slow_seen.fetch_add(1, Ordering::Relaxed);
         self.arrivals.lock().unwrap().push(arrival);
@@ -58,7 +58,7 @@ impl Answerer for Echo {
         Box::pin(async move {
             gate.acquire().await.unwrap().forget();
             packet[2] |= 0x80;
-            Some(packet)
+            Some(packet.into())
         })
     }
 }

@@ -12,6 +12,7 @@ mod fast;
 mod lifecycle;
 mod plan;
 mod setup;
+mod transfer;
 
 pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request, Transport};
 pub use fallthrough::Fallthrough;
@@ -19,6 +20,7 @@ pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};
 pub use lifecycle::{Arrivals, Command, Control, Keep, Lifecycle, Readiness};
 pub use plan::{BlockPlan, ProcessPlan};
 pub use setup::{BlockInfo, Setup};
+pub use transfer::{Following, ZoneHolder, ZoneHolders};
 
 pub use crate::corefile::{Directive, Error, Span, Token};
 pub use futures_util::future::BoxFuture;

@@ -38,6 +38,7 @@ pub mod root;
 pub mod template;
 pub mod timeouts;
 mod tls;
+mod transfer;
 pub mod whoami;
 
 #[cfg(test)]
@@ -83,6 +84,7 @@ pub const ORDER: &[&Definition] = &[
     &tls::DEFINITION,
     &minimal::DEFINITION,
     &template::DEFINITION,
+    &transfer::DEFINITION,
     &hosts::DEFINITION,
     &kubernetes::DEFINITION,
     &nodata::DEFINITION,

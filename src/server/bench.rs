@@ -58,6 +58,6 @@ impl Bench {
     pub fn slow(&self, packet: &[u8]) -> Option<Vec<u8>> {
         let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let arrival = Arrival { client, local: client, transport: Transport::Udp };
-        self.runtime.block_on(self.current.slow(packet.to_vec(), arrival))
+        self.runtime.block_on(self.current.slow(packet.to_vec(), arrival)).map(|sent| sent.message)
     }
 }

@@ -4,13 +4,15 @@
 use super::stream::Stream;
 use super::{Acceptor, https};
 use crate::engine::slow::servfail;
-use crate::engine::{Arrival, Fast, Lane, Protocol, Transport};
+use crate::engine::{Arrival, Fast, Lane, Protocol, Sent, Transport};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -33,6 +35,8 @@ thread_local! {
     static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_MESSAGE]);
 }
 
+type Following = Arc<dyn AsRef<[Vec<u8>]> + Send + Sync>;
+
 struct Connection {
     stream: Stream,
     arrival: Arrival,
@@ -40,7 +44,9 @@ struct Connection {
     acceptor: Acceptor,
     /// Octets read and not answered yet: less than a message, unless the slow lane holds back.
     pending: Vec<u8>,
-    slow: FuturesUnordered<BoxFuture<'static, Option<Vec<u8>>>>,
+    slow: FuturesUnordered<BoxFuture<'static, Option<Sent>>>,
+    /// Messages that follow one that has been sent, and how many of them have been sent too.
+    following: VecDeque<(Following, usize)>,
     /// When the connection is given up, if nothing is in flight.
     deadline: Instant,
 }
@@ -62,6 +68,7 @@ pub(super) async fn serve(stream: TcpStream, acceptor: Acceptor) {
         acceptor,
         pending: Vec::new(),
         slow: FuturesUnordered::new(),
+        following: VecDeque::new(),
         deadline: Instant::now() + FIRST,
     };
     // A connection that fails is the client's affair.
@@ -92,14 +99,16 @@ impl Connection {
     }
 
     /// Takes a reply of the slow lane, and those that came with it.
-    fn collect(&mut self, first: Option<Vec<u8>>, output: &mut Vec<u8>) {
+    fn collect(&mut self, first: Option<Sent>, output: &mut Vec<u8>) {
         let mut next = Some(first);
         while let Some(reply) = next {
-            if let Some(reply) = reply {
-                append(&reply, output);
+            if let Some(Sent { message, more }) = reply {
+                append(&message, output);
+                self.following.extend(more.map(|more| (more, 0)));
             }
             self.deadline = Instant::now() + IDLE;
-            let room = output.len() < WRITE_AT;
+            // Nothing comes between the messages of a transfer: some clients would not understand (RFC 5936 section 2.2).
+            let room = output.len() < WRITE_AT && self.following.is_empty();
             next = if room { self.slow.next().now_or_never().flatten() } else { None };
         }
     }
@@ -108,7 +117,10 @@ impl Connection {
     async fn answer_pending(&mut self, mut output: Vec<u8>) -> io::Result<()> {
         let mut done = 0;
         loop {
-            done += self.answer_some(done, &mut output);
+            self.append_following(&mut output);
+            if self.following.is_empty() {
+                done += self.answer_some(done, &mut output);
+            }
             if output.is_empty() {
                 break;
             }
@@ -121,6 +133,21 @@ impl Connection {
             self.pending.drain(..done);
         }
         Ok(())
+    }
+
+    /// Adds messages that follow others until the output is long enough.
+    fn append_following(&mut self, output: &mut Vec<u8>) {
+        while output.len() < WRITE_AT
+            && let Some((messages, sent)) = self.following.front_mut()
+        {
+            match (**messages).as_ref().get(*sent) {
+                Some(message) => {
+                    append(message, output);
+                    *sent += 1;
+                }
+                None => drop(self.following.pop_front()),
+            }
+        }
     }
 
     /// Answers messages from `start` of the pending octets until none is whole, the output is long enough or the slow

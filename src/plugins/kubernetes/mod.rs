@@ -122,6 +122,7 @@ mod addresses;
 mod answer;
 mod chase;
 mod cluster;
+mod handout;
 mod keeper;
 mod labels;
 mod model;

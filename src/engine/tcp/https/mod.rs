@@ -8,6 +8,7 @@ use super::Acceptor;
 use super::stream::Stream;
 use crate::engine::Arrival;
 use exchange::Responder;
+use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -63,11 +64,7 @@ where
 }
 
 /// Answers requests, and knows how many are in flight.
-fn tracked(
-    responder: Responder,
-    activity: Arc<Activity>,
-) -> impl Fn(hyper::Request<Incoming>) -> Pin<Box<dyn Future<Output = Result<exchange::Response, hyper::Error>> + Send>>
-{
+fn tracked(responder: Responder, activity: Arc<Activity>) -> impl Fn(hyper::Request<Incoming>) -> Responding {
     let responder = Arc::new(responder);
     move |request| {
         let (responder, busy) = (responder.clone(), Busy::new(activity.clone()));
@@ -78,6 +75,8 @@ fn tracked(
         })
     }
 }
+
+type Responding = BoxFuture<'static, Result<exchange::Response, hyper::Error>>;
 
 /// Drives a connection until it ends, has been idle for too long, or the listener closes.
 async fn run<C: Connection>(connection: C, activity: &Activity, acceptor: &Acceptor) {
