@@ -44,15 +44,15 @@ impl Findings {
 }
 
 fn look(path: &Path) -> Findings {
+    match corefile::load(path) {
+        Ok(corefile) => examine(&corefile),
+        Err(error) => Findings { errors: vec![error.to_string()], ..Findings::default() },
+    }
+}
+
+fn examine(corefile: &Corefile) -> Findings {
     let mut findings = Findings::default();
-    let corefile = match corefile::load(path) {
-        Ok(corefile) => corefile,
-        Err(error) => {
-            findings.errors.push(error.to_string());
-            return findings;
-        }
-    };
-    let found = server::set_up(&corefile);
+    let found = server::set_up(corefile);
     for error in &found.errors {
         match &error.span {
             Some(span) if is_of_this_machine(error) => findings.lacks(span, &error.message),
@@ -60,7 +60,7 @@ fn look(path: &Path) -> Findings {
         }
     }
     findings.warnings.extend(found.warnings);
-    read_blocks(&corefile, &mut findings);
+    read_blocks(corefile, &mut findings);
     cannot_bind(&found.listens, &found.endpoints, &mut findings);
     // A snippet that is imported twice is one place.
     let mut seen = HashSet::new();
@@ -72,7 +72,9 @@ fn look(path: &Path) -> Findings {
 fn is_of_this_machine(error: &Error) -> bool {
     const NO_INTERFACE: &str = "' is neither an IP address nor a network interface of this machine";
     let interface = error.message.split_once(NO_INTERFACE).and_then(|(before, _)| before.rsplit('\'').next());
-    error.message.contains("No such file or directory")
+    // `forward . /run/systemd/resolve/resolv.conf`: an absolute path is meant as a file.
+    error.message.contains("not an IP address or file: '/")
+        || error.message.contains("No such file or directory")
         || interface.is_some_and(|word| word.starts_with(|c: char| c.is_ascii_alphabetic()) && !word.contains(':'))
 }
 
@@ -148,11 +150,11 @@ fn cluster_is_elsewhere(kubernetes: &Directive, root: &Path, findings: &mut Find
     if !in_cluster {
         return;
     }
-    for variable in ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"] {
-        if std::env::var_os(variable).is_none() {
-            let message = format!("{variable} is not set; in a pod it leads to the API server");
-            findings.lacks(&kubernetes.name.span, &message);
-        }
+    if let Some(variable) =
+        ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"].iter().find(|name| std::env::var_os(name).is_none())
+    {
+        let message = format!("{variable} is not set; in a pod it leads to the API server");
+        findings.lacks(&kubernetes.name.span, &message);
     }
     if !Path::new(TOKEN).exists() {
         findings.lacks(&kubernetes.name.span, &format!("there is no {TOKEN}, which a pod's service account has"));
@@ -178,5 +180,69 @@ fn cannot_bind(listens: &[SocketAddr], endpoints: &[String], findings: &mut Find
         if let Err(error) = TcpListener::bind(&address) {
             failed(&address, "HTTP", error);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(text: &str) -> Findings {
+        examine(&corefile::parse(Path::new("Corefile"), text, &|_| None).unwrap())
+    }
+
+    fn warnings(text: &str) -> Vec<String> {
+        let Findings { errors, warnings } = findings(text);
+        assert!(errors.is_empty(), "{errors:?}");
+        warnings
+    }
+
+    #[track_caller]
+    fn has(warnings: &[String], start: &str, gist: &str) {
+        let found = warnings.iter().any(|warning| warning.starts_with(start) && warning.contains(gist));
+        assert!(found, "{start} … {gist}: {warnings:#?}");
+    }
+
+    #[test]
+    fn what_is_plain_is_not_warned_of() {
+        assert_eq!(warnings(".:0 {\n    bind 127.0.0.1\n    whoami\n}\n"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_core_dns_would_take_differently() {
+        let text = ".:0 {\nbind 127.0.0.1\nkubernetes a.test {\nmanifests @sample\n}\nnodata AAAA\nautopath @search\n\
+                    health 127.0.0.1:0 { lameduck auto }\nproxy . 192.0.2.1\n}\n";
+        let warnings = warnings(text);
+        has(&warnings, "Corefile:4 - ", "'manifests' is dunlin's own");
+        has(&warnings, "Corefile:6 - ", "'nodata' is dunlin's own");
+        has(&warnings, "Corefile:7 - ", "'autopath @search' is dunlin's own");
+        has(&warnings, "Corefile:8 - ", "'lameduck auto' is dunlin's own");
+        has(&warnings, "Corefile:8 - ", "a block on one line");
+        has(&warnings, "Corefile:9 - ", "'proxy' is no more and runs as: forward . 192.0.2.1");
+        assert_eq!(warnings.len(), 6, "{warnings:#?}");
+    }
+
+    #[test]
+    fn what_this_machine_lacks() {
+        let text = ".:0 {\nbind 192.0.2.1\nkubernetes a.test {\ntls /no/cert /no/key /no/ca\nkubeconfig /no/config\n}\n\
+                    forward . /no/resolv.conf\n}\n";
+        let lines = warnings(&text);
+        for (line, gist) in
+            [(4, "/no/cert (tls)"), (4, "/no/ca (tls)"), (5, "/no/config (kubeconfig)"), (7, "resolv.conf")]
+        {
+            has(&lines, &format!("Corefile:{line} - this machine: "), gist);
+        }
+        let lines = warnings(".:0 {\nbind 192.0.2.1\nwhoami\n}\n");
+        has(&lines, "this machine: 192.0.2.1:0 (UDP) cannot be bound: ", "");
+        has(&lines, "this machine: 192.0.2.1:0 (TCP) cannot be bound: ", "");
+        has(&warnings("a.test:0 {\nbind eth99\nwhoami\n}\n"), "Corefile:2 - this machine: ", "'eth99'");
+    }
+
+    #[test]
+    fn errors_come_all_at_once_beside_the_warnings() {
+        let found = findings(". {\n    federation\n    kubernetes a.test {\n        upstream\n    }\n    cache 0\n}\n");
+        assert_eq!(found.errors.len(), 2, "{:?}", found.errors);
+        has(&found.warnings, "Corefile:4 - plugin/kubernetes: 'upstream'", "");
+        assert_eq!(findings(". {\nbind 10.0.0.256\n}\n").errors.len(), 1);
     }
 }

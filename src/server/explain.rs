@@ -249,3 +249,74 @@ impl Handler for Mark {
         next.run(request)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::corefile;
+    use std::path::Path;
+
+    const COREFILE: &str = "cluster.local {
+    errors
+    kubernetes cluster.local {
+        manifests @sample
+    }
+}
+. {
+    errors
+    acl {
+        drop net 192.0.2.0/24
+    }
+    cache 30
+    erratic {
+        drop 0
+    }
+}
+empty.test:1053 {
+}
+";
+
+    fn explained(name: &str, client: &str) -> Vec<Explanation> {
+        let corefile = corefile::parse(Path::new("Corefile"), COREFILE, &|_| None).unwrap();
+        let (name, client) = (Name::from_text(name).unwrap(), client.parse().unwrap());
+        let explained = explain(&corefile, &Question { name, qtype: RecordType::A, client }).unwrap();
+        assert!(explained.waiting.is_empty());
+        explained.explanations
+    }
+
+    #[test]
+    fn the_fast_lane_is_told_with_its_store_and_its_block() {
+        let [only] = &explained("backend-service.default.svc.cluster.local", "127.0.0.1")[..] else {
+            panic!("one block")
+        };
+        assert_eq!(only.way, Way::Fast("kubernetes"));
+        let (zone, span) = only.block.as_ref().unwrap();
+        assert_eq!((zone.to_string().as_str(), span.line), ("cluster.local.", 1));
+        assert_eq!(only.listens.len(), 2);
+        assert_eq!(only.reply.as_ref().map(|reply| reply[7]), Some(1));
+    }
+
+    #[test]
+    fn the_slow_lane_is_told_as_far_as_it_was_asked() {
+        let [only] = &explained("www.test", "127.0.0.1")[..] else { panic!("one block") };
+        let Way::Slow(steps) = &only.way else { panic!("{:?}", only.way) };
+        assert_eq!(steps.iter().map(|(_, name)| *name).collect::<Vec<_>>(), ["errors", "acl", "cache", "erratic"]);
+        assert_eq!(only.block.as_ref().unwrap().1.line, 7);
+    }
+
+    #[test]
+    fn who_asks_counts() {
+        let [only] = &explained("www.test", "192.0.2.7")[..] else { panic!("one block") };
+        let Way::Slow(steps) = &only.way else { panic!("{:?}", only.way) };
+        assert_eq!((steps.last(), only.reply.is_none()), (Some(&(0, "acl")), true));
+    }
+
+    #[test]
+    fn every_block_that_answers_somewhere_is_told() {
+        let both = explained("empty.test", "127.0.0.1");
+        let lines: Vec<u32> = both.iter().map(|one| one.block.as_ref().unwrap().1.line).collect();
+        assert_eq!(lines, [7, 17]);
+        assert_eq!(both[1].way, Way::Fast("the server itself"));
+        assert_eq!(both[1].reply.as_ref().map(|reply| reply[3] & 0x0f), Some(5));
+    }
+}
