@@ -226,7 +226,7 @@ mod tests {
     fn what_this_machine_lacks() {
         let text = ".:0 {\nbind 192.0.2.1\nkubernetes a.test {\ntls /no/cert /no/key /no/ca\nkubeconfig /no/config\n}\n\
                     forward . /no/resolv.conf\n}\n";
-        let lines = warnings(&text);
+        let lines = warnings(text);
         for (line, gist) in
             [(4, "/no/cert (tls)"), (4, "/no/ca (tls)"), (5, "/no/config (kubeconfig)"), (7, "resolv.conf")]
         {
