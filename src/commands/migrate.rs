@@ -12,7 +12,7 @@ use std::path::Path;
 pub(super) fn run(words: &[String]) -> Said {
     let [file] = words else { return usage("migrate", "one Corefile is rewritten") };
     let path = Path::new(file);
-    let migrated = corefile::read(path).and_then(|text| migrate(path, &text));
+    let migrated = corefile::read(path).map_err(|error| error.to_string()).and_then(|text| migrate(path, &text));
     match migrated {
         Ok((output, changes)) => {
             Said { output, error: changes.iter().map(|change| format!("{change}\n")).collect(), code: 0 }

@@ -117,8 +117,15 @@ impl std::error::Error for Error {}
 /// # Errors
 /// A file that cannot be read, and every breach of the syntax, with its place.
 pub fn load(path: &Path) -> Result<Corefile, Error> {
-    let text = source::read(path).map_err(|message| Error { span: None, message })?;
-    parse(path, &text, &|name| std::env::var(name).ok())
+    parse(path, &read(path)?, &|name| std::env::var(name).ok())
+}
+
+/// The text of a configuration file.
+///
+/// # Errors
+/// A file that cannot be read, or is no text.
+pub fn read(path: &Path) -> Result<String, Error> {
+    source::read(path).map_err(|message| Error { span: None, message })
 }
 
 /// Reads a configuration from text; `path` names it in messages and is where relative imports start.
@@ -136,14 +143,6 @@ pub fn parse(path: &Path, text: &str, environment: &dyn Fn(&str) -> Option<Strin
 /// Corefile and must keep what it does not mean.
 pub fn words(path: &Path, text: &str) -> Vec<Lexeme> {
     lexer::lex(&path.to_string_lossy().into(), text)
-}
-
-/// Reads a file's text, as [`load`] does.
-///
-/// # Errors
-/// Why it cannot be read.
-pub fn read(path: &Path) -> Result<String, String> {
-    source::read(path)
 }
 
 /// SHA-512 of what the parser sees. Lengths stand before texts, so that no two sequences of words are one of octets.

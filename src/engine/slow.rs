@@ -46,6 +46,11 @@ impl SlowLane {
         self.in_flight.load(Ordering::Relaxed) == 0
     }
 
+    /// Counts a panic that was survived.
+    pub fn count_panic(&self) {
+        self.counters.panics.inc();
+    }
+
     /// The answer to `packet`; SERVFAIL where finding it panicked.
     pub async fn answer(&self, packet: Vec<u8>, arrival: Arrival, permit: Permit) -> Option<Vec<u8>> {
         let header = packet.first_chunk::<HEADER>().copied();

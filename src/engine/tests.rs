@@ -89,7 +89,7 @@ fn bench_with(address: &str, workers: usize, max_slow: usize) -> Bench {
     });
     let metrics = Metrics::new();
     let options = ListenerOptions { workers, max_slow, metrics: metrics.clone() };
-    Bench { listener: listen(address.parse().unwrap(), echo.clone(), &options).unwrap(), echo, metrics }
+    Bench { listener: listen(address.parse().unwrap(), Protocol::Dns, echo.clone(), &options).unwrap(), echo, metrics }
 }
 
 fn bench(address: &str) -> Bench {
@@ -375,9 +375,11 @@ async fn connections_above_the_bound_are_closed_and_counted() {
     let Bench { listener, echo, metrics } = bench("127.0.0.1:0");
     let counters = Counters::new(&metrics);
     let acceptor = tcp::Acceptor {
+        protocol: Protocol::Dns,
         slow: SlowLane::new(echo.clone(), 1, counters.clone()),
         answerer: echo,
         counters: counters.clone(),
+        metrics: metrics.clone(),
         closing: listener.closing.clone(),
         max_connections: 2,
     };

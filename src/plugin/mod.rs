@@ -5,6 +5,7 @@
 //! chain, a change of [`Shape`], a [`Lifecycle`] beside the queries, an HTTP endpoint. What it does not add costs a
 //! query nothing. This room knows no single plugin, no `kube`, no socket.
 
+pub mod certificates;
 mod chain;
 mod fallthrough;
 mod fast;

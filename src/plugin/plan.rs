@@ -28,6 +28,8 @@ pub struct BlockPlan {
     pub any_class: bool,
     /// The addresses to listen on; empty for all.
     pub binds: Vec<IpAddr>,
+    /// What proves us to clients of the block's encrypted listeners (`tls`).
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     ttl: Option<ZonedTtl>,
     slow: Vec<Name>,
     held: Vec<Held>,

@@ -37,6 +37,7 @@ pub mod rewrite;
 pub mod root;
 pub mod template;
 pub mod timeouts;
+mod tls;
 pub mod whoami;
 
 #[cfg(test)]
@@ -79,6 +80,7 @@ pub const ORDER: &[&Definition] = &[
     &autopath::DEFINITION,
     &acl::DEFINITION,
     &header::DEFINITION,
+    &tls::DEFINITION,
     &minimal::DEFINITION,
     &template::DEFINITION,
     &hosts::DEFINITION,

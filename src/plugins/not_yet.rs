@@ -16,7 +16,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "dnstap",
     "tsig",
     "dnssec",
-    "tls",
     "transfer",
     "route53",
     "azure",

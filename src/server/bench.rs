@@ -40,7 +40,7 @@ impl Bench {
             start_all(&plan.process.lifecycles).await?;
             Ok::<_, String>(plan)
         })?;
-        let routes: Option<&Arc<Routes>> = plan.routes.values().next();
+        let routes: Option<&Arc<Routes>> = plan.places.values().next().map(|served| &served.routes);
         let routes = Arc::clone(routes.ok_or("a Corefile without a server block")?);
         Ok(Bench {
             current: Arc::new(Current { routes: ArcSwap::new(routes), arrivals: Arrivals::default() }),

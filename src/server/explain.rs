@@ -1,6 +1,6 @@
 //! One question, answered in memory, with the way its answer was made.
 
-use super::build;
+use super::build::{self, Place, Served};
 use super::lanes::Current;
 use super::routes::Routes;
 use super::running::start_all;
@@ -86,21 +86,21 @@ async fn explain_within(corefile: &Corefile, question: &Question) -> Result<Expl
     start_all(&lifecycles).await?;
     let packet = packet(question);
     let mut explanations = Vec::new();
-    for (listens, index, routes) in places(&plan.routes, &packet)? {
+    for (listens, index, routes) in asked(&plan.places, &packet)? {
         explanations.push(one(&routes, index, listens, &packet, question.client, &trail).await);
     }
     Ok(Explained { explanations, waiting: plan.process.readiness.waiting() })
 }
 
-type Place = (Vec<SocketAddr>, Option<usize>, Arc<Routes>);
+type Asked = (Vec<SocketAddr>, Option<usize>, Arc<Routes>);
 
 /// The server blocks that the question goes to, with their addresses. Addresses without one are told of only where
 /// there are no others.
-fn places(routes: &BTreeMap<SocketAddr, Arc<Routes>>, packet: &[u8]) -> Result<Vec<Place>, String> {
+fn asked(served: &BTreeMap<Place, Served>, packet: &[u8]) -> Result<Vec<Asked>, String> {
     let mut names = NameBuffer::default();
     let query = Query::parse(packet, &mut names).map_err(|why| format!("the question is no query: {why:?}"))?;
-    let mut places: Vec<Place> = Vec::new();
-    for (address, routes) in routes {
+    let mut places: Vec<Asked> = Vec::new();
+    for (Place { address, .. }, Served { routes, .. }) in served {
         let index = routes.find(&query);
         let block = |routes: &Arc<Routes>, index: Option<usize>| {
             index.map(|index| (Arc::as_ptr(&routes.all()[index].block), routes.all()[index].zone.clone()))

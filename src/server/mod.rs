@@ -9,6 +9,7 @@ pub mod bench;
 mod build;
 pub mod explain;
 mod lanes;
+mod last_good;
 mod listeners;
 pub mod logging;
 mod panics;
@@ -81,7 +82,7 @@ pub fn set_up(corefile: &Corefile) -> SetUp {
             SetUp {
                 errors: Vec::new(),
                 warnings: plan.process.warnings,
-                listens: plan.routes.into_keys().collect(),
+                listens: plan.places.into_keys().map(|place| place.address).collect(),
                 endpoints: endpoints.into_iter().collect(),
             }
         }
