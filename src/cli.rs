@@ -82,6 +82,35 @@ pub const FLAGS: &[Flag] = &[
     },
 ];
 
+/// A first word that stands for something else than a server; what it does is in `src/commands/`.
+pub struct Command {
+    /// The word.
+    pub name: &'static str,
+    /// What stands behind it.
+    pub arguments: &'static str,
+    /// What it is good for.
+    pub help: &'static str,
+}
+
+/// Every such word, in the order of the help.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "check",
+        arguments: "FILE",
+        help: "Say all that is wrong with a Corefile, and what CoreDNS or this machine does not know.",
+    },
+    Command {
+        name: "migrate",
+        arguments: "FILE",
+        help: "Print a Corefile with its old words replaced by modern ones.",
+    },
+    Command {
+        name: "explain",
+        arguments: "FILE NAME TYPE [--client IP]",
+        help: "Answer one question without serving, and say what made the answer.",
+    },
+];
+
 /// Where the configuration comes from.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Config {
@@ -187,6 +216,10 @@ pub fn usage() -> String {
             Takes::Value(name, _) => format!(" {name}"),
         };
         text += &format!("\n  -{}{value}\n        {}", flag.name, flag.help.replace('\n', "\n        "));
+    }
+    text += "\n\nIn place of a server:";
+    for command in COMMANDS {
+        text += &format!("\n  dunlin {} {}\n        {}", command.name, command.arguments, command.help);
     }
     text
 }

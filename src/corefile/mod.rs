@@ -13,13 +13,13 @@ mod source;
 mod tests;
 pub mod values;
 
-use lexer::Lexeme;
 use sha2::{Digest, Sha512};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use address::{Address, Scheme};
+pub use lexer::{Kind, Lexeme};
 
 /// Where something stands: the file as the operator named it, and the line from 1.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -137,6 +137,12 @@ pub fn parse(path: &Path, text: &str, environment: &dyn Fn(&str) -> Option<Strin
     let (lexemes, warnings) = expand::expand(path, lexemes, environment)?;
     let blocks = parser::parse(&lexemes)?;
     Ok(Corefile { path: path.into(), blocks, digest: digest(&lexemes), warnings })
+}
+
+/// The words of one file as they stand: imports, snippets and variables are words like others. For what edits a
+/// Corefile and must keep what it does not mean.
+pub fn words(path: &Path, text: &str) -> Vec<Lexeme> {
+    lexer::lex(&path.to_string_lossy().into(), text)
 }
 
 /// SHA-512 of what the parser sees. Lengths stand before texts, so that no two sequences of words are one of octets.

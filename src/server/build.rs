@@ -1,5 +1,6 @@
 //! Corefile to plan: plugins set up block by block, blocks put on listeners.
 
+use super::explain::Trail;
 use super::routes::{Block, Route, Routes};
 use crate::corefile::{self, Address, Corefile, Directive, Error, Scheme, ServerBlock};
 use crate::metrics::{Descriptor, MetricKind, Metrics};
@@ -57,15 +58,37 @@ pub(super) fn build(
     kept: &Keep,
     control: &Control,
 ) -> Result<Plan, Vec<Error>> {
+    attempt(corefile, port, metrics, kept, control, None).map_err(|refused| refused.errors)
+}
+
+/// A configuration that cannot run.
+#[derive(Default)]
+pub(super) struct Refused {
+    pub errors: Vec<Error>,
+    /// What was warned of beside.
+    pub warnings: Vec<String>,
+}
+
+/// As [`build`], but the warnings are kept also where something is wrong. A trail is told which handlers a query meets.
+pub(super) fn attempt(
+    corefile: &Corefile,
+    port: u16,
+    metrics: &Metrics,
+    kept: &Keep,
+    control: &Control,
+    trail: Option<&Trail>,
+) -> Result<Plan, Refused> {
     if corefile.blocks.is_empty() {
-        let text = corefile::parse(&corefile.path, EMPTY, &|_| None).map_err(|error| vec![error])?;
-        return build(&text, port, metrics, kept, control);
+        let text = corefile::parse(&corefile.path, EMPTY, &|_| None)
+            .map_err(|error| Refused { errors: vec![error], ..Refused::default() })?;
+        return attempt(&text, port, metrics, kept, control, trail);
     }
     let mut builder = Builder {
         port,
         metrics,
         kept,
         control,
+        trail,
         keep: Keep::default(),
         process: ProcessPlan::default(),
         places: BTreeMap::new(),
@@ -85,6 +108,7 @@ struct Builder<'a> {
     metrics: &'a Metrics,
     kept: &'a Keep,
     control: &'a Control,
+    trail: Option<&'a Trail>,
     keep: Keep,
     process: ProcessPlan,
     places: BTreeMap<Place, Vec<Route>>,
@@ -97,7 +121,7 @@ impl Builder<'_> {
         let Some(zones) = self.zones(block) else { return };
         let Some(first) = block.addresses.first() else { return };
         let mut info = BlockInfo { zones: zones.clone(), span: first.span.clone(), root: PathBuf::new(), index };
-        let mut plan = BlockPlan::new(zones);
+        let (mut plan, mut stores) = (BlockPlan::new(zones), Vec::new());
         self.refuse_unknown(block);
         for definition in plugins::ORDER {
             let directives: Vec<Directive> =
@@ -121,8 +145,12 @@ impl Builder<'_> {
             if let Err(error) = (definition.setup)(&mut setup) {
                 self.errors.push(error);
             }
+            stores.resize(plan.stores.len(), definition.directive);
         }
-        self.place(block, Arc::new(Block { plan }));
+        if let Some(trail) = self.trail {
+            plan.chain = trail.along(std::mem::take(&mut plan.chain));
+        }
+        self.place(block, Arc::new(Block { plan, span: first.span.clone(), stores }));
     }
 
     fn refuse_unknown(&mut self, block: &ServerBlock) {
@@ -231,9 +259,9 @@ impl Builder<'_> {
         address.port.unwrap_or(default)
     }
 
-    fn finish(self) -> Result<Plan, Vec<Error>> {
+    fn finish(self) -> Result<Plan, Refused> {
         if !self.errors.is_empty() {
-            return Err(self.errors);
+            return Err(Refused { errors: self.errors, warnings: self.process.warnings });
         }
         let places = self
             .places
