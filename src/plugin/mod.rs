@@ -5,6 +5,7 @@
 //! chain, a change of [`Shape`], a [`Lifecycle`] beside the queries, an HTTP endpoint. What it does not add costs a
 //! query nothing. This room knows no single plugin, no `kube`, no socket.
 
+mod authority;
 mod chain;
 mod fallthrough;
 mod fast;
@@ -12,6 +13,7 @@ mod lifecycle;
 mod plan;
 mod setup;
 
+pub use authority::{ZoneFile, answer_from, not_ours};
 pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request, Transport};
 pub use fallthrough::Fallthrough;
 pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};

@@ -15,6 +15,7 @@ pub mod debug;
 pub mod dns64;
 pub mod erratic;
 pub mod errors;
+pub mod file;
 mod forward;
 pub mod header;
 pub mod health;
@@ -51,7 +52,7 @@ pub use kubernetes::sink_for_measurements;
 
 /// Every plugin, in the order of the chain.
 ///
-/// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `kubernetes`) stands before
+/// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `kubernetes`, `file`) stands before
 /// `cache`, so that nothing we own is ever answered from a copy; and so do `header` and `minimal`, which change answers
 /// of both.
 pub const ORDER: &[&Definition] = &[
@@ -83,6 +84,7 @@ pub const ORDER: &[&Definition] = &[
     &template::DEFINITION,
     &hosts::DEFINITION,
     &kubernetes::DEFINITION,
+    &file::DEFINITION,
     &nodata::DEFINITION,
     &cache::DEFINITION,
     &loop_detection::DEFINITION,

@@ -22,7 +22,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "azure",
     "clouddns",
     "k8s_external",
-    "file",
     "auto",
     "secondary",
     "etcd",
