@@ -5,6 +5,7 @@
 
 pub mod acl;
 pub mod any;
+pub mod auto;
 pub mod autopath;
 pub mod bind;
 pub mod bufsize;
@@ -36,6 +37,7 @@ pub mod ready;
 pub mod reload;
 pub mod rewrite;
 pub mod root;
+pub mod shed;
 pub mod template;
 pub mod timeouts;
 pub mod whoami;
@@ -52,7 +54,8 @@ pub use kubernetes::sink_for_measurements;
 
 /// Every plugin, in the order of the chain.
 ///
-/// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `kubernetes`, `file`) stands before
+/// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `kubernetes`, `file`,
+/// `auto`) stands before
 /// `cache`, so that nothing we own is ever answered from a copy; and so do `header` and `minimal`, which change answers
 /// of both.
 pub const ORDER: &[&Definition] = &[
@@ -68,6 +71,7 @@ pub const ORDER: &[&Definition] = &[
     &debug::DEFINITION,
     &ready::DEFINITION,
     &health::DEFINITION,
+    &shed::DEFINITION,
     &prometheus::DEFINITION,
     &errors::DEFINITION,
     &log::DEFINITION,
@@ -85,6 +89,7 @@ pub const ORDER: &[&Definition] = &[
     &hosts::DEFINITION,
     &kubernetes::DEFINITION,
     &file::DEFINITION,
+    &auto::DEFINITION,
     &nodata::DEFINITION,
     &cache::DEFINITION,
     &loop_detection::DEFINITION,

@@ -53,6 +53,9 @@ impl MasterZone {
                     };
                     let alias = RRset { rtype: RecordType::CNAME, ttl: set.ttl, rdata: vec![target.wire().to_vec()] };
                     write(&mut message.answers, &owner, &alias);
+                    if qtype == RecordType::CNAME {
+                        return whole(Rcode::NOERROR, message);
+                    }
                     Some(target)
                 }
                 Place::Referral(cut, servers) => return self.referral(&cut, servers, message),
