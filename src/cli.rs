@@ -47,6 +47,15 @@ pub const FLAGS: &[Flag] = &[
         help: "The port of server blocks that name none (default 53).",
         takes: Takes::Value("PORT", set_port),
     },
+    Flag {
+        name: "last-good",
+        help: "The file to keep the configuration in that last ran. A start that finds the Corefile\n\
+               broken runs that one, and says so; not in CoreDNS.",
+        takes: Takes::Value("FILE", |flags, value| {
+            flags.last_good = Some(value).filter(|path| !path.is_empty()).map(PathBuf::from);
+            Ok(())
+        }),
+    },
     Flag { name: "p", help: "The same as -dns.port.", takes: Takes::Value("PORT", set_port) },
     Flag {
         name: "pidfile",
@@ -73,6 +82,35 @@ pub const FLAGS: &[Flag] = &[
     },
 ];
 
+/// A first word that stands for something else than a server; what it does is in `src/commands/`.
+pub struct Command {
+    /// The word.
+    pub name: &'static str,
+    /// What stands behind it.
+    pub arguments: &'static str,
+    /// What it is good for.
+    pub help: &'static str,
+}
+
+/// Every such word, in the order of the help.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "check",
+        arguments: "FILE",
+        help: "Say all that is wrong with a Corefile, and what CoreDNS or this machine does not know.",
+    },
+    Command {
+        name: "migrate",
+        arguments: "FILE",
+        help: "Print a Corefile with its old words replaced by modern ones.",
+    },
+    Command {
+        name: "explain",
+        arguments: "FILE NAME TYPE [--client IP]",
+        help: "Answer one question without serving, and say what made the answer.",
+    },
+];
+
 /// Where the configuration comes from.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Config {
@@ -96,6 +134,8 @@ pub struct Invocation {
     pub pidfile: Option<PathBuf>,
     /// Whether to leave out zones and version at the start.
     pub quiet: bool,
+    /// Where to keep the configuration that last ran.
+    pub last_good: Option<PathBuf>,
 }
 
 /// What to print, and to exit with, in place of a server.
@@ -153,8 +193,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, plugins: &[&str]) -> Res
     if flags.list_plugins {
         return Err(Stop::asked_for(plugin_list(plugins)));
     }
-    let Flags { config, port, pidfile, quiet, .. } = flags;
-    Ok(Invocation { config, port, pidfile, quiet })
+    let Flags { config, port, pidfile, quiet, last_good, .. } = flags;
+    Ok(Invocation { config, port, pidfile, quiet, last_good })
 }
 
 /// The version banner: name and version, then platform in the words of image registries.
@@ -177,6 +217,10 @@ pub fn usage() -> String {
         };
         text += &format!("\n  -{}{value}\n        {}", flag.name, flag.help.replace('\n', "\n        "));
     }
+    text += "\n\nIn place of a server:";
+    for command in COMMANDS {
+        text += &format!("\n  dunlin {} {}\n        {}", command.name, command.arguments, command.help);
+    }
     text
 }
 
@@ -194,6 +238,7 @@ struct Flags {
     port: u16,
     pidfile: Option<PathBuf>,
     quiet: bool,
+    last_good: Option<PathBuf>,
     show_version: bool,
     list_plugins: bool,
 }
@@ -278,7 +323,8 @@ mod tests {
     }
 
     fn with(change: impl FnOnce(&mut Invocation)) -> Result<Invocation, Stop> {
-        let mut invocation = Invocation { config: Config::Default, port: 53, pidfile: None, quiet: false };
+        let mut invocation =
+            Invocation { config: Config::Default, port: 53, pidfile: None, quiet: false, last_good: None };
         change(&mut invocation);
         Ok(invocation)
     }

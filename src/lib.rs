@@ -8,6 +8,7 @@
 
 pub mod cli;
 pub mod cluster;
+pub mod commands;
 pub mod corefile;
 pub mod engine;
 pub mod http;

@@ -7,8 +7,12 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(code) = dunlin::commands::run(&words) {
+        return code;
+    }
     let names = dunlin::plugins::directives();
-    match dunlin::cli::parse(std::env::args_os().skip(1), &names) {
+    match dunlin::cli::parse(words, &names) {
         Ok(invocation) => dunlin::server::run(&invocation),
         Err(stop) => stop.print(),
     }

@@ -6,6 +6,7 @@
 //! ```text
 //! api/        list and watch, one task a kind: requests, back-off, frames of a stream
 //! manifests/  files and directories, followed by inotify
+//! snapshot.rs a file of the last known state
 //! decode/     JSON, YAML and protobuf into `raw` shapes, and from those into objects: the rules live once
 //! ```
 
@@ -17,6 +18,7 @@ mod object;
 #[cfg(test)]
 mod recorder;
 mod selector;
+pub mod snapshot;
 
 use crate::metrics::Metrics;
 use counters::Counters;

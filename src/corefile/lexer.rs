@@ -5,13 +5,18 @@
 //! middle of a word as well. CR counts for nothing, nor does a byte order mark.
 
 use super::{Span, Token};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A word or a brace, with what the parser must know of its surroundings.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Lexeme {
+pub struct Lexeme {
+    /// The word, and its line.
     pub token: Token,
+    /// What it means for the structure.
     pub kind: Kind,
+    /// Its octets in the text, quotes included.
+    pub range: Range<usize>,
     /// Whether it is the first of its line.
     pub starts_line: bool,
     /// Whether its quote was still open when the file ended.
@@ -20,7 +25,8 @@ pub(super) struct Lexeme {
 
 /// What a lexeme means for the structure. A brace in quotes is a word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+#[allow(missing_docs)]
+pub enum Kind {
     Word,
     Open,
     Close,
@@ -28,10 +34,12 @@ pub(super) enum Kind {
 
 /// Splits a file's text. Any text has lexemes; an open quote runs to the end of the file, as in CoreDNS.
 pub(super) fn lex(file: &Arc<str>, text: &str) -> Vec<Lexeme> {
-    let mut lexer = Lexer { file, line: 1, starts_line: true, word: String::new(), lexemes: Vec::new() };
+    let mut lexer = Lexer { file, line: 1, starts_line: true, word: String::new(), range: 0..0, lexemes: Vec::new() };
     let mut characters = text.strip_prefix('\u{feff}').unwrap_or(text).chars();
     let mut comment = false;
-    while let Some(character) = characters.next() {
+    loop {
+        let at = text.len() - characters.as_str().len();
+        let Some(character) = characters.next() else { break };
         match character {
             '\n' => {
                 lexer.end_word();
@@ -42,9 +50,15 @@ pub(super) fn lex(file: &Arc<str>, text: &str) -> Vec<Lexeme> {
             _ if comment => {}
             '#' => comment = true,
             '\r' => {}
-            '"' if lexer.word.is_empty() => lexer.quoted(&mut characters),
+            '"' if lexer.word.is_empty() => lexer.quoted(&mut characters, at, text.len()),
             blank if blank.is_whitespace() => lexer.end_word(),
-            other => lexer.word.push(other),
+            other => {
+                if lexer.word.is_empty() {
+                    lexer.range.start = at;
+                }
+                lexer.range.end = at + other.len_utf8();
+                lexer.word.push(other);
+            }
         }
     }
     lexer.end_word();
@@ -56,6 +70,8 @@ struct Lexer<'t> {
     line: u32,
     starts_line: bool,
     word: String,
+    /// Where the word stands.
+    range: Range<usize>,
     lexemes: Vec<Lexeme>,
 }
 
@@ -65,22 +81,23 @@ impl Lexer<'_> {
             return;
         }
         let text = std::mem::take(&mut self.word);
+        let range = self.range.clone();
         match text.as_str() {
-            "{" => self.push(text, Kind::Open, self.line, false),
-            "}" => self.push(text, Kind::Close, self.line, false),
+            "{" => self.push(text, Kind::Open, self.line, range, false),
+            "}" => self.push(text, Kind::Close, self.line, range, false),
             // CoreDNS takes this for a word, which nothing means by it.
             "{}" => {
-                self.push("{".to_owned(), Kind::Open, self.line, false);
-                self.push("}".to_owned(), Kind::Close, self.line, false);
+                self.push("{".to_owned(), Kind::Open, self.line, range.start..range.start + 1, false);
+                self.push("}".to_owned(), Kind::Close, self.line, range.start + 1..range.end, false);
             }
-            _ => self.push(text, Kind::Word, self.line, false),
+            _ => self.push(text, Kind::Word, self.line, range, false),
         }
     }
 
-    /// Reads on from behind the opening quote.
-    fn quoted(&mut self, characters: &mut std::str::Chars<'_>) {
+    /// Reads on from behind the opening quote, which stands `at` this octet of a text that is `length` long.
+    fn quoted(&mut self, characters: &mut std::str::Chars<'_>, at: usize, length: usize) {
         let (line, mut text, mut escaped, mut unclosed) = (self.line, String::new(), false, true);
-        for character in characters {
+        for character in characters.by_ref() {
             if character == '\n' {
                 self.line += 1;
             }
@@ -104,13 +121,13 @@ impl Lexer<'_> {
         if escaped {
             text.push('\\');
         }
-        self.push(text, Kind::Word, line, unclosed);
+        self.push(text, Kind::Word, line, at..length - characters.as_str().len(), unclosed);
     }
 
-    fn push(&mut self, text: String, kind: Kind, line: u32, unclosed: bool) {
+    fn push(&mut self, text: String, kind: Kind, line: u32, range: Range<usize>, unclosed: bool) {
         let token = Token { text, span: Span { file: self.file.clone(), line } };
         let starts_line = std::mem::take(&mut self.starts_line);
-        self.lexemes.push(Lexeme { token, kind, starts_line, unclosed });
+        self.lexemes.push(Lexeme { token, kind, range, starts_line, unclosed });
     }
 }
 
@@ -156,6 +173,13 @@ mod tests {
         assert_eq!(kinds("a { }"), [Kind::Word, Kind::Open, Kind::Close]);
         assert_eq!(kinds("a {}"), [Kind::Word, Kind::Open, Kind::Close]);
         assert_eq!(kinds(r#""{" "}" "{}" {{ }} a{ {1}"#), [Kind::Word; 7]);
+    }
+
+    #[test]
+    fn ranges_hold_the_words_with_their_quotes() {
+        let text = "\u{feff}a \"b \\\" c\" é\r\n{} #c\n\"open";
+        let ranges = lex(&"Corefile".into(), text).into_iter().map(|lexeme| &text[lexeme.range]).collect::<Vec<_>>();
+        assert_eq!(ranges, ["a", "\"b \\\" c\"", "é", "{", "}", "\"open"]);
     }
 
     #[test]

@@ -13,13 +13,13 @@ mod source;
 mod tests;
 pub mod values;
 
-use lexer::Lexeme;
 use sha2::{Digest, Sha512};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use address::{Address, Scheme};
+pub use lexer::{Kind, Lexeme};
 
 /// Where something stands: the file as the operator named it, and the line from 1.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,8 +117,15 @@ impl std::error::Error for Error {}
 /// # Errors
 /// A file that cannot be read, and every breach of the syntax, with its place.
 pub fn load(path: &Path) -> Result<Corefile, Error> {
-    let text = source::read(path).map_err(|message| Error { span: None, message })?;
-    parse(path, &text, &|name| std::env::var(name).ok())
+    parse(path, &read(path)?, &|name| std::env::var(name).ok())
+}
+
+/// The text of a configuration file.
+///
+/// # Errors
+/// A file that cannot be read, or is no text.
+pub fn read(path: &Path) -> Result<String, Error> {
+    source::read(path).map_err(|message| Error { span: None, message })
 }
 
 /// Reads a configuration from text; `path` names it in messages and is where relative imports start.
@@ -130,6 +137,12 @@ pub fn parse(path: &Path, text: &str, environment: &dyn Fn(&str) -> Option<Strin
     let (lexemes, warnings) = expand::expand(path, lexemes, environment)?;
     let blocks = parser::parse(&lexemes)?;
     Ok(Corefile { path: path.into(), blocks, digest: digest(&lexemes), warnings })
+}
+
+/// The words of one file as they stand: imports, snippets and variables are words like others. For what edits a
+/// Corefile and must keep what it does not mean.
+pub fn words(path: &Path, text: &str) -> Vec<Lexeme> {
+    lexer::lex(&path.to_string_lossy().into(), text)
 }
 
 /// SHA-512 of what the parser sees. Lengths stand before texts, so that no two sequences of words are one of octets.

@@ -2,12 +2,13 @@
 //!
 //! UDP runs on worker threads of its own, one SO_REUSEPORT socket each, in batches of system calls; TCP on tokio. The
 //! engine knows nothing of plugins: it asks a [`Lane`] for each packet and hands what that cannot answer to an
-//! [`Answerer`].
+//! [`Answerer`]. Under TCP's connections may be TLS, in them HTTP ([`Protocol`]).
 //!
 //! `udp.rs` and `tcp.rs` are the life of a packet; `slow.rs` bounds what waits; `sockets.rs` opens; `system.rs` is the
 //! only file of the program with `unsafe`.
 
 mod counters;
+mod single;
 mod slow;
 mod sockets;
 mod system;
@@ -18,8 +19,10 @@ mod udp;
 mod tests;
 
 pub use counters::DROPPED;
+pub use tcp::HTTPS_RESPONSES;
 
 use crate::metrics::Metrics;
+use arc_swap::ArcSwapOption;
 use counters::Counters;
 use futures_util::future::BoxFuture;
 use slow::SlowLane;
@@ -52,7 +55,27 @@ pub trait Lane: Send {
     fn batch_ends(&mut self, took: Duration);
 }
 
-/// The transport a packet came by.
+/// What is spoken on a listener.
+#[derive(Clone)]
+pub enum Protocol {
+    /// DNS over UDP and TCP (RFC 1035 section 4.2).
+    Dns,
+    /// DNS over TLS (RFC 7858), on TCP alone.
+    Tls(Keys),
+    /// DNS over HTTPS (RFC 8484), on TCP alone.
+    #[allow(missing_docs)]
+    Https {
+        keys: Keys,
+        /// The listener as metrics name it.
+        server: Arc<str>,
+    },
+}
+
+/// What new connections prove us with; a reload may put something else in. Without anything they are not encrypted:
+/// something in front of us ends TLS.
+pub type Keys = Arc<ArcSwapOption<rustls::ServerConfig>>;
+
+/// The transport a packet came by; TLS counts as TCP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 #[allow(missing_docs)]
 pub enum Transport {
@@ -75,7 +98,21 @@ pub trait Answerer: Send + Sync + 'static {
     /// A fast lane for a new worker or connection.
     fn lane(&self, transport: Transport) -> Box<dyn Lane>;
     /// The slow lane: the whole answer, or `None` for silence.
-    fn slow(&self, packet: Vec<u8>, arrival: Arrival) -> BoxFuture<'static, Option<Vec<u8>>>;
+    fn slow(&self, packet: Vec<u8>, arrival: Arrival) -> BoxFuture<'static, Option<Sent>>;
+}
+
+/// What the slow lane has to send.
+pub struct Sent {
+    /// The message, of most answers the only one.
+    pub message: Vec<u8>,
+    /// Those that follow it over TCP (a zone transfer), kept as long as they wait.
+    pub more: Option<Arc<dyn AsRef<[Vec<u8>]> + Send + Sync>>,
+}
+
+impl From<Vec<u8>> for Sent {
+    fn from(message: Vec<u8>) -> Sent {
+        Sent { message, more: None }
+    }
 }
 
 /// How a listener is run.
@@ -89,7 +126,7 @@ pub struct ListenerOptions {
     pub metrics: Metrics,
 }
 
-/// An open listener: UDP and TCP on one address. Dropped, it ends without waiting for anything.
+/// An open listener: one address, UDP and TCP or what its protocol has. Dropped, it ends without waiting for anything.
 pub struct Listener {
     address: SocketAddr,
     closing: Arc<Closing>,
@@ -98,13 +135,22 @@ pub struct Listener {
     tasks: JoinSet<()>,
 }
 
-/// Opens UDP and TCP on `address`. Must be called inside a tokio runtime. Port 0 takes the same free port for both.
+/// Opens what `protocol` needs on `address`: UDP and TCP for DNS, with port 0 on the same free port; else TCP.
+/// Must be called inside a tokio runtime.
 ///
 /// # Errors
 /// What the system says to the bind.
-pub fn listen(address: SocketAddr, answerer: Arc<dyn Answerer>, options: &ListenerOptions) -> io::Result<Listener> {
+pub fn listen(
+    address: SocketAddr,
+    protocol: Protocol,
+    answerer: Arc<dyn Answerer>,
+    options: &ListenerOptions,
+) -> io::Result<Listener> {
     let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
-    let opened = sockets::open(address, options.workers)?;
+    let opened = match protocol {
+        Protocol::Dns => sockets::open(address, options.workers)?,
+        Protocol::Tls(_) | Protocol::Https { .. } => sockets::open_tcp(address)?,
+    };
     let counters = Counters::new(&options.metrics);
     let slow = SlowLane::new(answerer.clone(), options.max_slow, counters.clone());
     let mut listener = Listener {
@@ -124,8 +170,9 @@ pub fn listen(address: SocketAddr, answerer: Arc<dyn Answerer>, options: &Listen
         };
         listener.tasks.spawn_on(worker.start(number)?, &runtime);
     }
-    let max_connections = tcp::max_connections(system::raise_descriptor_limit());
-    let acceptor = tcp::Acceptor { answerer, slow, counters, closing, max_connections };
+    let max_connections = tcp::max_connections(&protocol, system::raise_descriptor_limit());
+    let metrics = options.metrics.clone();
+    let acceptor = tcp::Acceptor { protocol, answerer, slow, counters, metrics, closing, max_connections };
     listener.tasks.spawn_on(acceptor.run(tokio::net::TcpListener::from_std(opened.tcp)?), &runtime);
     Ok(listener)
 }

@@ -1,7 +1,7 @@
 //! The bound on the slow lane, and what becomes of a query that panics in it.
 
 use super::counters::Counters;
-use super::{Answerer, Arrival};
+use super::{Answerer, Arrival, Sent};
 use crate::wire::{HEADER, Rcode, error_reply};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -46,8 +46,13 @@ impl SlowLane {
         self.in_flight.load(Ordering::Relaxed) == 0
     }
 
+    /// Counts a panic that was survived.
+    pub fn count_panic(&self) {
+        self.counters.panics.inc();
+    }
+
     /// The answer to `packet`; SERVFAIL where finding it panicked.
-    pub async fn answer(&self, packet: Vec<u8>, arrival: Arrival, permit: Permit) -> Option<Vec<u8>> {
+    pub async fn answer(&self, packet: Vec<u8>, arrival: Arrival, permit: Permit) -> Option<Sent> {
         let header = packet.first_chunk::<HEADER>().copied();
         // Made inside, so that a panic before the first await is caught too.
         let answer = AssertUnwindSafe(async { self.answerer.slow(packet, arrival).await });
@@ -58,7 +63,7 @@ impl SlowLane {
             let mut reply = vec![0; HEADER];
             let len = servfail(&header?, &mut reply)?;
             reply.truncate(len);
-            Some(reply)
+            Some(reply.into())
         })
     }
 }

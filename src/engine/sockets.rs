@@ -18,7 +18,7 @@ const DRAWS: usize = 16;
 
 /// The sockets of one address.
 pub(super) struct Sockets {
-    /// One a worker; the system spreads the clients over them (SO_REUSEPORT).
+    /// One a worker, none where only TCP is spoken; the system spreads the clients over them (SO_REUSEPORT).
     pub udp: Vec<UdpSocket>,
     /// Non-blocking, as tokio wants it.
     pub tcp: TcpListener,
@@ -40,6 +40,14 @@ pub(super) fn open(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
             outcome => return outcome,
         }
     }
+}
+
+/// Opens a TCP listener alone.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn open_tcp(address: SocketAddr) -> io::Result<Sockets> {
+    Ok(Sockets { udp: Vec::new(), tcp: tcp(address, address.port() != 0)? })
 }
 
 /// The system may draw a port of others for a socket with SO_REUSEPORT, so the first one gets that when it is bound.

@@ -1,10 +1,15 @@
 //! TCP: accepting connections, at most so many, until told to stop.
 
 mod connection;
+mod https;
+mod stream;
+
+pub use https::RESPONSES as HTTPS_RESPONSES;
 
 use super::counters::Counters;
 use super::slow::SlowLane;
-use super::{Answerer, Closing};
+use super::{Answerer, Closing, Protocol};
+use crate::metrics::Metrics;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,22 +19,33 @@ use tokio::task::{JoinError, JoinSet};
 /// Connections one listener keeps at a time, where the process may open twice as many files: upstreams and the API
 /// server need some too. What comes above them is closed at once and counted. An idle one holds about a kilobyte.
 const MAX_CONNECTIONS: usize = 20_000;
+/// The same for encrypted ones, which hold some tens of kilobytes each.
+const MAX_ENCRYPTED: usize = 2_000;
+/// The same for HTTP, as CoreDNS has it: each may have hundreds of requests in flight.
+const MAX_HTTPS: usize = 200;
 /// How long accepting rests when the process or the system is out of descriptors or memory.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
 
 /// What every connection of a listener needs.
 #[derive(Clone)]
 pub(super) struct Acceptor {
+    pub protocol: Protocol,
     pub answerer: Arc<dyn Answerer>,
     pub slow: SlowLane,
     pub counters: Counters,
+    pub metrics: Metrics,
     pub closing: Arc<Closing>,
     pub max_connections: usize,
 }
 
 /// The connections a listener may keep when the process may have this many descriptors.
-pub(super) fn max_connections(descriptors: usize) -> usize {
-    MAX_CONNECTIONS.min(descriptors / 2)
+pub(super) fn max_connections(protocol: &Protocol, descriptors: usize) -> usize {
+    let most = match protocol {
+        Protocol::Dns => MAX_CONNECTIONS,
+        Protocol::Tls(_) => MAX_ENCRYPTED,
+        Protocol::Https { .. } => MAX_HTTPS,
+    };
+    most.min(descriptors / 2)
 }
 
 impl Acceptor {

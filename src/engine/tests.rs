@@ -50,7 +50,7 @@ impl Answerer for Echo {
         Box::new(EchoLane)
     }
 
-    fn slow(&self, mut packet: Vec<u8>, arrival: Arrival) -> BoxFuture<'static, Option<Vec<u8>>> {
+    fn slow(&self, mut packet: Vec<u8>, arrival: Arrival) -> BoxFuture<'static, Option<Sent>> {
         assert_ne!(packet[12], SLOW_PANIC, "asked to");
         self.slow_seen.fetch_add(1, Ordering::Relaxed);
         self.arrivals.lock().unwrap().push(arrival);
@@ -58,7 +58,7 @@ impl Answerer for Echo {
         Box::pin(async move {
             gate.acquire().await.unwrap().forget();
             packet[2] |= 0x80;
-            Some(packet)
+            Some(packet.into())
         })
     }
 }
@@ -89,7 +89,7 @@ fn bench_with(address: &str, workers: usize, max_slow: usize) -> Bench {
     });
     let metrics = Metrics::new();
     let options = ListenerOptions { workers, max_slow, metrics: metrics.clone() };
-    Bench { listener: listen(address.parse().unwrap(), echo.clone(), &options).unwrap(), echo, metrics }
+    Bench { listener: listen(address.parse().unwrap(), Protocol::Dns, echo.clone(), &options).unwrap(), echo, metrics }
 }
 
 fn bench(address: &str) -> Bench {
@@ -375,9 +375,11 @@ async fn connections_above_the_bound_are_closed_and_counted() {
     let Bench { listener, echo, metrics } = bench("127.0.0.1:0");
     let counters = Counters::new(&metrics);
     let acceptor = tcp::Acceptor {
+        protocol: Protocol::Dns,
         slow: SlowLane::new(echo.clone(), 1, counters.clone()),
         answerer: echo,
         counters: counters.clone(),
+        metrics: metrics.clone(),
         closing: listener.closing.clone(),
         max_connections: 2,
     };

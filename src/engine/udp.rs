@@ -161,7 +161,7 @@ async fn answer_slow_queries(
         let (socket, lane, lost) = (&socket, &lane, &counters.send);
         async move {
             if let Some(reply) = lane.answer(query.packet, query.arrival, query.permit).await
-                && query.route.send(socket, &reply).is_err()
+                && query.route.send(socket, &reply.message).is_err()
             {
                 lost.inc();
             }

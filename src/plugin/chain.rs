@@ -1,6 +1,6 @@
 //! How a plugin meets the slow lane: as a handler in a chain, around whole messages.
 
-use super::{BoxFuture, Context, Moment, Shape, Source, Verdict};
+use super::{BoxFuture, Context, Following, Moment, Shape, Source, Verdict};
 use crate::wire::{self, Edns, Name, NameBuffer, Query, Rcode, RecordType};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -145,12 +145,14 @@ pub struct Reply {
     pub packet: Vec<u8>,
     /// What went wrong although a message was written, for `errors`.
     pub reason: Option<String>,
+    /// The messages behind the first, of a zone transfer over TCP.
+    pub more: Option<Arc<Following>>,
 }
 
 impl Reply {
     /// A message that nothing is to be said about.
     pub fn new(packet: Vec<u8>) -> Reply {
-        Reply { packet, reason: None }
+        Reply { packet, reason: None, more: None }
     }
 
     /// The response code in the header (without OPT's upper bits).

@@ -27,6 +27,11 @@ pub trait Lifecycle: Send + Sync {
         None
     }
 
+    /// What an operator should know though it is ready.
+    fn note(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The process has been asked to end and goes on answering until every drain has returned.
     fn drain(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
@@ -52,13 +57,25 @@ impl Readiness {
 
     /// The names of those that say they are not ready, sorted, once each.
     pub fn waiting(&self) -> Vec<&'static str> {
-        let members = self.0.lock().map(|members| members.clone()).unwrap_or_default();
-        let mut names: Vec<_> =
-            members.iter().filter(|member| member.ready() == Some(false)).map(|member| member.name()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+        let waiting = self.members().into_iter().filter(|member| member.ready() == Some(false));
+        sorted(waiting.map(|member| member.name()).collect())
     }
+
+    /// What members say though they are ready, as `NAME: note`, sorted, once each.
+    pub fn notes(&self) -> Vec<String> {
+        let note = |member: Arc<dyn Lifecycle>| Some(format!("{}: {}", member.name(), member.note()?));
+        sorted(self.members().into_iter().filter_map(note).collect())
+    }
+
+    fn members(&self) -> Vec<Arc<dyn Lifecycle>> {
+        self.0.lock().map(|members| members.clone()).unwrap_or_default()
+    }
+}
+
+fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
+    items.sort_unstable();
+    items.dedup();
+    items
 }
 
 /// Things that outlive a reload, by plugin and by the text of the configuration they depend on: a cluster feed, a cache.

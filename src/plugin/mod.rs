@@ -6,12 +6,14 @@
 //! query nothing. This room knows no single plugin, no `kube`, no socket.
 
 mod authority;
+pub mod certificates;
 mod chain;
 mod fallthrough;
 mod fast;
 mod lifecycle;
 mod plan;
 mod setup;
+mod transfer;
 
 pub use authority::{ZoneFile, answer_from, not_ours};
 pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request, Transport};
@@ -20,6 +22,7 @@ pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};
 pub use lifecycle::{Arrivals, Command, Control, Keep, Lifecycle, Readiness};
 pub use plan::{BlockPlan, ProcessPlan};
 pub use setup::{BlockInfo, Setup};
+pub use transfer::{Following, ZoneHolder, ZoneHolders};
 
 pub use crate::corefile::{Directive, Error, Span, Token};
 pub use futures_util::future::BoxFuture;

@@ -1,7 +1,7 @@
 //! What a server block becomes: sources, chain, shape, and what runs beside it.
 
 use super::fast::{Gate, ZonedTtl};
-use super::{Handler, Lifecycle, Readiness, Shape, Source, TtlRule};
+use super::{Handler, Lifecycle, Readiness, Shape, Source, TtlRule, ZoneHolders};
 use crate::http;
 use crate::wire::{LowerName, Name, Query};
 use std::net::IpAddr;
@@ -28,6 +28,10 @@ pub struct BlockPlan {
     pub any_class: bool,
     /// The addresses to listen on; empty for all.
     pub binds: Vec<IpAddr>,
+    /// What proves us to clients of the block's encrypted listeners (`tls`).
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// The plugins whose zones may be transferred (`transfer`).
+    pub holders: ZoneHolders,
     ttl: Option<ZonedTtl>,
     slow: Vec<Name>,
     held: Vec<Held>,

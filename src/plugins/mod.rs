@@ -40,6 +40,8 @@ pub mod root;
 pub mod shed;
 pub mod template;
 pub mod timeouts;
+mod tls;
+mod transfer;
 pub mod whoami;
 
 #[cfg(test)]
@@ -84,8 +86,10 @@ pub const ORDER: &[&Definition] = &[
     &autopath::DEFINITION,
     &acl::DEFINITION,
     &header::DEFINITION,
+    &tls::DEFINITION,
     &minimal::DEFINITION,
     &template::DEFINITION,
+    &transfer::DEFINITION,
     &hosts::DEFINITION,
     &kubernetes::DEFINITION,
     &file::DEFINITION,

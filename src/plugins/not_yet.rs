@@ -15,8 +15,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "dnstap",
     "tsig",
     "dnssec",
-    "tls",
-    "transfer",
     "route53",
     "azure",
     "clouddns",

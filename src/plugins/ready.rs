@@ -3,6 +3,8 @@
 //! the DNS listeners are open, else `503` with the names of those that are waited for, separated by commas. As soon as
 //! the process is asked to end it is `503` for good, so that no new query is sent here while the rest are answered.
 //!
+//! A plugin may add what an operator should know though it is ready: `OK, kubernetes: serving a snapshot`.
+//!
 //! # Syntax
 //! ```text
 //! ready [ADDRESS] {
@@ -98,7 +100,11 @@ struct Ready {
 impl Ready {
     fn respond(&self) -> Response {
         let waiting = self.waiting();
-        let (status, body) = if waiting.is_empty() { (200, "OK".to_owned()) } else { (503, waiting.join(",")) };
+        let (status, body) = match (&waiting[..], self.readiness.notes()) {
+            ([], notes) if notes.is_empty() => (200, "OK".to_owned()),
+            ([], notes) => (200, format!("OK, {}", notes.join(", "))),
+            (waiting, _) => (503, waiting.join(",")),
+        };
         Response { status, content_type: "text/plain; charset=utf-8", body: body.into_bytes() }
     }
 

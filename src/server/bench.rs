@@ -40,7 +40,7 @@ impl Bench {
             start_all(&plan.process.lifecycles).await?;
             Ok::<_, String>(plan)
         })?;
-        let routes: Option<&Arc<Routes>> = plan.routes.values().next();
+        let routes: Option<&Arc<Routes>> = plan.places.values().next().map(|served| &served.routes);
         let routes = Arc::clone(routes.ok_or("a Corefile without a server block")?);
         Ok(Bench {
             current: Arc::new(Current { routes: ArcSwap::new(routes), arrivals: Arrivals::default() }),
@@ -58,6 +58,6 @@ impl Bench {
     pub fn slow(&self, packet: &[u8]) -> Option<Vec<u8>> {
         let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let arrival = Arrival { client, local: client, transport: Transport::Udp };
-        self.runtime.block_on(self.current.slow(packet.to_vec(), arrival))
+        self.runtime.block_on(self.current.slow(packet.to_vec(), arrival)).map(|sent| sent.message)
     }
 }

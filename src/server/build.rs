@@ -1,7 +1,8 @@
 //! Corefile to plan: plugins set up block by block, blocks put on listeners.
 
+use super::explain::Trail;
 use super::routes::{Block, Route, Routes};
-use crate::corefile::{self, Corefile, Directive, Error, Scheme, ServerBlock};
+use crate::corefile::{self, Address, Corefile, Directive, Error, Scheme, ServerBlock};
 use crate::metrics::{Descriptor, MetricKind, Metrics};
 use crate::plugin::{BlockInfo, BlockPlan, Control, Keep, ProcessPlan, Setup};
 use crate::plugins::{self, Found};
@@ -21,10 +22,24 @@ const PLUGIN_ENABLED: Descriptor = Descriptor {
     kind: MetricKind::Gauge,
 };
 
+/// Where a listener stands, and what it speaks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Place {
+    pub address: SocketAddr,
+    pub scheme: Scheme,
+}
+
+/// What a listener serves.
+pub(super) struct Served {
+    pub routes: Arc<Routes>,
+    /// What it proves itself with, where it is encrypted.
+    pub keys: Option<Arc<rustls::ServerConfig>>,
+}
+
 /// A configuration, ready to run.
 pub(super) struct Plan {
-    /// What each address answers for.
-    pub routes: BTreeMap<SocketAddr, Arc<Routes>>,
+    /// What each place answers for.
+    pub places: BTreeMap<Place, Served>,
     pub process: ProcessPlan,
     /// What the next plan will find kept.
     pub keep: Keep,
@@ -43,15 +58,37 @@ pub(super) fn build(
     kept: &Keep,
     control: &Control,
 ) -> Result<Plan, Vec<Error>> {
+    attempt(corefile, port, metrics, kept, control, None).map_err(|refused| refused.errors)
+}
+
+/// A configuration that cannot run.
+#[derive(Default)]
+pub(super) struct Refused {
+    pub errors: Vec<Error>,
+    /// What was warned of beside.
+    pub warnings: Vec<String>,
+}
+
+/// As [`build`], but the warnings are kept also where something is wrong. A trail is told which handlers a query meets.
+pub(super) fn attempt(
+    corefile: &Corefile,
+    port: u16,
+    metrics: &Metrics,
+    kept: &Keep,
+    control: &Control,
+    trail: Option<&Trail>,
+) -> Result<Plan, Refused> {
     if corefile.blocks.is_empty() {
-        let text = corefile::parse(&corefile.path, EMPTY, &|_| None).map_err(|error| vec![error])?;
-        return build(&text, port, metrics, kept, control);
+        let text = corefile::parse(&corefile.path, EMPTY, &|_| None)
+            .map_err(|error| Refused { errors: vec![error], ..Refused::default() })?;
+        return attempt(&text, port, metrics, kept, control, trail);
     }
     let mut builder = Builder {
         port,
         metrics,
         kept,
         control,
+        trail,
         keep: Keep::default(),
         process: ProcessPlan::default(),
         places: BTreeMap::new(),
@@ -71,9 +108,10 @@ struct Builder<'a> {
     metrics: &'a Metrics,
     kept: &'a Keep,
     control: &'a Control,
+    trail: Option<&'a Trail>,
     keep: Keep,
     process: ProcessPlan,
-    places: BTreeMap<SocketAddr, Vec<Route>>,
+    places: BTreeMap<Place, Vec<Route>>,
     banner: BTreeSet<String>,
     errors: Vec<Error>,
 }
@@ -83,7 +121,7 @@ impl Builder<'_> {
         let Some(zones) = self.zones(block) else { return };
         let Some(first) = block.addresses.first() else { return };
         let mut info = BlockInfo { zones: zones.clone(), span: first.span.clone(), root: PathBuf::new(), index };
-        let mut plan = BlockPlan::new(zones);
+        let (mut plan, mut stores) = (BlockPlan::new(zones), Vec::new());
         self.refuse_unknown(block);
         for definition in plugins::ORDER {
             let directives: Vec<Directive> =
@@ -92,7 +130,7 @@ impl Builder<'_> {
                 continue;
             }
             // `bind` stands before whatever needs the name.
-            plan.server = server_name(plan.binds.first(), first.port.unwrap_or(self.port));
+            plan.server = server_name(first.scheme, plan.binds.first(), self.port_of(first));
             let mut setup = Setup {
                 directives: &directives,
                 siblings: &block.directives,
@@ -107,8 +145,12 @@ impl Builder<'_> {
             if let Err(error) = (definition.setup)(&mut setup) {
                 self.errors.push(error);
             }
+            stores.resize(plan.stores.len(), definition.directive);
         }
-        self.place(block, Arc::new(Block { plan }));
+        if let Some(trail) = self.trail {
+            plan.chain = trail.along(std::mem::take(&mut plan.chain));
+        }
+        self.place(block, Arc::new(Block { plan, span: first.span.clone(), stores }));
     }
 
     fn refuse_unknown(&mut self, block: &ServerBlock) {
@@ -133,8 +175,8 @@ impl Builder<'_> {
     fn zones(&mut self, block: &ServerBlock) -> Option<Vec<Name>> {
         let mut zones = Vec::new();
         for address in &block.addresses {
-            if address.scheme != Scheme::Dns {
-                let message = format!("Error during parsing: the scheme {:?} is not supported yet", address.scheme);
+            if !matches!(address.scheme, Scheme::Dns | Scheme::Tls | Scheme::Https) {
+                let message = format!("Error during parsing: {}:// is not supported by dunlin yet", address.scheme);
                 self.errors.push(Error::at(&address.span, message));
                 return None;
             }
@@ -156,13 +198,19 @@ impl Builder<'_> {
     fn place(&mut self, block: &ServerBlock, compiled: Arc<Block>) {
         let writer = compiled.plan.chain.first().map_or("", |handler| handler.name());
         for address in &block.addresses {
-            let port = address.port.unwrap_or(self.port);
+            let (scheme, port) = (address.scheme, self.port_of(address));
             let sockets = sockets(&compiled.plan.binds, port);
+            if scheme != Scheme::Dns && compiled.plan.tls.is_none() {
+                let message = "without `tls` in its block it is not encrypted: something in front has to end TLS";
+                self.process.warnings.push(format!("{} - {scheme}://: {message}", address.span));
+            }
             for zone in address.zones.iter().filter_map(|zone| Name::from_text(zone).ok()) {
                 for (socket, host) in &sockets {
-                    let server = server_name(compiled.plan.binds.iter().find(|ip| **ip == socket.ip()), port);
-                    if let Some(clash) = self.clash(*socket, &zone) {
-                        let message = format!("cannot serve dns://{zone}:{port} - {clash}");
+                    let bind = compiled.plan.binds.iter().find(|ip| **ip == socket.ip());
+                    let server = server_name(scheme, bind, port);
+                    let place = Place { address: *socket, scheme };
+                    if let Some(clash) = self.clash(place, &zone) {
+                        let message = format!("cannot serve {scheme}://{zone}:{port} - {clash}");
                         self.errors.push(Error::at(&address.span, message));
                         return;
                     }
@@ -175,22 +223,29 @@ impl Builder<'_> {
                         }
                     }
                     let route = Route { zone: zone.clone(), block: Arc::clone(&compiled), traffic };
-                    self.places.entry(*socket).or_default().push(route);
+                    self.places.entry(place).or_default().push(route);
                     let at = if host.is_empty() { String::new() } else { format!(" on {host}") };
-                    self.banner.insert(format!("{zone}:{port}{at}"));
+                    let before = if scheme == Scheme::Dns { String::new() } else { format!("{scheme}://") };
+                    self.banner.insert(format!("{before}{zone}:{port}{at}"));
                 }
             }
         }
     }
 
     /// Why a zone cannot be put on a socket.
-    fn clash(&self, socket: SocketAddr, zone: &Name) -> Option<&'static str> {
+    fn clash(&self, place: Place, zone: &Name) -> Option<&'static str> {
         let has = |routes: &Vec<Route>| routes.iter().any(|route| route.zone == *zone);
-        if self.places.get(&socket).is_some_and(has) {
+        if self.places.get(&place).is_some_and(has) {
             return Some("it is already defined");
         }
-        let overlaps = self.places.iter().any(|(other, routes)| {
-            other.port() == socket.port()
+        // The system would share the port among them, connection by connection.
+        if self.places.keys().any(|other| other.address == place.address && other.scheme != place.scheme) {
+            return Some("another protocol is served on this port");
+        }
+        let socket = place.address;
+        let overlaps = self.places.iter().any(|(Place { address: other, scheme }, routes)| {
+            *scheme == place.scheme
+                && other.port() == socket.port()
                 && other.is_ipv4() == socket.is_ipv4()
                 && other.ip().is_unspecified() != socket.ip().is_unspecified()
                 && has(routes)
@@ -198,21 +253,29 @@ impl Builder<'_> {
         overlaps.then_some("the zone is served on every address of this port and on one address as well")
     }
 
-    fn finish(self) -> Result<Plan, Vec<Error>> {
+    /// The port of an address; that of `dns://` may be said by a flag.
+    fn port_of(&self, address: &Address) -> u16 {
+        let default = if address.scheme == Scheme::Dns { self.port } else { address.scheme.default_port() };
+        address.port.unwrap_or(default)
+    }
+
+    fn finish(self) -> Result<Plan, Refused> {
         if !self.errors.is_empty() {
-            return Err(self.errors);
+            return Err(Refused { errors: self.errors, warnings: self.process.warnings });
         }
-        let routes = self
+        let places = self
             .places
             .into_iter()
-            .map(|(socket, routes)| {
+            .map(|(place, routes)| {
                 let counted = routes.iter().any(|route| route.traffic.is_some());
-                let server = server_name(Some(&socket.ip()).filter(|ip| !ip.is_unspecified()), socket.port());
+                let bind = Some(place.address.ip()).filter(|ip| !ip.is_unspecified());
+                let server = server_name(place.scheme, bind.as_ref(), place.address.port());
                 let dropped = counted.then(|| self.metrics.traffic(&server, "dropped", "", ""));
-                (socket, Arc::new(Routes::new(routes, dropped)))
+                let keys = keys(place.scheme, &routes);
+                (place, Served { routes: Arc::new(Routes::new(routes, dropped)), keys })
             })
             .collect();
-        Ok(Plan { routes, process: self.process, keep: self.keep, banner: self.banner.into_iter().collect() })
+        Ok(Plan { places, process: self.process, keep: self.keep, banner: self.banner.into_iter().collect() })
     }
 }
 
@@ -225,11 +288,23 @@ fn sockets(binds: &[IpAddr], port: u16) -> Vec<(SocketAddr, String)> {
     binds.iter().map(|ip| (SocketAddr::new(*ip, port), ip.to_string())).collect()
 }
 
-/// A listener as metrics name it: `dns://:53`, `dns://127.0.0.1:1053`, `dns://[::1]:53`.
-fn server_name(bind: Option<&IpAddr>, port: u16) -> String {
+/// What a listener proves itself with: the `tls` of the first block there that has one, with the protocol's name for ALPN.
+fn keys(scheme: Scheme, routes: &[Route]) -> Option<Arc<rustls::ServerConfig>> {
+    let protocols: &[&[u8]] = match scheme {
+        Scheme::Tls => &[b"dot"],
+        Scheme::Https => &[b"h2", b"http/1.1"],
+        _ => return None,
+    };
+    let mut config = (**routes.iter().find_map(|route| route.block.plan.tls.as_ref())?).clone();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    Some(Arc::new(config))
+}
+
+/// A listener as metrics name it: `dns://:53`, `dns://127.0.0.1:1053`, `tls://[::1]:853`.
+pub(super) fn server_name(scheme: Scheme, bind: Option<&IpAddr>, port: u16) -> String {
     match bind {
-        Some(ip) => format!("dns://{}", SocketAddr::new(*ip, port)),
-        None => format!("dns://:{port}"),
+        Some(ip) => format!("{scheme}://{}", SocketAddr::new(*ip, port)),
+        None => format!("{scheme}://:{port}"),
     }
 }
 
@@ -252,7 +327,9 @@ mod tests {
 
     #[test]
     fn a_block_listens_on_both_wildcards_or_where_it_is_bound() {
-        let addresses = |text| plan(text).unwrap().routes.keys().map(ToString::to_string).collect::<Vec<_>>();
+        let addresses = |text| -> Vec<String> {
+            plan(text).unwrap().places.keys().map(|place| place.address.to_string()).collect()
+        };
         assert_eq!(addresses("example.org:5300 {\nwhoami\n}"), ["0.0.0.0:5300", "[::]:5300"]);
         assert_eq!(addresses(".:53 a.test:54 {\nbind 127.0.0.1\nwhoami\n}"), ["127.0.0.1:53", "127.0.0.1:54"]);
     }
@@ -266,8 +343,8 @@ mod tests {
     #[test]
     fn an_empty_file_is_whoami_and_log() {
         let plan = plan("# nothing\n").unwrap();
-        let routes = plan.routes.values().next().unwrap();
-        let chain = &routes.all()[0].block.plan.chain;
+        let served = plan.places.values().next().unwrap();
+        let chain = &served.routes.all()[0].block.plan.chain;
         assert_eq!(chain.iter().map(|handler| handler.name()).collect::<Vec<_>>(), ["log", "whoami"]);
     }
 
@@ -283,6 +360,14 @@ mod tests {
     }
 
     #[test]
+    fn a_port_has_one_protocol() {
+        let text = "tls://. {\nwhoami\n}\nhttps://. {\nwhoami\n}\na.test:443 {\nwhoami\n}";
+        assert!(error(text).contains("cannot serve dns://a.test.:443 - another protocol is served on this port"));
+        let plan = plan("tls://. https://.:853 {\nwhoami\n}");
+        assert!(plan.is_err_and(|errors| errors[0].contains("cannot serve https://.:853")));
+    }
+
+    #[test]
     fn everything_that_is_wrong_is_said_at_once_with_its_line() {
         let text = ". {\n    federation\n    etcd\n    cache 0\n}\ngrpc://. {\n}\n";
         let errors = plan(text).err().unwrap();
@@ -294,14 +379,19 @@ mod tests {
             let place = format!("Corefile:{line} - Error during parsing: ");
             assert!(errors.iter().any(|error| error.starts_with(&place) && error.contains(gist)), "{errors:?}");
         }
-        assert!(errors.iter().any(|error| error.starts_with("Corefile:6") && error.contains("scheme")), "{errors:?}");
+        assert!(
+            errors.iter().any(
+                |error| error.starts_with("Corefile:6") && error.contains("grpc:// is not supported by dunlin yet")
+            ),
+            "{errors:?}"
+        );
     }
 
     #[test]
     fn listeners_have_core_dns_s_names() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert_eq!(server_name(None, 53), "dns://:53");
-        assert_eq!(server_name(Some(&ip("127.0.0.1")), 1053), "dns://127.0.0.1:1053");
-        assert_eq!(server_name(Some(&ip("::1")), 53), "dns://[::1]:53");
+        assert_eq!(server_name(Scheme::Dns, None, 53), "dns://:53");
+        assert_eq!(server_name(Scheme::Tls, Some(&ip("127.0.0.1")), 1053), "tls://127.0.0.1:1053");
+        assert_eq!(server_name(Scheme::Dns, Some(&ip("::1")), 53), "dns://[::1]:53");
     }
 }

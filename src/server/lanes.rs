@@ -1,10 +1,10 @@
 //! Both lanes of a listener: the fast one on the engine's workers, the slow one around the chain.
 
 use super::routes::{Route, Routes};
-use crate::engine::{self, Answerer, Arrival, Fast, Lane};
+use crate::engine::{self, Answerer, Arrival, Fast, Lane, Sent};
 use crate::metrics::{Family, TrafficShard};
 use crate::plugin::{Arrivals, BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
-use crate::wire::{Answer, Name, NameBuffer, Query, Rcode, Refusal, cut, error_reply};
+use crate::wire::{Answer, Name, NameBuffer, Query, Rcode, RecordType, Refusal, cut, error_reply};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Answerer for Arc<Current> {
         })
     }
 
-    fn slow(&self, packet: Vec<u8>, arrival: Arrival) -> BoxFuture<'static, Option<Vec<u8>>> {
+    fn slow(&self, packet: Vec<u8>, arrival: Arrival) -> BoxFuture<'static, Option<Sent>> {
         let routes = self.routes.load_full();
         Box::pin(async move { answer_slowly(routes, packet, arrival).await })
     }
@@ -103,6 +103,10 @@ fn ask_sources(
     if plan.chain.is_empty() {
         return Some(empty(query, Rcode::REFUSED, out));
     }
+    // Transfers are the chain's.
+    if matches!(query.qtype, RecordType::AXFR | RecordType::IXFR) {
+        return None;
+    }
     if query.signed || query.opcode() != 0 || query.qclass != crate::wire::CLASS_IN || !plan.is_fast(&query.name) {
         return None;
     }
@@ -124,7 +128,7 @@ fn ask_sources(
 }
 
 /// The slow lane: the whole answer to a packet that the fast lane left, or `None` for silence.
-async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -> Option<Vec<u8>> {
+async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -> Option<Sent> {
     let began = Instant::now();
     let mut names = NameBuffer::default();
     let query = Query::parse(&packet, &mut names).ok()?;
@@ -136,6 +140,10 @@ async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -
     let moment = Moment { seconds: unix_seconds(), random: seed() };
     let request = routes.request(index, &query, (arrival.client, arrival.local, transport), moment, 0);
     let outcome = routes.resolve(index, &request).await;
+    let more = match &outcome {
+        Some(Outcome::Reply(reply)) => reply.more.clone(),
+        _ => None,
+    };
     let reply = write_out(outcome, &query, request.limit())?;
     if let Some(traffic) = &routes.all()[index].traffic {
         traffic.record_shared(
@@ -149,7 +157,7 @@ async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -
             began.elapsed(),
         );
     }
-    Some(reply)
+    Some(Sent { message: reply, more: more.map(|more| more as _) })
 }
 
 /// What is sent for an outcome. A reply above the limit is cut down to what fits, marked truncated.

@@ -1,12 +1,14 @@
 //! The open DNS listeners: those that a plan needs are opened, those it shares with the last one live on.
 
+use super::build::{self, Place, Served};
 use super::lanes::Current;
-use super::routes::Routes;
-use crate::engine::{self, Listener, ListenerOptions};
+use crate::corefile::Scheme;
+use crate::engine::{self, Keys, Listener, ListenerOptions, Protocol};
 use crate::metrics::Metrics;
 use crate::plugin::Arrivals;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +18,17 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Slow-lane queries in flight for one listener. At a kilobyte or two each this bounds what a dead upstream can hold.
 const MAX_SLOW: usize = 20_000;
 
-/// The open listeners by the address that was asked for.
+/// The open listeners by the place that was asked for.
 pub(super) struct Listeners {
     options: ListenerOptions,
     arrivals: Arrivals,
-    open: BTreeMap<SocketAddr, (Listener, Arc<Current>)>,
+    open: BTreeMap<Place, Open>,
+}
+
+struct Open {
+    listener: Listener,
+    current: Arc<Current>,
+    keys: Keys,
 }
 
 impl Listeners {
@@ -32,50 +40,68 @@ impl Listeners {
     }
 
     /// Makes these the listeners. What is new is opened before anything else changes; nothing changes on error.
-    pub(super) async fn apply(&mut self, routes: &BTreeMap<SocketAddr, Arc<Routes>>) -> Result<(), String> {
+    pub(super) async fn apply(&mut self, places: &BTreeMap<Place, Served>) -> Result<(), String> {
         let mut opened = Vec::new();
-        for (address, routes) in routes.iter().filter(|(address, _)| !self.open.contains_key(address)) {
-            let current =
-                Arc::new(Current { routes: ArcSwap::from(Arc::clone(routes)), arrivals: self.arrivals.clone() });
-            match engine::listen(*address, Arc::new(Arc::clone(&current)), &self.options) {
-                Ok(listener) => opened.push((*address, (listener, current))),
+        for (place, served) in places.iter().filter(|(place, _)| !self.open.contains_key(place)) {
+            let address = place.address;
+            match self.open(*place, served) {
+                Ok(open) => opened.push((*place, open)),
                 // A host without IPv6 serves the IPv4 half of a wildcard.
                 Err(error) if address.ip().is_unspecified() && address.is_ipv6() && lacks_ipv6(&error) => {}
                 Err(error) => {
-                    for (_, (listener, _)) in opened {
-                        listener.close(Duration::ZERO).await;
+                    for (_, open) in opened {
+                        open.listener.close(Duration::ZERO).await;
                     }
                     return Err(format!("listen {address}: {error}"));
                 }
             }
         }
-        for (address, (_, current)) in &self.open {
-            if let Some(routes) = routes.get(address) {
-                current.routes.store(Arc::clone(routes));
+        for (place, open) in &self.open {
+            if let Some(served) = places.get(place) {
+                open.current.routes.store(Arc::clone(&served.routes));
+                open.keys.store(served.keys.clone());
             }
         }
         self.open.extend(opened);
-        let gone: Vec<_> = self.open.keys().filter(|address| !routes.contains_key(address)).copied().collect();
-        for address in gone {
-            if let Some((listener, _)) = self.open.remove(&address) {
-                tokio::spawn(listener.close(GRACE));
+        let gone: Vec<_> = self.open.keys().filter(|place| !places.contains_key(place)).copied().collect();
+        for place in gone {
+            if let Some(open) = self.open.remove(&place) {
+                tokio::spawn(open.listener.close(GRACE));
             }
         }
         Ok(())
     }
 
-    /// The bound addresses.
+    fn open(&self, place: Place, served: &Served) -> io::Result<Open> {
+        let routes = ArcSwap::from(Arc::clone(&served.routes));
+        let current = Arc::new(Current { routes, arrivals: self.arrivals.clone() });
+        let keys = Keys::new(served.keys.clone().into());
+        let protocol = match place.scheme {
+            Scheme::Tls => Protocol::Tls(keys.clone()),
+            Scheme::Https => {
+                let bind = Some(place.address.ip()).filter(|ip| !ip.is_unspecified());
+                let server = build::server_name(place.scheme, bind.as_ref(), place.address.port());
+                Protocol::Https { keys: keys.clone(), server: server.into() }
+            }
+            _ => Protocol::Dns,
+        };
+        let listener = engine::listen(place.address, protocol, Arc::new(Arc::clone(&current)), &self.options)?;
+        Ok(Open { listener, current, keys })
+    }
+
+    /// The bound addresses of `dns://`.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.open.values().map(|(listener, _)| listener.address()).collect()
+        let dns = self.open.iter().filter(|(place, _)| place.scheme == Scheme::Dns);
+        dns.map(|(_, open)| open.listener.address()).collect()
     }
 
     /// Closes every listener at once, answering what they have.
     pub(super) async fn close(&mut self) {
-        let closing = std::mem::take(&mut self.open).into_values().map(|(listener, _)| listener.close(GRACE));
+        let closing = std::mem::take(&mut self.open).into_values().map(|open| open.listener.close(GRACE));
         futures_util::future::join_all(closing).await;
     }
 }
 
-fn lacks_ipv6(error: &std::io::Error) -> bool {
+fn lacks_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }

@@ -7,7 +7,9 @@
 #[doc(hidden)]
 pub mod bench;
 mod build;
+pub mod explain;
 mod lanes;
+mod last_good;
 mod listeners;
 pub mod logging;
 mod panics;
@@ -16,11 +18,13 @@ mod running;
 mod source;
 
 use crate::cli::{self, Invocation};
-use crate::corefile;
+use crate::corefile::{self, Corefile};
 use crate::metrics::Metrics;
 use crate::plugin::{Arrivals, Command, Control, Keep};
 use running::Running;
 use source::Source;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -51,10 +55,39 @@ pub fn run(invocation: &Invocation) -> ExitCode {
 /// Everything that is wrong, with file, line and directive.
 pub fn check(path: &Path) -> Result<Vec<String>, Vec<corefile::Error>> {
     let corefile = corefile::load(path).map_err(|error| vec![error])?;
+    let SetUp { errors, warnings, .. } = set_up(&corefile);
+    if errors.is_empty() { Ok(warnings) } else { Err(errors) }
+}
+
+/// What setting a configuration's plugins up has shown.
+#[derive(Debug, Default)]
+pub struct SetUp {
+    /// Everything that is wrong.
+    pub errors: Vec<corefile::Error>,
+    /// The plugins' warnings, each a whole line with its place; those of an import are among them.
+    pub warnings: Vec<String>,
+    /// The addresses it would answer DNS on; none where something is wrong.
+    pub listens: Vec<SocketAddr>,
+    /// The addresses of its HTTP endpoints (`:8080`), once each; none where something is wrong.
+    pub endpoints: Vec<String>,
+}
+
+/// Sets a configuration's plugins up without starting or opening anything.
+pub fn set_up(corefile: &Corefile) -> SetUp {
     let (commands, _) = mpsc::unbounded_channel();
-    let control = Control { commands, corefile: Some(path.into()), arrivals: Arrivals::default() };
-    let plan = build::build(&corefile, cli::DNS_PORT, &Metrics::new(), &Keep::default(), &control)?;
-    Ok(plan.process.warnings)
+    let control = Control { commands, corefile: Some(corefile.path.clone()), arrivals: Arrivals::default() };
+    match build::attempt(corefile, cli::DNS_PORT, &Metrics::new(), &Keep::default(), &control, None) {
+        Ok(plan) => {
+            let endpoints: BTreeSet<_> = plan.process.endpoints.into_iter().map(|endpoint| endpoint.address).collect();
+            SetUp {
+                errors: Vec::new(),
+                warnings: plan.process.warnings,
+                listens: plan.places.into_keys().map(|place| place.address).collect(),
+                endpoints: endpoints.into_iter().collect(),
+            }
+        }
+        Err(refused) => SetUp { errors: refused.errors, warnings: refused.warnings, ..SetUp::default() },
+    }
 }
 
 async fn serve(invocation: &Invocation) -> ExitCode {

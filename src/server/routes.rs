@@ -1,5 +1,6 @@
 //! Which server block answers a question: the one whose zone fits longest.
 
+use crate::corefile::Span;
 use crate::metrics;
 use crate::plugin::{BlockPlan, Handler, Moment, Next, Outcome, Request, Transport};
 use crate::wire::{CLASS_IN, Name, Query, RecordType};
@@ -10,6 +11,10 @@ use std::sync::Arc;
 /// A server block as queries meet it.
 pub(super) struct Block {
     pub plan: BlockPlan,
+    /// Where the block's first address stands.
+    pub span: Span,
+    /// The directive of each of the plan's stores.
+    pub stores: Vec<&'static str>,
 }
 
 /// One zone of a server block on one listener.

@@ -1,11 +1,12 @@
 //! A running server: its plan, its listeners, and how both are exchanged while it answers.
 
 use super::build::{self, Plan};
+use super::last_good::LastGood;
 use super::listeners::Listeners;
 use super::logging;
 use super::source::Source;
 use crate::cli::{self, Invocation};
-use crate::corefile;
+use crate::corefile::{self, Corefile};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::plugin::{Control, Keep, Lifecycle};
@@ -22,6 +23,7 @@ pub(super) struct Running {
     endpoints: http::Listeners,
     lifecycles: Vec<Arc<dyn Lifecycle>>,
     kept: Keep,
+    last_good: Option<LastGood>,
 }
 
 impl Running {
@@ -29,6 +31,7 @@ impl Running {
     pub(super) async fn start(source: Source, control: Control, invocation: &Invocation) -> Result<Running, String> {
         let metrics = Metrics::new();
         logging::count_drops(&metrics);
+        let last_good = invocation.last_good.as_ref().map(|path| LastGood::new(path, &metrics));
         let mut running = Running {
             source,
             port: invocation.port,
@@ -38,12 +41,16 @@ impl Running {
             endpoints: http::Listeners::default(),
             lifecycles: Vec::new(),
             kept: Keep::default(),
+            last_good,
         };
         if running.source.is_quickstart() && !invocation.quiet {
             logging::print("No Corefile here: serving the built-in sample cluster on 127.0.0.1:1053. Try:");
             logging::print("  dig @127.0.0.1 -p 1053 backend-service.default.svc.cluster.local");
         }
-        let banner = running.exchange().await?;
+        let banner = match running.exchange().await {
+            Ok(banner) => banner,
+            Err(error) => running.fall_back(error).await?,
+        };
         if !invocation.quiet {
             banner.iter().for_each(|line| logging::print(line));
             logging::print(&cli::version());
@@ -63,11 +70,28 @@ impl Running {
         }
     }
 
-    /// Builds the next plan whole, opens what is new, swaps, and lets go of the last plan.
+    /// Runs the configuration that last ran, where one is kept, since the present one cannot.
+    async fn fall_back(&mut self, error: String) -> Result<Vec<String>, String> {
+        let (Some(last_good), Some(path)) = (&self.last_good, self.source.path()) else { return Err(error) };
+        let corefile = last_good.instead_of(path, &error)?;
+        self.run(&corefile).await.map_err(|why| format!("{error}\nand the last good configuration: {why}"))
+    }
+
+    /// Reads the configuration as it is now and runs it.
     async fn exchange(&mut self) -> Result<Vec<String>, String> {
-        let corefile = self.source.load().map_err(|error| error.to_string())?;
-        let Plan { routes, process, keep, banner } =
-            build::build(&corefile, self.port, &self.metrics, &self.kept, &self.control)
+        let text = self.source.text().map_err(|error| error.to_string())?;
+        let corefile = self.source.parse(&text).map_err(|error| error.to_string())?;
+        let banner = self.run(&corefile).await?;
+        if let (Some(last_good), Some(_)) = (&self.last_good, self.source.path()) {
+            last_good.keep(&text);
+        }
+        Ok(banner)
+    }
+
+    /// Builds the next plan whole, opens what is new, swaps, and lets go of the last plan.
+    async fn run(&mut self, corefile: &Corefile) -> Result<Vec<String>, String> {
+        let Plan { places, process, keep, banner } =
+            build::build(corefile, self.port, &self.metrics, &self.kept, &self.control)
                 .map_err(|errors| lines(&errors))?;
         logging::set_debug(process.debug);
         process.warnings.iter().for_each(|warning| tracing::warn!(target: "dunlin", "{warning}"));
@@ -80,7 +104,7 @@ impl Running {
             self.endpoints.apply(process.endpoints.clone()).await?;
         }
         start_all(&process.lifecycles).await?;
-        if let Err(error) = self.listeners.apply(&routes).await {
+        if let Err(error) = self.listeners.apply(&places).await {
             stop_all(&process.lifecycles).await;
             return Err(error);
         }

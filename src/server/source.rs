@@ -53,16 +53,21 @@ impl Source {
         matches!(self, Source::Quickstart)
     }
 
-    /// Reads the configuration.
-    pub(super) fn load(&self) -> Result<Corefile, corefile::Error> {
-        let environment = |name: &str| std::env::var(name).ok();
+    /// The configuration's text as it is now.
+    pub(super) fn text(&self) -> Result<String, corefile::Error> {
         match self {
-            Source::File(path) => corefile::load(path),
-            Source::Text(path, text) => corefile::parse(path, text, &environment),
-            Source::Quickstart => {
-                let text = QUICKSTART.replace(SAMPLE.0, SAMPLE.1);
-                corefile::parse(Path::new("quickstart"), &text, &environment)
-            }
+            Source::File(path) => corefile::read(path),
+            Source::Text(_, text) => Ok(text.clone()),
+            Source::Quickstart => Ok(QUICKSTART.replace(SAMPLE.0, SAMPLE.1)),
         }
+    }
+
+    /// Reads such a text, imports and environment included.
+    pub(super) fn parse(&self, text: &str) -> Result<Corefile, corefile::Error> {
+        let path = match self {
+            Source::File(path) | Source::Text(path, _) => path,
+            Source::Quickstart => Path::new("quickstart"),
+        };
+        corefile::parse(path, text, &|name| std::env::var(name).ok())
     }
 }

@@ -10,9 +10,11 @@ mod answer;
 pub mod casefile;
 mod client;
 pub mod controlplane;
+pub mod fakeapi;
 mod process;
 pub mod recorded;
 pub mod shapes;
+pub mod tls;
 mod upstream;
 
 pub use answer::{Answer, Opt, sorted};

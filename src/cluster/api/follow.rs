@@ -17,7 +17,8 @@ use tokio::time::{Instant, sleep, timeout};
 /// HTTP and Status code of a resourceVersion or continue token that is too old.
 const GONE: u16 = 410;
 /// So many refusals of a watch in a row, and it is the place that is at fault: some servers say so without a 410.
-const REFUSALS_BEFORE_LIST: u32 = 5;
+/// Few, since each may be followed by the longest back-off.
+const REFUSALS_BEFORE_LIST: u32 = 3;
 /// So many watches in a row that brought not even a bookmark, from a server that has sent some: it may not know the place
 /// yet, having been set back to an older state, and would be silent until it gets there.
 const DEAF_WATCHES_BEFORE_LIST: u32 = 2;

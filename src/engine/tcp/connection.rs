@@ -1,31 +1,28 @@
 //! One TCP connection: length-prefixed messages (RFC 1035 section 4.2.2), pipelined and answered as they can be, out of
 //! order where the slow lane takes its time (RFC 7766 section 6.2.1.1).
 
-use super::Acceptor;
+use super::stream::Stream;
+use super::{Acceptor, https};
 use crate::engine::slow::servfail;
-use crate::engine::{Arrival, Fast, Lane, Transport};
+use crate::engine::{Arrival, Fast, Lane, Protocol, Sent, Transport};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use socket2::SockRef;
 use std::cell::RefCell;
-use std::io::{self, Read};
+use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// A new connection's first whole message must come within this.
+/// A new connection's handshake, where there is one, must be done within this, and its first whole message come.
 const FIRST: Duration = Duration::from_secs(3);
 /// Every further one within this of the last, or of the last reply (RFC 7766 section 6.2.3).
 const IDLE: Duration = Duration::from_secs(10);
 /// The client must take what is written within this.
 const WRITE: Duration = Duration::from_secs(5);
-/// How long a connection that is told to stop waits for what is on its way.
-const LINGER: Duration = Duration::from_millis(100);
-/// Octets read at a time; a longer message comes in several reads.
-const READ: usize = 16 << 10;
 /// Octets of replies after which they are written before more queries are answered.
 const WRITE_AT: usize = 64 << 10;
 /// Queries of one connection that may be in the slow lane; behind them the connection is not read.
@@ -38,14 +35,18 @@ thread_local! {
     static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_MESSAGE]);
 }
 
+type Following = Arc<dyn AsRef<[Vec<u8>]> + Send + Sync>;
+
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     arrival: Arrival,
     lane: Box<dyn Lane>,
     acceptor: Acceptor,
     /// Octets read and not answered yet: less than a message, unless the slow lane holds back.
     pending: Vec<u8>,
-    slow: FuturesUnordered<BoxFuture<'static, Option<Vec<u8>>>>,
+    slow: FuturesUnordered<BoxFuture<'static, Option<Sent>>>,
+    /// Messages that follow one that has been sent, and how many of them have been sent too.
+    following: VecDeque<(Following, usize)>,
     /// When the connection is given up, if nothing is in flight.
     deadline: Instant,
 }
@@ -55,13 +56,19 @@ pub(super) async fn serve(stream: TcpStream, acceptor: Acceptor) {
     let (Ok(client), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
     // Small replies must not wait for the client's acknowledgement of those before.
     let _ = stream.set_nodelay(true);
+    let Ok(Ok(stream)) = timeout(FIRST, Stream::open(stream, &acceptor.protocol)).await else { return };
+    let arrival = Arrival { client, local, transport: Transport::Tcp };
+    if matches!(acceptor.protocol, Protocol::Https { .. }) {
+        return https::serve(stream, acceptor, arrival).await;
+    }
     let connection = Connection {
         stream,
-        arrival: Arrival { client, local, transport: Transport::Tcp },
+        arrival,
         lane: acceptor.answerer.lane(Transport::Tcp),
         acceptor,
         pending: Vec::new(),
         slow: FuturesUnordered::new(),
+        following: VecDeque::new(),
         deadline: Instant::now() + FIRST,
     };
     // A connection that fails is the client's affair.
@@ -77,53 +84,31 @@ impl Connection {
             tokio::select! {
                 biased;
                 Some(reply) = self.slow.next(), if !self.slow.is_empty() => self.collect(reply, &mut output),
-                ready = self.stream.readable(), if reading && self.slow.len() < MAX_SLOW => {
-                    ready?;
-                    reading = self.read()?;
+                read = self.stream.read(&mut self.pending), if reading && self.slow.len() < MAX_SLOW => {
+                    reading = read? > 0;
                 }
                 () = sleep_until(self.deadline), if self.slow.is_empty() => return Ok(()),
                 () = closing.wait(), if reading => {
-                    let _ = timeout(LINGER, self.stream.readable()).await;
-                    self.read_rest();
+                    self.stream.read_rest(&mut self.pending, MAX_MESSAGE).await;
                     reading = false;
                 }
             }
             self.answer_pending(output).await?;
         }
-        self.stream.shutdown().await
-    }
-
-    /// Reads what is there; false at the end of the client's stream.
-    fn read(&mut self) -> io::Result<bool> {
-        self.pending.reserve(READ);
-        match self.stream.try_read_buf(&mut self.pending) {
-            Ok(octets) => Ok(octets > 0),
-            Err(why) if why.kind() == io::ErrorKind::WouldBlock => Ok(true),
-            Err(why) => Err(why),
-        }
-    }
-
-    /// Reads what has come, at most a message's length of it. It asks the system itself: tokio may not have heard yet.
-    fn read_rest(&mut self) {
-        let socket = SockRef::from(&self.stream);
-        let mut room = [0; READ];
-        while let Ok(octets @ 1..) = (&*socket).read(&mut room) {
-            self.pending.extend(&room[..octets]);
-            if self.pending.len() > MAX_MESSAGE {
-                break;
-            }
-        }
+        timeout(WRITE, self.stream.shutdown()).await?
     }
 
     /// Takes a reply of the slow lane, and those that came with it.
-    fn collect(&mut self, first: Option<Vec<u8>>, output: &mut Vec<u8>) {
+    fn collect(&mut self, first: Option<Sent>, output: &mut Vec<u8>) {
         let mut next = Some(first);
         while let Some(reply) = next {
-            if let Some(reply) = reply {
-                append(&reply, output);
+            if let Some(Sent { message, more }) = reply {
+                append(&message, output);
+                self.following.extend(more.map(|more| (more, 0)));
             }
             self.deadline = Instant::now() + IDLE;
-            let room = output.len() < WRITE_AT;
+            // Nothing comes between the messages of a transfer: some clients would not understand (RFC 5936 section 2.2).
+            let room = output.len() < WRITE_AT && self.following.is_empty();
             next = if room { self.slow.next().now_or_never().flatten() } else { None };
         }
     }
@@ -132,11 +117,14 @@ impl Connection {
     async fn answer_pending(&mut self, mut output: Vec<u8>) -> io::Result<()> {
         let mut done = 0;
         loop {
-            done += self.answer_some(done, &mut output);
+            self.append_following(&mut output);
+            if self.following.is_empty() {
+                done += self.answer_some(done, &mut output);
+            }
             if output.is_empty() {
                 break;
             }
-            timeout(WRITE, self.stream.write_all(&output)).await??;
+            timeout(WRITE, self.stream.write(&output)).await??;
             output.clear();
         }
         if done == self.pending.len() {
@@ -145,6 +133,21 @@ impl Connection {
             self.pending.drain(..done);
         }
         Ok(())
+    }
+
+    /// Adds messages that follow others until the output is long enough.
+    fn append_following(&mut self, output: &mut Vec<u8>) {
+        while output.len() < WRITE_AT
+            && let Some((messages, sent)) = self.following.front_mut()
+        {
+            match (**messages).as_ref().get(*sent) {
+                Some(message) => {
+                    append(message, output);
+                    *sent += 1;
+                }
+                None => drop(self.following.pop_front()),
+            }
+        }
     }
 
     /// Answers messages from `start` of the pending octets until none is whole, the output is long enough or the slow

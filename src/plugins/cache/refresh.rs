@@ -162,7 +162,7 @@ pub(super) fn share(request: &Request, outcome: &Outcome) -> Outcome {
         Some(packet)
     });
     match addressed.flatten() {
-        Some(packet) => Outcome::Reply(Reply { packet, reason: reply.reason.clone() }),
+        Some(packet) => Outcome::Reply(Reply { packet, ..reply.clone() }),
         None => Outcome::Failed(Failure::servfail("the shared reply does not answer the question")),
     }
 }

@@ -185,7 +185,7 @@ mod tests {
         let request = request(query("a.test", RecordType::A));
         for outcome in [
             Outcome::Failed(Failure::servfail("no upstream")),
-            Outcome::Reply(Reply { packet: vec![0; 12], reason: Some("odd".into()) }),
+            Outcome::Reply(Reply { reason: Some("odd".into()), ..Reply::new(vec![0; 12]) }),
             Outcome::Dropped,
         ] {
             assert_eq!(bench.ask(&request, outcome.clone()).await, outcome);

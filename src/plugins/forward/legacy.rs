@@ -56,7 +56,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         let modern = modernize(setup, directive)?;
         let options = options::read(setup, &modern)?;
         setup.warn(&directive.name, format!("'proxy' is no more and runs as: {}", text(&modern)));
-        install(options, setup);
+        install(options, directive, setup)?;
     }
     Ok(())
 }

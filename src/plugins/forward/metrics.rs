@@ -53,8 +53,8 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    /// The meters of the upstream `to`.
-    pub fn new(metrics: &Metrics, to: String) -> Meters {
+    /// The meters of the upstream `to`, whose connections are `stream` in the label `proto`.
+    pub fn new(metrics: &Metrics, to: String, stream: &str) -> Meters {
         let (reused, opened) = (metrics.counter(&REUSED), metrics.counter(&OPENED));
         Meters {
             durations: metrics.histogram(&DURATION),
@@ -62,8 +62,8 @@ impl Meters {
             health_failures: metrics.counter(&HEALTH_FAILURES).with_label_values(&[NAME, &to]),
             udp_reused: reused.with_label_values(&[NAME, &to, "udp"]),
             udp_opened: opened.with_label_values(&[NAME, &to, "udp"]),
-            tcp_reused: reused.with_label_values(&[NAME, &to, "tcp"]),
-            tcp_opened: opened.with_label_values(&[NAME, &to, "tcp"]),
+            tcp_reused: reused.with_label_values(&[NAME, &to, stream]),
+            tcp_opened: opened.with_label_values(&[NAME, &to, stream]),
             ignored: metrics.counter(&IGNORED).with_label_values(&[&to]),
             to,
         }

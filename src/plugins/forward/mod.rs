@@ -1,11 +1,11 @@
 //! # Description
 //!
 //! `forward` relays queries to upstream resolvers and their replies to the clients, octets as they are: only the id, the
-//! question's case and OPT are between us and each side. It keeps several UDP sockets and TCP connections per upstream,
+//! question's case and OPT are between us and each side. It keeps several UDP sockets and connections per upstream,
 //! takes a reply only from the upstream's address, with the id and the question that were sent, and ignores anything
 //! else without ceasing to wait.
 //!
-//! A query goes by the transport its client used. An attempt that fails (no reply within `read_timeout`, a closed port)
+//! A query goes by the transport its client used, or encrypted where the upstream is `tls://` or `https://`. An attempt that fails (no reply within `read_timeout`, a closed port)
 //! is made again at the next upstream for up to 5 seconds in all; then the client gets SERVFAIL. An upstream that failed
 //! is checked until it is well; one that more than `max_fails` checks in a row have failed for is down and passed over.
 //! If all are down, one is asked anyway.
@@ -28,12 +28,19 @@
 //!     next RCODE...
 //!     next_on_nodata
 //!     failover RCODE...
+//!     tls [CERT KEY] [CA]
+//!     tls_servername NAME
+//!     doh_method POST|GET
+//!     max_age DURATION
+//!     max_idle_conns NUMBER
+//!     source_address IP
 //! }
 //! ```
 //!
 //! * `FROM` is the zone whose names are forwarded; `.` for all. Of a network that is several zones, the first.
-//! * `TO` are up to 15 addresses (`192.0.2.1`, `[2001:db8::1]:1053`, `dns://192.0.2.1`) or files like
-//!   `/etc/resolv.conf`, whose name servers are read once.
+//! * `TO` are up to 15 addresses (`192.0.2.1`, `[2001:db8::1]:1053`, `dns://192.0.2.1`), those of servers over TLS or
+//!   HTTPS (`tls://192.0.2.1`, `tls://192.0.2.1%dns.example.org`, `https://192.0.2.1%dns.example.org:8443`; the path is
+//!   `/dns-query`), or files like `/etc/resolv.conf`, whose name servers are read once.
 //! * `except`: names at and below these are passed to the next plugin, but for `FROM` itself.
 //! * `force_tcp` asks over TCP always; `prefer_udp` asks over UDP always, and again over TCP if the reply is truncated.
 //! * `expire`: how long a TCP connection is kept without queries, and how long a UDP port is used at all (at most 30 s);
@@ -49,9 +56,17 @@
 //! * `next`, `next_on_nodata`: replies of these codes, or without data, are left to the next `forward` of the block.
 //! * `failover`: replies of these codes are looked for at the next upstream; the last one's stands.
 //!
-//! `forward` may stand in a block several times; the first whose `FROM` fits takes the query. Upstreams over TLS and
-//! HTTPS, host names, and the options `tls`, `tls_servername`, `max_age`, `max_idle_conns`, `doh_method`,
-//! `source_address` and `resolver` are not supported yet.
+//! * `tls`: PEM files for encrypted upstreams: what we prove ourselves with, and the authorities that they prove
+//!   themselves by; without **CA** those that the machine trusts. The files are read when the configuration is loaded.
+//! * `tls_servername`: the name in the certificates of encrypted upstreams, where `%NAME` does not say it. Without a name
+//!   the certificate has to be the address's.
+//! * `doh_method`: how `https://` upstreams are asked; `POST` without it.
+//! * `max_age`: no query is sent on a connection older than this; not below `expire`. No bound without it, or with 0.
+//! * `max_idle_conns`: how many connections are kept to an upstream, at most 16, which it is without it, or with 0.
+//! * `source_address`: the address that upstreams are asked from.
+//!
+//! `forward` may stand in a block several times; the first whose `FROM` fits takes the query. Host names and the option
+//! `resolver` are not supported yet.
 //!
 //! The `proxy` of old Corefiles runs as the `forward` that comes nearest, with a warning that shows the line to write.
 //!
@@ -63,6 +78,14 @@
 //!         except internal.example.org
 //!         max_concurrent 1000
 //!         policy sequential
+//!     }
+//! }
+//! ```
+//!
+//! ```corefile
+//! .:53 {
+//!     forward . tls://192.0.2.53 tls://192.0.2.54 {
+//!         tls_servername dns.example.org
 //!     }
 //! }
 //! ```
@@ -86,13 +109,16 @@
 //!
 //! # See also
 //!
-//! `cache`, `loop`. RFC 5452 (forged answers), RFC 7766 (DNS over TCP), RFC 6891 (OPT).
+//! `cache`, `loop`. RFC 5452 (forged answers), RFC 7766 (DNS over TCP), RFC 7858 (DNS over TLS), RFC 8484 (DNS over HTTPS),
+//! RFC 6891 (OPT).
 
+mod https;
 mod legacy;
 mod message;
 mod metrics;
 mod options;
 mod policy;
+mod secure;
 mod targets;
 mod tcp;
 #[cfg(test)]
@@ -104,15 +130,19 @@ mod waiting;
 pub use legacy::DEFINITION as PROXY;
 
 use crate::metrics::Metrics;
-use crate::plugin::{BoxFuture, Definition, Error, Failure, Handler, Next, Outcome, Request, Setup, Transport};
+use crate::plugin::{
+    BoxFuture, Definition, Directive, Error, Failure, Handler, Next, Outcome, Request, Setup, Transport,
+};
 use crate::wire::{Rcode, ReplyView, Section};
 use message::Outgoing;
-use metrics::{Meters, Totals};
+use metrics::Totals;
 use options::Options;
 use rand::RngExt;
+use secure::Trust;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+use targets::{Scheme, Target};
 use upstream::{Protocol, Upstream};
 
 /// The directive `forward`.
@@ -123,16 +153,20 @@ const BUDGET: Duration = Duration::from_secs(5);
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     for directive in setup.directives {
-        install(options::read(setup, directive)?, setup);
+        install(options::read(setup, directive)?, directive, setup)?;
     }
     Ok(())
 }
 
 /// Adds a `forward` to the chain.
-fn install(options: Options, setup: &mut Setup<'_>) {
-    let forward = Forward::new(options, setup.metrics);
+fn install(options: Options, directive: &Directive, setup: &mut Setup<'_>) -> Result<(), Error> {
+    let (forward, warning) = Forward::new(options, setup.metrics).map_err(|why| setup.error(&directive.name, why))?;
+    if let Some(warning) = warning {
+        setup.warn(&directive.name, warning);
+    }
     setup.plan.chain.push(Arc::new(forward));
     setup.plan.any_class = true;
+    Ok(())
 }
 
 /// One `forward`.
@@ -146,14 +180,23 @@ struct Forward {
 }
 
 impl Forward {
-    fn new(options: Options, metrics: &Metrics) -> Forward {
-        let upstream = |address: &std::net::SocketAddr| {
-            let meters = Meters::new(metrics, address.to_string());
-            Arc::new(Upstream::new(*address, options.expire, options.check.clone(), meters))
+    /// With a warning for the operator, if there is one.
+    ///
+    /// # Errors
+    /// What is wrong with the files of `tls`.
+    fn new(options: Options, metrics: &Metrics) -> Result<(Forward, Option<String>), String> {
+        let encrypted = options.targets.iter().any(|target| target.scheme != Scheme::Dns);
+        let mut trust = encrypted.then(|| Trust::read(&options.tls)).transpose()?;
+        let upstream = |target: &Target| {
+            let encrypted = trust.as_ref().filter(|_| target.scheme != Scheme::Dns);
+            let secure = encrypted.map(|trust| trust.of(target)).transpose()?;
+            Ok(Arc::new(Upstream::new(target, secure, &options, metrics)))
         };
-        let upstreams = options.targets.iter().map(upstream).collect();
+        let upstreams = options.targets.iter().map(upstream).collect::<Result<_, String>>()?;
+        let warning = trust.as_mut().and_then(|trust| trust.warning.take());
         let totals = Totals::new(metrics);
-        Forward { options, upstreams, turn: AtomicUsize::new(0), in_flight: AtomicUsize::new(0), totals }
+        let (turn, in_flight) = Default::default();
+        Ok((Forward { options, upstreams, turn, in_flight, totals }, warning))
     }
 }
 

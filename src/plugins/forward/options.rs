@@ -1,18 +1,20 @@
 //! The directive, read.
 
+use super::https::Method;
 use super::policy::Policy;
-use super::targets;
+use super::secure::Files;
+use super::targets::{self, Target};
 use super::upstream::Protocol;
 use crate::corefile::values;
 use crate::plugin::{Directive, Error, Setup, Token};
 use crate::wire::{Name, Rcode};
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What the block of `forward` may hold.
 const PROPERTIES: &str = "except, force_tcp, prefer_udp, expire, max_fails, health_check, policy, max_concurrent, \
                           read_timeout, max_connect_attempts, failfast_all_unhealthy_upstreams, next, next_on_nodata, \
-                          failover";
+                          failover, tls, tls_servername, doh_method, max_age, max_idle_conns, source_address";
 /// Upstreams of one directive at most; a file counts once.
 const MOST_TARGETS: usize = 15;
 
@@ -31,11 +33,10 @@ pub(super) struct HealthCheck {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Options {
     pub from: Name,
-    pub targets: Vec<SocketAddr>,
+    pub targets: Vec<Target>,
     pub except: Vec<Name>,
     pub force_tcp: bool,
     pub prefer_udp: bool,
-    pub expire: Duration,
     pub check: HealthCheck,
     pub policy: Policy,
     /// Queries in flight; 0 for no limit.
@@ -47,11 +48,27 @@ pub(super) struct Options {
     pub next: Vec<Rcode>,
     pub next_on_nodata: bool,
     pub failover: Vec<Rcode>,
+    pub tls: Files,
+    pub doh_method: Method,
+    pub connections: Connections,
+}
+
+/// How connections are opened and kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Connections {
+    /// Without queries they are closed after this.
+    pub expire: Duration,
+    /// No query is sent on an older one.
+    pub max_age: Option<Duration>,
+    /// So many at most; `None` for our own bound.
+    pub most: Option<usize>,
+    /// The address they are opened from.
+    pub source: Option<IpAddr>,
 }
 
 impl Options {
     /// The defaults for these upstreams.
-    pub fn new(from: Name, targets: Vec<SocketAddr>) -> Options {
+    pub fn new(from: Name, targets: Vec<Target>) -> Options {
         Options {
             from,
             max_connect_attempts: 2 * targets.len(),
@@ -59,7 +76,6 @@ impl Options {
             except: Vec::new(),
             force_tcp: false,
             prefer_udp: false,
-            expire: Duration::from_secs(10),
             check: HealthCheck {
                 interval: Duration::from_millis(500),
                 recursion_desired: true,
@@ -74,6 +90,9 @@ impl Options {
             next: Vec::new(),
             next_on_nodata: false,
             failover: Vec::new(),
+            tls: Files::default(),
+            doh_method: Method::default(),
+            connections: Connections { expire: Duration::from_secs(10), max_age: None, most: None, source: None },
         }
     }
 }
@@ -104,7 +123,27 @@ pub(super) fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Options, 
     if options.force_tcp {
         options.check.protocol = Protocol::Tcp;
     }
+    check_together(&options).map_err(|why| setup.error(&directive.name, why))?;
     Ok(options)
+}
+
+/// What each option alone cannot know.
+fn check_together(options: &Options) -> Result<(), String> {
+    let Connections { expire, max_age, source, .. } = options.connections;
+    if max_age.is_some_and(|max_age| max_age < expire) {
+        return Err("max_age must not be below expire".into());
+    }
+    if let Some(source) = source
+        && let Some(target) = options.targets.iter().find(|target| target.address.is_ipv4() != source.is_ipv4())
+    {
+        return Err(format!("source_address {source} cannot reach {target}: one is IPv4, the other IPv6"));
+    }
+    if let Some(name) = &options.tls.server_name
+        && let Some(other) = options.targets.iter().filter_map(|target| target.server_name.as_ref()).next()
+    {
+        return Err(format!("both '%{other}' and 'tls_servername {name}' name the servers; expected one of them"));
+    }
+    Ok(())
 }
 
 fn read_option(setup: &Setup<'_>, option: &Directive, options: &mut Options) -> Result<(), Error> {
@@ -115,7 +154,7 @@ fn read_option(setup: &Setup<'_>, option: &Directive, options: &mut Options) -> 
         "prefer_udp" => options.prefer_udp = flag(setup, option)?,
         "failfast_all_unhealthy_upstreams" => options.failfast = flag(setup, option)?,
         "next_on_nodata" => options.next_on_nodata = flag(setup, option)?,
-        "expire" => options.expire = duration(setup, option)?,
+        "expire" => options.connections.expire = duration(setup, option)?,
         "read_timeout" => options.read_timeout = duration(setup, option)?,
         "max_fails" => options.check.max_fails = number(setup, option)?,
         "max_concurrent" => options.max_concurrent = number(setup, option)? as usize,
@@ -129,11 +168,41 @@ fn read_option(setup: &Setup<'_>, option: &Directive, options: &mut Options) -> 
                 return Err(setup.error(&option.name, "failover does not take NOERROR"));
             }
         }
-        "tls" | "tls_servername" | "max_age" | "max_idle_conns" | "doh_method" | "source_address" | "resolver" => {
+        "tls" => read_tls(setup, option, &mut options.tls)?,
+        "tls_servername" => options.tls.server_name = Some(only(setup, option, "NAME")?.text.clone()),
+        "doh_method" => {
+            let word = only(setup, option, "POST|GET")?;
+            let wrong = || setup.error(word, format!("unknown method '{}'; expected POST or GET", word.text));
+            options.doh_method = Method::from_word(&word.text).ok_or_else(wrong)?;
+        }
+        "max_age" => {
+            let word = only(setup, option, "DURATION")?;
+            let age = values::duration(&word.text).map_err(|why| setup.error(word, why))?;
+            options.connections.max_age = Some(age).filter(|age| !age.is_zero());
+        }
+        "max_idle_conns" => options.connections.most = Some(number(setup, option)? as usize).filter(|most| *most > 0),
+        "source_address" => {
+            let word = only(setup, option, "IP")?;
+            let wrong = |_| setup.error(word, format!("'{}' is no IP address", word.text));
+            options.connections.source = Some(word.text.parse().map_err(wrong)?);
+        }
+        "resolver" => {
             return Err(setup.not_supported(&option.name));
         }
         _ => return Err(setup.unknown(option, PROPERTIES)),
     }
+    Ok(())
+}
+
+fn read_tls(setup: &Setup<'_>, option: &Directive, files: &mut Files) -> Result<(), Error> {
+    let path = |word: &Token| setup.path(&word.text);
+    (files.identity, files.authority) = match &option.args[..] {
+        [] => (None, None),
+        [authority] => (None, Some(path(authority))),
+        [certificate, key] => (Some((path(certificate), path(key))), None),
+        [certificate, key, authority] => (Some((path(certificate), path(key))), Some(path(authority))),
+        _ => return Err(setup.arguments(option, "tls [CERT KEY] [CA]")),
+    };
     Ok(())
 }
 

@@ -1,26 +1,54 @@
 //! Where to forward to: addresses, and files that hold them.
 
+use crate::corefile::values::{self, Host};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::path::Path;
 
 /// The port of DNS.
 const PORT: u16 = 53;
 
-/// The addresses a word stands for: one, or the name servers of the resolv.conf-style file at `path`.
+pub(super) use crate::corefile::Scheme;
+
+/// A server to forward to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// `Dns`, `Tls` or `Https`.
+    pub scheme: Scheme,
+    pub address: SocketAddr,
+    /// The name its certificate shall have, where the word says one.
+    pub server_name: Option<String>,
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Target {
+        Target { scheme: Scheme::Dns, address, server_name: None }
+    }
+}
+
+impl fmt::Display for Target {
+    /// The address, as metrics name the upstream.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+/// What a word stands for: one server, or the name servers of the resolv.conf-style file at `path`.
 ///
 /// # Errors
 /// What is wrong with the word, as a sentence without its place.
-pub(super) fn read(word: &str, path: &Path) -> Result<Vec<SocketAddr>, String> {
+pub(super) fn read(word: &str, path: &Path) -> Result<Vec<Target>, String> {
     let address = match word.split_once("://") {
         None => word,
         Some(("dns", address)) => address,
-        Some((scheme @ ("tls" | "https" | "https3" | "quic" | "grpc"), _)) => {
+        Some(("tls" | "https", _)) => return Ok(vec![encrypted(word)?]),
+        Some((scheme @ ("https3" | "quic" | "grpc"), _)) => {
             return Err(format!("upstreams over {scheme}:// are not supported by dunlin yet: '{word}'"));
         }
         Some((scheme, _)) => return Err(format!("unknown transport '{scheme}://' in '{word}'")),
     };
     if let Some(address) = address_with_port(address) {
-        return Ok(vec![address]);
+        return Ok(vec![address.into()]);
     }
     if path.is_file() {
         return name_servers(path);
@@ -29,6 +57,18 @@ pub(super) fn read(word: &str, path: &Path) -> Result<Vec<SocketAddr>, String> {
     match is_host && !address.is_empty() {
         true => Err(format!("not an IP address or file: '{word}' (host names are not supported by dunlin yet)")),
         false => Err(format!("not an IP address or file: '{word}'")),
+    }
+}
+
+/// `tls://ADDRESS[%NAME][:PORT]`, and the same for `https://`.
+fn encrypted(word: &str) -> Result<Target, String> {
+    let upstream = values::upstream(word)?;
+    match upstream.host {
+        Host::Ip(ip) => {
+            let address = (ip, upstream.port).into();
+            Ok(Target { scheme: upstream.scheme, address, server_name: upstream.server_name })
+        }
+        Host::Name(_) => Err(format!("not an IP address: '{word}' (host names are not supported by dunlin yet)")),
     }
 }
 
@@ -53,12 +93,12 @@ fn scoped(address: std::net::Ipv6Addr, interface: &str) -> Option<SocketAddr> {
     Some(SocketAddrV6::new(address, PORT, 0, number).into())
 }
 
-fn name_servers(path: &Path) -> Result<Vec<SocketAddr>, String> {
+fn name_servers(path: &Path) -> Result<Vec<Target>, String> {
     let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     // Options that we do not know are somebody else's.
     let (config, _) = resolv_conf::Config::parse_with_errors(&text);
-    let servers: Vec<SocketAddr> =
-        config.nameservers.iter().filter_map(|server| address_with_port(&server.to_string())).collect();
+    let addresses = config.nameservers.iter().filter_map(|server| address_with_port(&server.to_string()));
+    let servers: Vec<Target> = addresses.map(Target::from).collect();
     match servers.is_empty() {
         true => Err(format!("no nameservers found in '{}'", path.display())),
         false => Ok(servers),
@@ -83,6 +123,9 @@ mod tests {
             ("[2001:db8::1]", "[2001:db8::1]:53"),
             ("[2001:db8::1]:1053", "[2001:db8::1]:1053"),
             ("fe80::1%2", "[fe80::1%2]:53"),
+            ("tls://192.0.2.1", "192.0.2.1:853"),
+            ("tls://192.0.2.1%dns.test:8853", "192.0.2.1:8853"),
+            ("https://2001:db8::1%dns.test", "[2001:db8::1]:443"),
         ] {
             assert_eq!(read_word(word), Ok(vec![expected.to_owned()]), "{word}");
         }
@@ -91,8 +134,9 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_named() {
         for (word, part) in [
-            ("tls://192.0.2.1", "tls:// are not supported by dunlin yet"),
-            ("https://192.0.2.1", "https:// are not supported by dunlin yet"),
+            ("quic://192.0.2.1", "quic:// are not supported by dunlin yet"),
+            ("tls://dns.test", "host names are not supported by dunlin yet"),
+            ("https://192.0.2.1/dns-query", "has a path"),
             ("dns.example.org", "host names are not supported by dunlin yet"),
             ("gopher://x", "unknown transport 'gopher://'"),
             ("/no/such/file", "not an IP address or file: '/no/such/file'"),
@@ -111,8 +155,8 @@ mod tests {
         std::fs::write(&path, "search a.test\n").unwrap();
         let none = read("resolv.conf", &path);
         std::fs::remove_file(&path).unwrap();
-        let expected: [SocketAddr; 2] = ["192.0.2.1:53".parse().unwrap(), "[2001:db8::1]:53".parse().unwrap()];
-        assert_eq!(found.unwrap(), expected);
+        let found: Vec<_> = found.unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["192.0.2.1:53", "[2001:db8::1]:53"]);
         assert!(none.is_err_and(|why| why.contains("no nameservers found")));
     }
 }

@@ -1,18 +1,20 @@
-//! Kept TCP connections of one upstream: queries are sent one behind the other without waiting (RFC 7766 section 6.2.1.1).
+//! Kept TCP connections of one upstream, under TLS or not: queries are sent one behind the other without waiting (RFC 7766 section 6.2.1.1).
 
 use super::message::Outgoing;
 use super::metrics::Meters;
+use super::options::Connections;
+use super::secure::Secure;
 use super::upstream::{Trouble, words};
 use super::waiting::{Arrival, Compare, Ticket, Waiting};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 
 /// Connections of one upstream at most.
 const MOST: usize = 16;
@@ -26,7 +28,9 @@ const DIAL: Duration = Duration::from_secs(2);
 /// The connections.
 pub(super) struct TcpPool {
     upstream: SocketAddr,
-    expire: Duration,
+    connections: Connections,
+    /// `None` in the clear.
+    secure: Option<Secure>,
     meters: Arc<Meters>,
     lines: Mutex<Vec<Arc<Line>>>,
     /// One connection is opened at a time, so that a burst shares it.
@@ -35,12 +39,14 @@ pub(super) struct TcpPool {
 
 struct Line {
     waiting: Waiting,
+    opened: Instant,
     messages: mpsc::Sender<Vec<u8>>,
 }
 
 impl TcpPool {
-    pub fn new(upstream: SocketAddr, expire: Duration, meters: Arc<Meters>) -> TcpPool {
-        TcpPool { upstream, expire, meters, lines: Mutex::default(), dialing: tokio::sync::Mutex::default() }
+    pub fn new(upstream: SocketAddr, secure: Option<Secure>, connections: Connections, meters: Arc<Meters>) -> TcpPool {
+        let (lines, dialing) = Default::default();
+        TcpPool { upstream, connections, secure, meters, lines, dialing }
     }
 
     /// Sends a query over a kept connection, or a new one, and waits for what comes. A kept connection that turns out
@@ -88,9 +94,11 @@ impl TcpPool {
     /// The kept connection with the fewest queries; `None` if there is none, or if all are busy and there may be more.
     fn kept(&self) -> Option<Arc<Line>> {
         let mut lines = self.lock();
-        lines.retain(|line| !line.waiting.is_closed());
+        // One that is too old ends when nobody waits on it any more.
+        let is_old = |line: &Line| self.connections.max_age.is_some_and(|most| line.opened.elapsed() >= most);
+        lines.retain(|line| !line.waiting.is_closed() && !is_old(line));
         let (load, line) = lines.iter().map(|line| (line.waiting.len(), line)).min_by_key(|(load, _)| *load)?;
-        (load < BUSY || lines.len() >= MOST).then(|| line.clone())
+        (load < BUSY || lines.len() >= self.connections.most.unwrap_or(MOST).min(MOST)).then(|| line.clone())
     }
 
     async fn dial(&self) -> Result<Arc<Line>, Trouble> {
@@ -100,16 +108,10 @@ impl TcpPool {
             return Ok(line);
         }
         self.meters.tcp_opened.inc();
-        let trouble = |why: String| Trouble::new(format!("dial tcp {}: {why}", self.upstream));
-        let stream = match tokio::time::timeout(DIAL, TcpStream::connect(self.upstream)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(trouble(words("connect", &error))),
-            Err(_) => return Err(Trouble::timeout(format!("dial tcp {}", self.upstream))),
-        };
-        stream.set_nodelay(true).map_err(|error| trouble(words("setsockopt", &error)))?;
+        let stream = dial(self.upstream, self.connections.source, self.secure.as_ref()).await?;
         let (messages, queue) = mpsc::channel(QUEUE);
-        let line = Arc::new(Line { waiting: Waiting::default(), messages });
-        tokio::spawn(serve(stream, Arc::downgrade(&line), queue, self.expire, self.meters.clone()));
+        let line = Arc::new(Line { waiting: Waiting::default(), opened: Instant::now(), messages });
+        tokio::spawn(serve(stream, Arc::downgrade(&line), queue, self.connections.expire, self.meters.clone()));
         self.lock().push(line.clone());
         Ok(line)
     }
@@ -119,15 +121,46 @@ impl TcpPool {
     }
 }
 
+/// The octets of a connection.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Opens a connection, with a TLS handshake where it is to be encrypted.
+pub(super) async fn dial(
+    upstream: SocketAddr,
+    source: Option<IpAddr>,
+    secure: Option<&Secure>,
+) -> Result<Box<dyn Stream>, Trouble> {
+    let trouble = |why: String| Trouble::new(format!("dial tcp {upstream}: {why}"));
+    let dialing = async {
+        let stream = connect(upstream, source).await.map_err(|error| trouble(words("connect", &error)))?;
+        stream.set_nodelay(true).map_err(|error| trouble(words("setsockopt", &error)))?;
+        let Some(Secure { config, name }) = secure else { return Ok(Box::new(stream) as Box<dyn Stream>) };
+        let shaking = TlsConnector::from(config.clone()).connect(name.clone(), stream);
+        let encrypted = shaking.await.map_err(|error| trouble(words("tls", &error)))?;
+        Ok(Box::new(encrypted) as Box<dyn Stream>)
+    };
+    let dialed = tokio::time::timeout(DIAL, dialing).await;
+    dialed.unwrap_or_else(|_| Err(Trouble::timeout(format!("dial tcp {upstream}"))))
+}
+
+async fn connect(upstream: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(upstream).await };
+    let socket = if upstream.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind((source, 0).into())?;
+    socket.connect(upstream).await
+}
+
 /// Writes and reads until the upstream closes, fails, or nothing has been asked for `expire`.
 async fn serve(
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     line: std::sync::Weak<Line>,
     queue: mpsc::Receiver<Vec<u8>>,
     expire: Duration,
     meters: Arc<Meters>,
 ) {
-    let (reader, writer) = stream.into_split();
+    let (reader, writer) = tokio::io::split(stream);
     let ended = tokio::select! {
         ended = write(writer, queue) => ended,
         ended = read(reader, &line, expire, &meters) => ended,
@@ -144,15 +177,16 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
+async fn write(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
     while let Some(message) = queue.recv().await {
         writer.write_all(&message).await?;
+        writer.flush().await?;
     }
     Ok(())
 }
 
 async fn read(
-    mut reader: OwnedReadHalf,
+    mut reader: impl AsyncRead + Unpin,
     line: &std::sync::Weak<Line>,
     expire: Duration,
     meters: &Meters,

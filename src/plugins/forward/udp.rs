@@ -2,11 +2,12 @@
 
 use super::message::Outgoing;
 use super::metrics::Meters;
+use super::options::Connections;
 use super::upstream::{Trouble, words};
 use super::waiting::{Arrival, Compare, Ticket, Waiting};
 use rand::RngExt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -25,6 +26,7 @@ const LARGEST: usize = 4097;
 pub(super) struct UdpPool {
     upstream: SocketAddr,
     lifetime: Duration,
+    source: IpAddr,
     meters: Arc<Meters>,
     lines: Mutex<[Option<Arc<Line>>; PORTS]>,
 }
@@ -38,8 +40,13 @@ struct Line {
 }
 
 impl UdpPool {
-    pub fn new(upstream: SocketAddr, expire: Duration, meters: Arc<Meters>) -> UdpPool {
-        UdpPool { upstream, lifetime: expire.min(OLDEST), meters, lines: Mutex::default() }
+    pub fn new(upstream: SocketAddr, connections: Connections, meters: Arc<Meters>) -> UdpPool {
+        let any: IpAddr = match upstream {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let source = connections.source.unwrap_or(any);
+        UdpPool { upstream, lifetime: connections.expire.min(OLDEST), source, meters, lines: Mutex::default() }
     }
 
     /// Sends a query from one of the ports and waits for what comes.
@@ -85,7 +92,7 @@ impl UdpPool {
             return Ok(line.clone());
         }
         self.meters.udp_opened.inc();
-        let line = Arc::new(Line::open(self.upstream, now + self.lifetime)?);
+        let line = Arc::new(Line::open(self.upstream, self.source, now + self.lifetime)?);
         tokio::spawn(line.clone().listen(self.meters.clone()));
         lines[port] = Some(line.clone());
         Ok(line)
@@ -93,12 +100,8 @@ impl UdpPool {
 }
 
 impl Line {
-    fn open(upstream: SocketAddr, until: Instant) -> io::Result<Line> {
-        let any: SocketAddr = match upstream {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let socket = std::net::UdpSocket::bind(any)?;
+    fn open(upstream: SocketAddr, source: IpAddr, until: Instant) -> io::Result<Line> {
+        let socket = std::net::UdpSocket::bind((source, 0))?;
         // Connected: the kernel drops what comes from elsewhere, and tells of a closed port.
         socket.connect(upstream)?;
         socket.set_nonblocking(true)?;

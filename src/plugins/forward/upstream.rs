@@ -1,11 +1,15 @@
 //! One upstream: how it is asked, and whether it is well.
 
+use super::https::HttpsPool;
 use super::message::Outgoing;
 use super::metrics::Meters;
-use super::options::HealthCheck;
+use super::options::{HealthCheck, Options};
+use super::secure::Secure;
+use super::targets::{Scheme, Target};
 use super::tcp::TcpPool;
 use super::udp::UdpPool;
 use super::waiting::Arrival;
+use crate::metrics::Metrics;
 use crate::wire::ReplyView;
 use std::fmt;
 use std::net::SocketAddr;
@@ -43,18 +47,34 @@ pub(super) fn words(call: &str, error: &std::io::Error) -> String {
     format!("{call}: {}", text.to_lowercase())
 }
 
-/// How an upstream is asked.
+/// How an upstream in the clear is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Protocol {
     Udp,
     Tcp,
 }
 
+/// How an upstream is reached.
+enum Way {
+    Clear { udp: UdpPool, tcp: TcpPool },
+    Tls(TcpPool),
+    Https(HttpsPool),
+}
+
+impl Way {
+    async fn exchange(&self, query: &Arc<Outgoing>, protocol: Protocol, timeout: Duration) -> Result<Arrival, Trouble> {
+        match (self, protocol) {
+            (Way::Clear { udp, .. }, Protocol::Udp) => udp.exchange(query, timeout).await,
+            (Way::Clear { tcp, .. }, Protocol::Tcp) | (Way::Tls(tcp), _) => tcp.exchange(query, timeout).await,
+            (Way::Https(https), _) => https.exchange(query, timeout).await,
+        }
+    }
+}
+
 /// A server that queries are relayed to.
 pub(super) struct Upstream {
     address: SocketAddr,
-    udp: UdpPool,
-    tcp: TcpPool,
+    way: Way,
     check: HealthCheck,
     /// Failed health checks in a row.
     failures: AtomicU32,
@@ -69,13 +89,29 @@ impl fmt::Display for Upstream {
 }
 
 impl Upstream {
-    pub fn new(address: SocketAddr, expire: Duration, check: HealthCheck, meters: Meters) -> Upstream {
-        let meters = Arc::new(meters);
+    /// The upstream at `target`; `secure` is how it is spoken to where it is encrypted.
+    pub fn new(target: &Target, secure: Option<Secure>, options: &Options, metrics: &Metrics) -> Upstream {
+        let (address, connections) = (target.address, options.connections);
+        let stream = match target.scheme {
+            Scheme::Tls => "tcp-tls",
+            Scheme::Https => "https",
+            _ => "tcp",
+        };
+        let meters = Arc::new(Meters::new(metrics, address.to_string(), stream));
+        let way = match (target.scheme, secure) {
+            (Scheme::Https, Some(secure)) => {
+                Way::Https(HttpsPool::new(address, secure, options.doh_method, connections, meters.clone()))
+            }
+            (_, Some(secure)) => Way::Tls(TcpPool::new(address, Some(secure), connections, meters.clone())),
+            (_, None) => Way::Clear {
+                udp: UdpPool::new(address, connections, meters.clone()),
+                tcp: TcpPool::new(address, None, connections, meters.clone()),
+            },
+        };
         Upstream {
             address,
-            udp: UdpPool::new(address, expire, meters.clone()),
-            tcp: TcpPool::new(address, expire, meters.clone()),
-            check,
+            way,
+            check: options.check.clone(),
             failures: AtomicU32::new(0),
             checking: AtomicBool::new(false),
             meters,
@@ -91,12 +127,10 @@ impl Upstream {
         timeout: Duration,
     ) -> Result<Vec<u8>, Trouble> {
         let began = Instant::now();
-        let mut arrival = match protocol {
-            Protocol::Udp => self.udp.exchange(query, timeout).await?,
-            Protocol::Tcp => self.tcp.exchange(query, timeout).await?,
-        };
+        let mut arrival = self.way.exchange(query, protocol, timeout).await?;
         if matches!(arrival, Arrival::CaseDiffers) {
-            arrival = self.tcp.exchange(query, timeout.saturating_sub(began.elapsed())).await?;
+            let left = timeout.saturating_sub(began.elapsed());
+            arrival = self.way.exchange(query, Protocol::Tcp, left).await?;
         }
         match arrival {
             Arrival::Reply(packet) => {
@@ -132,16 +166,16 @@ impl Upstream {
     /// How many queries wait for a reply over UDP.
     #[cfg(test)]
     pub fn waiting(&self) -> usize {
-        self.udp.waiting()
+        match &self.way {
+            Way::Clear { udp, .. } => udp.waiting(),
+            Way::Tls(_) | Way::Https(_) => 0,
+        }
     }
 
     /// One health check: any reply to the question is health.
     async fn check(&self) -> bool {
         let probe = Arc::new(Outgoing::probe(&self.check.domain, self.check.recursion_desired));
-        let well = match self.check.protocol {
-            Protocol::Udp => self.udp.exchange(&probe, CHECK_TIMEOUT).await,
-            Protocol::Tcp => self.tcp.exchange(&probe, CHECK_TIMEOUT).await,
-        };
+        let well = self.way.exchange(&probe, self.check.protocol, CHECK_TIMEOUT).await;
         let well = matches!(well, Ok(Arrival::Reply(_) | Arrival::CaseDiffers));
         if well {
             self.failures.store(0, Relaxed);

@@ -181,7 +181,7 @@ impl Kubernetes {
     }
 
     #[inline]
-    fn shows(&self, service: &Service) -> bool {
+    pub(super) fn shows(&self, service: &Service) -> bool {
         self.exposes(&service.namespace)
             && !(self.ignore_empty && service.kind == Kind::Cluster && !service.has_endpoints())
     }

@@ -1,10 +1,12 @@
 //! One cluster's objects and their feed, shared by all plans and server blocks that ask for the same.
 
+use super::keeper::Keeper;
 use super::model::Model;
 use super::programming::{PROGRAMMING, Programming};
 use super::store::Store;
-use crate::cluster::{self, Feed, Options};
+use crate::cluster::{self, Feed, Options, Sink};
 use crate::metrics::Metrics;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,22 +17,31 @@ const POLL: Duration = Duration::from_millis(100);
 /// How often that is said.
 const SAY: Duration = Duration::from_millis(500);
 
+/// Starts a feed into a sink.
+type Begin = dyn Fn(Arc<dyn Sink>) -> Result<Feed, String> + Send + Sync;
+
 /// A store and the feed that fills it, which begins with the first plan that starts and ends with the last that holds it.
 pub(super) struct Cluster {
     model: Arc<Model>,
-    begin: Box<dyn Fn(Arc<Model>) -> Result<Feed, String> + Send + Sync>,
-    feed: OnceLock<Feed>,
+    begin: Box<Begin>,
+    feed: OnceLock<Arc<Feed>>,
+    /// What keeps the last known state in a file, where one is asked for.
+    keeper: Option<Arc<Keeper>>,
     synced: AtomicBool,
 }
 
 impl Cluster {
-    pub(super) fn new(options: Options, pod_names: bool, metrics: &Metrics) -> Cluster {
+    pub(super) fn new(options: Options, pod_names: bool, snapshot: Option<PathBuf>, metrics: &Metrics) -> Cluster {
         let programming = Programming(metrics.histogram(&PROGRAMMING));
+        let model = Arc::new(Model::new(pod_names, programming));
+        let scope = Cluster::key(&options, pod_names);
+        let keeper = snapshot.map(|path| Arc::new(Keeper::new(path, scope, Arc::clone(&model), metrics)));
         let metrics = metrics.clone();
         Cluster {
-            model: Arc::new(Model::new(pod_names, programming)),
-            begin: Box::new(move |model| cluster::start(options.clone(), model, &metrics)),
+            model,
+            begin: Box::new(move |sink| cluster::start(options.clone(), sink, &metrics)),
             feed: OnceLock::new(),
+            keeper,
             synced: AtomicBool::new(false),
         }
     }
@@ -45,18 +56,44 @@ impl Cluster {
         &self.model.store
     }
 
-    /// Whether every kind has been listed once. Never turns back to false.
+    /// Whether the whole cluster is known: every kind has been listed once, or came out of a snapshot. Never turns back
+    /// to false.
     pub(super) fn is_synced(&self) -> bool {
         self.synced.load(Ordering::Relaxed) || {
-            let synced = self.feed.get().is_some_and(Feed::is_synced);
+            let synced = self.is_from_snapshot() || self.is_fed();
             self.synced.fetch_or(synced, Ordering::Relaxed) || synced
+        }
+    }
+
+    /// Whether what is known came out of a snapshot.
+    pub(super) fn is_from_snapshot(&self) -> bool {
+        self.keeper.as_ref().is_some_and(|keeper| keeper.is_in_use())
+    }
+
+    fn is_fed(&self) -> bool {
+        self.feed.get().is_some_and(|feed| feed.is_synced())
+    }
+
+    /// Writes the snapshot, if one is kept and the feed has brought all there is.
+    pub(super) async fn save(&self) {
+        if let Some(keeper) = self.keeper.clone().filter(|_| self.is_fed()) {
+            keeper.save().await;
         }
     }
 
     /// Begins the feed, if no plan before has, and waits until it is synced, but not longer than `timeout`.
     pub(super) async fn start(&self, timeout: Duration) -> Result<(), String> {
         if self.feed.get().is_none() {
-            let feed = (self.begin)(Arc::clone(&self.model))?;
+            let feed = Arc::new(match &self.keeper {
+                None => (self.begin)(Arc::clone(&self.model) as _)?,
+                Some(keeper) => {
+                    keeper.restore();
+                    (self.begin)(Arc::clone(keeper) as _)?
+                }
+            });
+            if let Some(keeper) = &self.keeper {
+                tokio::spawn(Arc::clone(keeper).run(Arc::downgrade(&feed)));
+            }
             // Plans start one after another, so nobody else has set it.
             let _ = self.feed.set(feed);
         }
@@ -92,6 +129,7 @@ impl Cluster {
             begin: Box::new(|_| Err("no feed".into())),
             model: Arc::new(Model::new(pod_names, Programming(programming))),
             feed: OnceLock::new(),
+            keeper: None,
             synced: AtomicBool::new(true),
         }
     }

@@ -38,6 +38,7 @@
 //!     fallthrough [ZONES...]
 //!     ignore empty_service
 //!     startup_timeout DURATION
+//!     snapshot FILE
 //! }
 //! ```
 //!
@@ -59,6 +60,10 @@
 //! - `fallthrough`: missing names in these zones, or in all, go to the next plugin.
 //! - `ignore empty_service`: services with cluster IPs but without ready endpoints do not exist.
 //! - `startup_timeout`: how long the start waits for the first lists (`5s`).
+//! - `snapshot`: keeps the last known state in a file, written five seconds after a change, at most twice a minute, and
+//!   when the process is asked to end. A start serves it at once, before the API server has been heard, whose first lists
+//!   then take its place as a difference; until then `/ready` says `OK` and that it is so. A file that is damaged, of
+//!   another configuration or of another version is said and not used. Not in CoreDNS; for an API server only.
 //! - `apiserver_qps`, `apiserver_burst`, `apiserver_max_inflight` are read and have no effect, as in CoreDNS.
 //! - `upstream` and `resyncperiod` of old Corefiles are ignored with a warning. `transfer`, `multicluster` and `zonal`
 //!   are not supported yet.
@@ -89,10 +94,25 @@
 //! }
 //! ```
 //!
+//! Through an outage of the API server, restarts included:
+//!
+//! ```corefile
+//! cluster.local {
+//!     kubernetes {
+//!         endpoint https://192.0.2.1:6443
+//!         snapshot /var/lib/dunlin/cluster
+//!     }
+//! }
+//! ```
+//!
 //! # Metrics
 //!
 //! - `coredns_kubernetes_dns_programming_duration_seconds{service_kind}`: from a change's cause to its answers, where the
 //!   EndpointSlice has a trigger time.
+//!
+//! - `dunlin_snapshot_in_use{file}`: 1 while answers come from a snapshot.
+//! - `dunlin_snapshot_timestamp_seconds{file}`: when it was written.
+//! - `dunlin_snapshot_failures_total{file}`: files not written, or not used.
 //!
 //! # See also
 //!
@@ -102,10 +122,13 @@ mod addresses;
 mod answer;
 mod chase;
 mod cluster;
+mod handout;
+mod keeper;
 mod labels;
 mod model;
 mod names;
 mod nameservers;
+mod objects;
 mod own;
 mod pointers;
 mod programming;
@@ -126,8 +149,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The plugin's definition.
-pub(super) static DEFINITION: Definition =
-    Definition { directive: "kubernetes", setup: setup::setup, metrics: &[&programming::PROGRAMMING] };
+pub(super) static DEFINITION: Definition = Definition {
+    directive: "kubernetes",
+    setup: setup::setup,
+    metrics: &[&programming::PROGRAMMING, &keeper::IN_USE, &keeper::SAVED, &keeper::FAILURES],
+};
 
 /// An empty cluster that nobody asks, for measurements of what an update costs.
 #[doc(hidden)]
@@ -232,5 +258,13 @@ impl Lifecycle for Kubernetes {
 
     fn ready(&self) -> Option<bool> {
         Some(self.cluster.is_synced())
+    }
+
+    fn note(&self) -> Option<&'static str> {
+        self.cluster.is_from_snapshot().then_some("serving a snapshot")
+    }
+
+    fn drain(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.cluster.save())
     }
 }

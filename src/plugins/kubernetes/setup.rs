@@ -17,7 +17,7 @@ const DEFAULT_TTL: u32 = 5;
 const MAX_TTL: u32 = 3600;
 const DEFAULT_STARTUP_TIMEOUT: Duration = Duration::from_secs(5);
 const OPTIONS: &str = "endpoint, tls, kubeconfig, manifests, namespaces, namespace_labels, labels, pods, \
-                       endpoint_pod_names, ttl, noendpoints, fallthrough, ignore, startup_timeout, apiserver_qps, \
+                       endpoint_pod_names, ttl, noendpoints, fallthrough, ignore, startup_timeout, snapshot, apiserver_qps, \
                        apiserver_burst, apiserver_max_inflight";
 
 /// The options as read, before they are a plugin.
@@ -36,6 +36,7 @@ struct Settings {
     tls: Option<[PathBuf; 3]>,
     kubeconfig: Option<(PathBuf, Option<String>)>,
     manifests: Vec<PathBuf>,
+    snapshot: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -55,6 +56,7 @@ impl Default for Settings {
             tls: None,
             kubeconfig: None,
             manifests: Vec::new(),
+            snapshot: None,
         }
     }
 }
@@ -74,12 +76,15 @@ pub(super) fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     if !settings.namespaces.is_empty() && !settings.namespace_labels.is_empty() {
         return Err(setup.error(&directive.name, "namespaces and namespace_labels cannot both be set"));
     }
+    if settings.snapshot.is_some() && !settings.manifests.is_empty() {
+        return Err(setup.error(&directive.name, "snapshot is for an API server; manifests are files already"));
+    }
     let plugin = Arc::new(Kubernetes {
         zones: Suffixes::new(zones.into_iter().map(|name| (name.clone(), Zone::of(name)))),
         primary,
         ttl: settings.ttl,
         pods: settings.pods,
-        cluster: cluster(setup, settings.source(), &settings),
+        cluster: cluster(setup, settings.source(), &settings)?,
         namespaces: settings.namespaces.into(),
         fallthrough: settings.fallthrough.into(),
         ignore_empty: settings.ignore_empty,
@@ -89,13 +94,14 @@ pub(super) fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     });
     setup.plan.stores.push(Arc::clone(&plugin) as _);
     setup.plan.chain.push(Arc::clone(&plugin) as _);
+    setup.plan.holders.add(Arc::clone(&plugin) as _);
     setup.process.readiness.add(Arc::clone(&plugin) as _);
     setup.process.lifecycles.push(plugin);
     Ok(())
 }
 
 /// The objects that these options ask for: of another block of this plan, of the plan before, or new.
-fn cluster(setup: &Setup<'_>, source: Source, settings: &Settings) -> Arc<Cluster> {
+fn cluster(setup: &Setup<'_>, source: Source, settings: &Settings) -> Result<Arc<Cluster>, Error> {
     let options = Options {
         source,
         labels: settings.labels.clone(),
@@ -103,11 +109,21 @@ fn cluster(setup: &Setup<'_>, source: Source, settings: &Settings) -> Arc<Cluste
         endpoints: settings.endpoints,
         pods: settings.pods == Pods::Verified,
     };
-    let key = Cluster::key(&options, settings.pod_names);
+    let mut key = Cluster::key(&options, settings.pod_names);
+    if let Some(path) = &settings.snapshot {
+        let file = format!("kubernetes snapshot {}", path.display());
+        if setup.keep.get::<String>(&file).is_some_and(|user| *user != key) {
+            let message = format!("the snapshot {} is another cluster's already", path.display());
+            return Err(setup.error(&setup.directives[0].name, message));
+        }
+        setup.keep.put(file, Arc::new(key.clone()));
+        key.push_str(&format!(" snapshot={}", path.display()));
+    }
     let known = setup.keep.get(&key).or_else(|| setup.kept.get(&key));
-    let cluster = known.unwrap_or_else(|| Arc::new(Cluster::new(options, settings.pod_names, setup.metrics)));
+    let new = || Arc::new(Cluster::new(options, settings.pod_names, settings.snapshot.clone(), setup.metrics));
+    let cluster = known.unwrap_or_else(new);
     setup.keep.put(key, Arc::clone(&cluster));
-    cluster
+    Ok(cluster)
 }
 
 impl Settings {
@@ -126,7 +142,7 @@ impl Settings {
 
     fn read(&mut self, setup: &mut Setup<'_>, option: &Directive) -> Result<(), Error> {
         match option.name.text.as_str() {
-            "endpoint" | "tls" | "kubeconfig" | "manifests" => self.read_source(setup, option),
+            "endpoint" | "tls" | "kubeconfig" | "manifests" | "snapshot" => self.read_source(setup, option),
             "namespaces" | "namespace_labels" | "labels" | "noendpoints" | "endpoint_pod_names" | "pods" => {
                 self.read_objects(setup, option)
             }
@@ -164,6 +180,8 @@ impl Settings {
             ("kubeconfig", [file]) => self.kubeconfig = Some((setup.path(file), None)),
             ("kubeconfig", [file, context]) => self.kubeconfig = Some((setup.path(file), Some((*context).to_owned()))),
             ("kubeconfig", _) => return Err(setup.arguments(option, "kubeconfig FILE [CONTEXT]")),
+            ("snapshot", [file]) => self.snapshot = Some(setup.path(file)),
+            ("snapshot", _) => return Err(setup.arguments(option, "snapshot FILE")),
             (_, []) => return Err(setup.arguments(option, "manifests FILE|DIRECTORY...")),
             (_, files) => self.manifests.extend(files.iter().map(|file| setup.path(file))),
         }
@@ -338,6 +356,8 @@ mod tests {
             ("zonal", "'zonal' is not supported yet"),
             ("wildcards", "unknown property 'wildcards'; expected one of: endpoint, tls"),
             ("namespaces a\nnamespace_labels b=c", "cannot both be set"),
+            ("snapshot", "snapshot FILE"),
+            ("manifests /a\nsnapshot /b", "snapshot is for an API server"),
         ];
         let cases = cases.map(|(line, expected)| (option(line), expected));
         Bench::errors(&DEFINITION, &cases.each_ref().map(|(text, expected)| (text.as_str(), *expected)));
@@ -351,12 +371,23 @@ mod tests {
     }
 
     #[test]
+    fn two_clusters_do_not_share_a_snapshot() {
+        let bench = Bench::new();
+        let set_up =
+            |lines: &str| bench.set_up(&DEFINITION, &format!("kubernetes a.org {{\n{lines}\nsnapshot /state\n}}"));
+        set_up("endpoint http://a\nttl 5").unwrap();
+        set_up("endpoint http://a\nttl 30").unwrap();
+        let error = set_up("endpoint http://b").unwrap_err().to_string();
+        assert!(error.contains("the snapshot /state is another cluster's already"), "{error}");
+    }
+
+    #[test]
     fn the_same_objects_are_followed_once_and_kept_over_a_reload() {
         let cluster = |bench: &Bench, lines: &str| {
             let (mut settings, _) = read(lines);
             let text = corefile_of("kubernetes");
             let source = settings.source();
-            bench.with_setup(&text, |setup| super::cluster(setup, source, &settings))
+            bench.with_setup(&text, |setup| super::cluster(setup, source, &settings).unwrap())
         };
         let bench = Bench::new();
         let first = cluster(&bench, "endpoint http://a");
@@ -364,5 +395,8 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &cluster(&bench, "endpoint http://a\npods verified")));
         assert!(!Arc::ptr_eq(&first, &cluster(&bench, "endpoint http://a\nendpoint_pod_names")));
         assert!(Arc::ptr_eq(&first, &cluster(&bench.reloaded(), "endpoint http://a\nttl 10")));
+        let kept = cluster(&bench, "endpoint http://a\nsnapshot /state");
+        assert!(Arc::ptr_eq(&kept, &cluster(&bench.reloaded(), "endpoint http://a\nsnapshot /state")));
+        assert!(!Arc::ptr_eq(&first, &kept));
     }
 }

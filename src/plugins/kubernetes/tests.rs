@@ -10,6 +10,8 @@ use hickory_proto::rr::Record;
 
 mod answers;
 mod changes;
+mod handout;
+mod kept;
 mod lanes;
 mod shapes;
 

@@ -217,10 +217,10 @@ async fn another_error_event_resumes() {
 #[tokio::test]
 async fn a_watch_that_is_refused_again_and_again_lists_again() {
     let mut script = vec![empty_list("10")];
-    script.extend((0..5).map(|_| Reply::error("500 Internal Server Error", "no")));
+    script.extend((0..3).map(|_| Reply::error("500 Internal Server Error", "no")));
     script.push(list("20", "", &[]));
     let run = run(Kind::Service, script).await;
-    assert_eq!(run.api.requested(8).await[5..], [watch_path("10"), list_path(""), watch_path("20")]);
+    assert_eq!(run.api.requested(6).await[3..], [watch_path("10"), list_path(""), watch_path("20")]);
 }
 
 #[tokio::test]

@@ -14,6 +14,9 @@ fn options_are_read() {
          max_connect_attempts 0\nfailfast_all_unhealthy_upstreams\nnext NXDOMAIN REFUSED\nnext_on_nodata\n\
          failover SERVFAIL\n}",
         "forward a.test 192.0.2.1\nforward . 192.0.2.2",
+        "forward . tls://192.0.2.1 192.0.2.2 https://[2001:db8::1]:8443 {\ntls\ntls_servername dns.test\n\
+         doh_method GET\nmax_age 20s\nmax_idle_conns 3\n}",
+        "forward . tls://192.0.2.1%a.test tls://192.0.2.2%b.test {\nsource_address 192.0.2.9\nmax_age 0s\n}",
     ] {
         let bench = Bench::new();
         bench.set_up(&DEFINITION, lines).unwrap();
@@ -31,7 +34,15 @@ fn mistakes_are_named() {
             ("forward", "expected: forward FROM TO..."),
             ("forward .", "expected: forward FROM TO..."),
             ("forward . dns.example.org", "host names are not supported by dunlin yet"),
-            ("forward . tls://192.0.2.1", "tls:// are not supported by dunlin yet"),
+            ("forward . quic://192.0.2.1", "quic:// are not supported by dunlin yet"),
+            ("forward . tls://192.0.2.1 {\ntls /no/such/ca.pem\n}", "open /no/such/ca.pem: No such file"),
+            ("forward . tls://192.0.2.1 {\ntls a b c d\n}", "expected: tls [CERT KEY] [CA]"),
+            ("forward . tls://192.0.2.1%a.test {\ntls_servername b.test\n}", "expected one of them"),
+            ("forward . tls://192.0.2.1 {\ntls_servername -\n}", "is no server name"),
+            ("forward . 192.0.2.1 {\ndoh_method PUT\n}", "expected POST or GET"),
+            ("forward . 192.0.2.1 {\nmax_age 5s\n}", "max_age must not be below expire"),
+            ("forward . 192.0.2.1 {\nsource_address ::1\n}", "one is IPv4, the other IPv6"),
+            ("forward . 192.0.2.1 {\nsource_address x\n}", "'x' is no IP address"),
             ("forward . /no/such/resolv.conf", "not an IP address or file: '/no/such/resolv.conf'"),
             (
                 "forward . 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9 1.1.1.10 1.1.1.11 \
@@ -50,8 +61,7 @@ fn mistakes_are_named() {
             ("forward . 192.0.2.1 {\nhealth_check 1s domain\n}", "expected: health_check DURATION"),
             ("forward . 192.0.2.1 {\nfailover NOERROR\n}", "failover does not take NOERROR"),
             ("forward . 192.0.2.1 {\nnext NOSUCH\n}", "unknown rcode 'NOSUCH'"),
-            ("forward . 192.0.2.1 {\ntls_servername a.test\n}", "'tls_servername' is not supported by dunlin yet"),
-            ("forward . 192.0.2.1 {\nmax_idle_conns 3\n}", "'max_idle_conns' is not supported by dunlin yet"),
+            ("forward . 192.0.2.1 {\nresolver 192.0.2.9\n}", "'resolver' is not supported by dunlin yet"),
             ("forward . 192.0.2.1 {\nspray\n}", "unknown property 'spray'"),
         ],
     );

@@ -3,6 +3,7 @@
 mod directive;
 mod fake;
 mod health;
+mod secure;
 mod tcp;
 mod udp;
 
@@ -25,12 +26,12 @@ struct Relay {
 
 impl Relay {
     fn new(targets: &[SocketAddr], change: impl FnOnce(&mut Options)) -> Relay {
-        let mut options = Options::new(Name::root(), targets.to_vec());
+        let mut options = Options::new(Name::root(), targets.iter().map(|address| (*address).into()).collect());
         options.read_timeout = Duration::from_millis(300);
         options.check.max_fails = 0;
         change(&mut options);
         let metrics = Metrics::new();
-        Relay { forward: Forward::new(options, &metrics), metrics }
+        Relay { forward: Forward::new(options, &metrics).unwrap().0, metrics }
     }
 
     async fn ask(&self, request: &Request) -> Outcome {

@@ -111,7 +111,7 @@ async fn a_stuck_connection_is_given_up() {
 #[tokio::test]
 async fn idle_connections_are_closed() {
     let upstream = good().await;
-    let relay = Relay::new(&[upstream.address], |options| options.expire = Duration::from_millis(50));
+    let relay = Relay::new(&[upstream.address], |options| options.connections.expire = Duration::from_millis(50));
     relay.message(&over_tcp(question())).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     relay.message(&over_tcp(question())).await;

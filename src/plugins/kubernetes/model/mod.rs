@@ -16,7 +16,6 @@ use pods::Pod;
 use ports::PortLists;
 use slices::Slices;
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -51,7 +50,7 @@ impl Model {
 
     fn bump_serial(&self) {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        self.store.serial.store(seconds as u32, Ordering::Relaxed);
+        self.store.bump_serial(seconds as u32);
     }
 }
 

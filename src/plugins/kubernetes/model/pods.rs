@@ -14,6 +14,11 @@ pub(super) struct Pod {
 }
 
 impl Model {
+    /// The pods that are known now: `NAMESPACE/NAME` and address.
+    pub fn pods(&self) -> Vec<(Box<str>, IpAddr)> {
+        self.writer().pods.iter().map(|(key, pod)| (key.clone(), pod.ip)).collect()
+    }
+
     /// A pod that is being deleted keeps the record it has; one first seen so gets none.
     pub(super) fn apply_pod(&self, writer: &mut Writer, object: &cluster::Pod) {
         let key = pod_key(&object.key);

@@ -141,6 +141,10 @@ impl Writer {
 fn own_label(endpoint: &cluster::Endpoint, address: IpAddr, pod_names: bool) -> Option<Vec<u8>> {
     let target = if pod_names { endpoint.target.as_str() } else { "" };
     label(&endpoint.hostname).or_else(|| label(target)).or_else(|| {
+        // An IPv4 address that can be read is written in the one way there is.
+        if address.is_ipv4() {
+            return None;
+        }
         let written = Label::of_text(&endpoint.text).filter(|written| !written.text().is_empty())?;
         (written.text() != Label::of_address(address).text()).then(|| written.text().to_vec())
     })

@@ -36,6 +36,8 @@ pub struct Store {
     pods_v6: AddressIndex<Ipv6Addr>,
     /// Unix seconds of the last change that secondaries would care for, 0 before the first.
     pub serial: AtomicU32,
+    /// The serial of the last zone that was handed out.
+    handed_out: AtomicU32,
 }
 
 impl Store {
@@ -48,7 +50,20 @@ impl Store {
             pods_v4: AddressIndex::new(ADDRESSES),
             pods_v6: AddressIndex::new(ADDRESSES),
             serial: AtomicU32::new(0),
+            handed_out: AtomicU32::new(0),
         }
+    }
+
+    /// The zone is about to be handed out: a change from now on has another serial, even in this second.
+    pub fn hand_out(&self) {
+        self.handed_out.store(self.serial.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// A change that secondaries care for, at this Unix second.
+    pub fn bump_serial(&self, seconds: u32) {
+        let serial = self.serial.load(Ordering::Relaxed);
+        let is_known = self.handed_out.load(Ordering::Relaxed) == serial;
+        self.serial.store(seconds.max(serial.saturating_add(u32::from(is_known))), Ordering::Relaxed);
     }
 
     /// Calls `visit` for the services that may have `address`, until it breaks. The caller checks what it finds.

@@ -1,0 +1,119 @@
+//! `check`, `migrate` and `explain` as an operator meets them: words in, text and exit code out.
+
+mod support;
+
+use std::process::{Command, Output};
+use support::{Scratch, repository};
+
+const CLUSTER: &str = "cluster.local.:1053 {
+    kubernetes cluster.local {
+        manifests @sample
+    }
+}
+";
+
+fn dunlin(words: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    command.args(words).env("MY_HOST_IP", "127.0.0.1");
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |octets| String::from_utf8(octets).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+#[test]
+fn check_says_everything_and_ends_with_a_summary() {
+    let scratch = Scratch::new();
+    let good = scratch.write("good", "a.test:0 {\n    bind 127.0.0.1\n    whoami\n}\n");
+    let good = good.to_str().unwrap();
+    assert_eq!(dunlin(&["check", good]), (0, format!("{good}: 0 errors, 0 warnings\n"), String::new()));
+    let bad = scratch.write("bad", ". {\n    federation\n    cache 0\n    nodata AAAA\n}\n");
+    let bad = bad.to_str().unwrap();
+    let (code, output, _) = dunlin(&["check", bad]);
+    let lines: Vec<&str> = output.lines().collect();
+    assert_eq!((code, lines.len()), (1, 4), "{output}");
+    assert!(
+        output.contains(&format!("error: {bad}:2 - ")) && output.contains(&format!("error: {bad}:3 - ")),
+        "{output}"
+    );
+    assert!(lines[2].starts_with(&format!("warning: {bad}:4 - 'nodata'")), "{output}");
+    assert_eq!(lines[3], format!("{bad}: 2 errors, 1 warning"));
+    let missing = scratch.path().join("missing");
+    let (code, output, _) = dunlin(&["check", missing.to_str().unwrap()]);
+    assert!(code == 1 && output.ends_with("missing: 1 error, 0 warnings\n"), "{output}");
+}
+
+/// Modern Corefiles come out as they went in; old ones come out without a warning about words.
+#[test]
+fn migrate_leaves_nothing_old() {
+    let scratch = Scratch::new();
+    let mut files: Vec<_> =
+        std::fs::read_dir(repository("tests/data/corefiles")).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "Corefile"));
+    let old = ["proxy ", "upstream\n", "resyncperiod"];
+    let mut changed = 0;
+    files.push(repository("corefile-examples/seed.Corefile"));
+    for file in &files {
+        let (code, output, error) = dunlin(&["migrate", file.to_str().unwrap()]);
+        assert_eq!(code, 0, "{error}");
+        let text = std::fs::read_to_string(file).unwrap();
+        if error.lines().all(|line| line.contains("imported")) {
+            assert_eq!(output, text, "{}", file.display());
+            continue;
+        }
+        changed += 1;
+        let new = scratch.write("Corefile", &output);
+        let (_, checked, _) = dunlin(&["check", new.to_str().unwrap()]);
+        for word in ["is no more", "is ignored", "does nothing"] {
+            assert!(!checked.contains(word), "{}: {checked}", file.display());
+        }
+        assert!(old.iter().all(|word| !output.contains(word)), "{output}");
+    }
+    assert!(changed >= 1);
+}
+
+#[test]
+fn migrate_shows_the_seed_in_modern_words() {
+    let seed = repository("corefile-examples/seed.Corefile");
+    let seed = seed.to_str().unwrap();
+    let (code, output, error) = dunlin(&["migrate", seed]);
+    let expected = std::fs::read_to_string(seed).unwrap().replace("        upstream\n", "").replace("proxy", "forward");
+    assert_eq!((code, output), (0, expected));
+    let changes =
+        [":6: 'upstream' is left out: names are resolved by the server itself", ":10: 'proxy' is now 'forward'"];
+    assert_eq!(error, changes.map(|change| format!("{seed}{change}\n")).concat());
+}
+
+#[test]
+fn explain_tells_block_lane_plugin_and_answer() {
+    let scratch = Scratch::new();
+    let file = scratch.write("Corefile", CLUSTER);
+    let file = file.to_str().unwrap();
+    let (code, output, error) = dunlin(&["explain", file, "backend-service.default.svc.cluster.local", "A"]);
+    assert_eq!(
+        (code, output.as_str(), error.as_str()),
+        (
+            0,
+            format!(
+                "block: cluster.local. at {file}:1, on 0.0.0.0:1053 [::]:1053\nlane: fast\nanswered by: kubernetes\n\
+                 rcode: NOERROR\nflags: qr aa rd\n\
+                 answer: backend-service.default.svc.cluster.local. 5 IN A 10.100.0.1\n"
+            )
+            .as_str(),
+            ""
+        )
+    );
+    let (_, output, _) = dunlin(&["explain", file, "www.example.org", "AAAA", "--client", "192.0.2.1"]);
+    assert!(output.starts_with("block: none stands for this name") && output.contains("rcode: REFUSED\n"), "{output}");
+    let bad = scratch.write("bad", ". {\n    cache 0\n}\n");
+    let (code, _, error) = dunlin(&["explain", bad.to_str().unwrap(), "a.test", "A"]);
+    assert!(code == 1 && error.contains("bad:2 - "), "{error}");
+}
+
+#[test]
+fn words_that_are_no_command_are_refused_as_ever() {
+    assert_eq!(dunlin(&["serve", "x"]), (1, String::new(), "extra command line arguments: [serve x]\n".to_owned()));
+    assert_eq!(dunlin(&["-quiet", "check"]).2, "extra command line arguments: [check]\n");
+    let (code, _, error) = dunlin(&["check"]);
+    assert_eq!((code, error.lines().last()), (2, Some("Usage: dunlin check FILE")));
+    assert!(dunlin(&["-help"]).1.contains("\n  dunlin explain FILE NAME TYPE [--client IP]\n"));
+}

@@ -1,0 +1,332 @@
+//! DNS under TLS, as clients meet it.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+use support::tls::{Authority, Encrypted};
+use support::{Answer, Dunlin, Question, Scratch, Start, free_port, http_get, skip, wait_until};
+
+const NAME: &str = "backend-service.default.svc.cluster.local.";
+
+/// A server for `SCHEME://.:PORT` with these lines in `tls`'s block, and its authority.
+struct Running {
+    dunlin: Dunlin,
+    authority: Authority,
+    files: Scratch,
+    metrics: u16,
+}
+
+fn run(scheme: &str, more: &str) -> Running {
+    let (authority, files, metrics) = (Authority::new(), Scratch::new(), free_port());
+    authority.write(&files, "127.0.0.1");
+    let corefile = format!(
+        "{scheme}://.:{{$PORT}} {{
+    bind 127.0.0.1
+    root {{$FILES}}
+    tls cert.pem key.pem ca.pem {{
+        {more}
+    }}
+    prometheus 127.0.0.1:{{$METRICS}}
+    kubernetes cluster.local {{
+        manifests @sample
+    }}
+}}
+"
+    );
+    let dunlin = Start::corefile(&corefile).set("FILES", files.path().display()).set("METRICS", metrics).run();
+    Running { dunlin, authority, files, metrics }
+}
+
+impl Running {
+    fn connect(&self) -> std::io::Result<Encrypted> {
+        Encrypted::connect(self.dunlin.address(), "127.0.0.1", self.authority.client(None, &[b"dot"]))
+    }
+}
+
+fn query(id: u16) -> Vec<u8> {
+    Question::new(NAME, "A").message(id)
+}
+
+#[test]
+fn queries_are_pipelined_under_tls() {
+    let server = run("tls", "client_auth nocert");
+    let mut connection = server.connect().unwrap();
+    assert_eq!(connection.0.conn.alpn_protocol(), Some(&b"dot"[..]));
+    connection.send(&(0..500).map(query).collect::<Vec<_>>()).unwrap();
+    let mut ids: Vec<u16> = (0..500)
+        .map(|_| {
+            let answer = Answer::decode(&connection.take().unwrap()).unwrap();
+            assert_eq!((answer.rcode.as_str(), answer.answer.len()), ("NOERROR", 1));
+            answer.id
+        })
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..500).collect::<Vec<_>>());
+    let address = server.dunlin.address();
+    let line = format!(r#"proto="tcp",server="tls://{address}",type="A",view="",zone="."}} 500"#);
+    let (_, text) = http_get(server.metrics, "/metrics").unwrap();
+    assert!(text.contains(&line), "{line}\n{text}");
+    server.dunlin.wait_for_output(&format!("tls://.:{} on 127.0.0.1", address.port()));
+}
+
+#[test]
+fn what_is_no_tls_is_closed() {
+    let server = run("tls", "client_auth nocert");
+    let mut plain = TcpStream::connect(server.dunlin.address()).unwrap();
+    plain.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    plain.write_all(&[&[0, 60][..], &[7; 60]].concat()).unwrap();
+    let mut rest = Vec::new();
+    let _ = plain.read_to_end(&mut rest);
+    assert!(rest.len() < 60, "an alert at most: {rest:?}");
+    // Nobody else's client is served, and ours still is.
+    let other = Authority::new().client(None, &[]);
+    assert!(Encrypted::connect(server.dunlin.address(), "127.0.0.1", other).is_err());
+    let mut connection = server.connect().unwrap();
+    connection.send(&[query(1)]).unwrap();
+    assert_eq!(Answer::decode(&connection.take().unwrap()).unwrap().answer.len(), 1);
+}
+
+#[test]
+fn clients_prove_themselves() {
+    for (demand, strangers) in [("require_and_verify", false), ("require", true), ("verify_if_given", false)] {
+        let server = run("tls", &format!("client_auth {demand}"));
+        let (ours, strange) = (server.authority.issue("client"), Authority::new().issue("client"));
+        let is_served = |shows| {
+            let config = server.authority.client(shows, &[]);
+            let mut connection = Encrypted::connect(server.dunlin.address(), "127.0.0.1", config).ok()?;
+            connection.send(&[query(1)]).ok()?;
+            connection.take().ok()
+        };
+        assert_eq!(is_served(None).is_some(), demand == "verify_if_given", "{demand}: none");
+        assert_eq!(is_served(Some(&strange)).is_some(), strangers, "{demand}: a stranger's");
+        assert!(is_served(Some(&ours)).is_some(), "{demand}: ours");
+    }
+}
+
+#[test]
+fn a_reload_takes_the_new_certificate() {
+    let server = run("tls", "client_auth nocert");
+    let mut old = server.connect().unwrap();
+    let next = Authority::new();
+    next.write(&server.files, "127.0.0.1");
+    server.dunlin.signal("USR1");
+    let trusts_next = || Encrypted::connect(server.dunlin.address(), "127.0.0.1", next.client(None, &[])).is_ok();
+    assert!(wait_until(Duration::from_secs(10), trusts_next), "{}", server.dunlin.output());
+    assert!(server.connect().is_err());
+    old.send(&[query(1)]).unwrap();
+    assert_eq!(Answer::decode(&old.take().unwrap()).unwrap().answer.len(), 1);
+}
+
+#[test]
+fn one_port_has_one_protocol() {
+    let (code, output) = Start::corefile("tls://.:{$PORT} {\n whoami\n}\n.:{$PORT} {\n whoami\n}\n").run_to_end();
+    assert_eq!(code, 1);
+    assert!(output.contains("another protocol is served on this port"), "{output}");
+}
+
+#[test]
+fn without_certificates_something_in_front_ends_tls() {
+    let dunlin = Dunlin::start("tls://.:{$PORT} {\n bind 127.0.0.1\n whoami\n}\n");
+    dunlin.wait_for_output("it is not encrypted");
+    assert_eq!(dunlin.ask("a.test. A tcp").rcode, "NOERROR");
+}
+
+fn post(path: &str, kind: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{kind}Content-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+const DNS: &str = "Content-Type: application/dns-message\r\n";
+
+#[test]
+fn https_1_1_answers_with_statuses() {
+    let server = run("https", "client_auth nocert");
+    let config = server.authority.client(None, &[b"http/1.1"]);
+    let mut connection = Encrypted::connect(server.dunlin.address(), "127.0.0.1", config).unwrap();
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+    // The query for example.test in RFC 8484's form, base64url without padding.
+    let encoded = "AAABAAABAAAAAAAAB2V4YW1wbGUEdGVzdAAAAQAB";
+    let other = "Content-Type: text/plain\r\n";
+    for (request, status) in [
+        (post("/dns-query", DNS, &query(0)), 200),
+        (post("/dns-query", "", &query(0)), 200),
+        (get(&format!("/dns-query?dns={encoded}")), 200),
+        (get("/dns-query"), 400),
+        (get("/dns-query?dns=!"), 400),
+        (get("/dns-query?dns=AAAA"), 400),
+        (get("/"), 404),
+        (post("/dns-query", other, &query(0)), 415),
+        (post("/dns-query", DNS, b"short"), 400),
+        (b"DELETE /dns-query HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), 405),
+    ] {
+        let shown = String::from_utf8_lossy(&request).into_owned();
+        let (found, head, body) = connection.http(&request).unwrap_or_else(|error| panic!("{shown}: {error}"));
+        assert_eq!(found, status, "{shown}");
+        if status == 200 {
+            assert!(head.contains("content-type: application/dns-message\r\n"), "{head}");
+            assert!(head.contains("cache-control: max-age="), "{head}");
+            assert!(Answer::decode(&body).unwrap().has("QR"));
+        }
+    }
+    let (_, head, body) = connection.http(&post("/dns-query", DNS, &query(7))).unwrap();
+    let answer = Answer::decode(&body).unwrap();
+    assert_eq!((answer.id, answer.answer.len()), (7, 1));
+    let ttl = answer.answer[0].split_whitespace().nth(1).unwrap().to_owned();
+    assert!(head.contains(&format!("cache-control: max-age={ttl}\r\n")), "{head} {:?}", answer.answer);
+    let (_, text) = http_get(server.metrics, "/metrics").unwrap();
+    let address = server.dunlin.address();
+    for (status, count) in [(200, 4), (400, 4), (404, 1), (405, 1), (415, 1)] {
+        let line =
+            format!("coredns_dns_https_responses_total{{server=\"https://{address}\",status=\"{status}\"}} {count}");
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+    let line = format!("proto=\"tcp\",server=\"https://{address}\",type=\"A\"");
+    assert!(text.contains(&line), "{text}");
+}
+
+#[test]
+fn https_refuses_what_is_too_long() {
+    let server = run("https", "client_auth nocert");
+    let connect = || {
+        let config = server.authority.client(None, &[b"http/1.1"]);
+        Encrypted::connect(server.dunlin.address(), "127.0.0.1", config).unwrap()
+    };
+    let (status, ..) = connect().http(&post("/dns-query", DNS, &[0; 70_000])).unwrap();
+    assert_eq!(status, 413);
+    let long = format!("GET /dns-query?dns={} HTTP/1.1\r\nHost: x\r\n\r\n", "A".repeat(40_000));
+    assert!(connect().http(long.as_bytes()).map_or(true, |(status, ..)| status >= 400));
+    // A body that does not come is not waited for.
+    let begun = std::time::Instant::now();
+    let half = post("/dns-query", DNS, &query(0));
+    let (status, ..) = connect().http(&half[..half.len() - 5]).unwrap();
+    assert_eq!(status, 408);
+    assert!(begun.elapsed() < Duration::from_secs(6));
+}
+
+#[tokio::test]
+async fn http_2_has_many_requests_in_flight() {
+    use http_body_util::{BodyExt, Full};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let server = run("https", "client_auth nocert");
+    let config = server.authority.client(None, &[b"h2"]);
+    let tcp = tokio::net::TcpStream::connect(server.dunlin.address()).await.unwrap();
+    let name = "127.0.0.1".try_into().unwrap();
+    let tls = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config)).connect(name, tcp).await.unwrap();
+    assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tls)).await.unwrap();
+    let driving = tokio::spawn(connection);
+    let ask = |id: u16| {
+        let mut sender = sender.clone();
+        async move {
+            let request = hyper::Request::post("https://127.0.0.1/dns-query")
+                .header("content-type", "application/dns-message")
+                .body(Full::new(bytes::Bytes::from(query(id))))
+                .unwrap();
+            let response = sender.send_request(request).await.unwrap();
+            assert_eq!(response.status(), 200);
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let answer = Answer::decode(&body).unwrap();
+            assert_eq!((answer.id, answer.answer.len()), (id, 1));
+        }
+    };
+    futures_util::future::join_all((0..1000).map(ask)).await;
+    // SIGTERM closes the connection in order.
+    server.dunlin.signal("TERM");
+    assert!(driving.await.unwrap().is_ok());
+}
+
+#[test]
+fn https_without_certificates_is_http() {
+    let dunlin = Dunlin::start("https://.:{$PORT} {\n bind 127.0.0.1\n whoami\n}\n");
+    let (status, _) = support::http_request(dunlin.port, "GET", "/dns-query", "text/plain", "").unwrap();
+    assert_eq!(status, 400);
+}
+
+#[test]
+fn kdig_and_curl_ask_over_https() {
+    let server = run("https", "client_auth nocert");
+    let authority = format!("{}/ca.pem", server.files.path().display());
+    for method in ["+https", "+https-get"] {
+        let options = ["+https", method, &format!("+tls-ca={authority}"), "+tls-hostname=127.0.0.1"];
+        let Some(output) = kdig(server.dunlin.address(), &options) else {
+            return skip("kdig_and_curl_ask_over_https", "there is no kdig");
+        };
+        assert!(output.contains("status: NOERROR") && output.contains("HTTP session (HTTP/2"), "{output}");
+    }
+    let url = format!("https://{}/dns-query?dns=AAABAAABAAAAAAAAB2V4YW1wbGUEdGVzdAAAAQAB", server.dunlin.address());
+    for version in ["--http1.1", "--http2"] {
+        let arguments =
+            [version, "--cacert", &authority, "-s", "-w", "%{http_code} %{content_type}", "-o", "/dev/null"];
+        let Ok(output) = Command::new("curl").args(arguments).arg(&url).output() else {
+            return skip("kdig_and_curl_ask_over_https", "there is no curl");
+        };
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "200 application/dns-message", "{version}");
+    }
+}
+
+/// One dunlin behind another: what the first one serves encrypted, the second one asks for.
+#[test]
+fn forward_asks_encrypted_servers() {
+    for (scheme, more) in [("tls", ""), ("https", ""), ("https", "doh_method GET")] {
+        let behind = run(scheme, "client_auth nocert");
+        let ask = |authority: &Authority| {
+            let files = Scratch::new();
+            authority.write(&files, "unused");
+            let corefile = format!(
+                ".:{{$PORT}} {{
+    bind 127.0.0.1
+    prometheus 127.0.0.1:{{$METRICS}}
+    errors
+    forward . {scheme}://{} {{
+        tls {}/ca.pem
+        {more}
+    }}
+}}
+",
+                behind.dunlin.address(),
+                files.path().display()
+            );
+            let metrics = free_port();
+            let dunlin = Start::corefile(&corefile).set("METRICS", metrics).run();
+            let questions: Vec<_> = (0..200).map(|_| Question::new(NAME, "A")).collect();
+            let answers = dunlin.client().ask_all(&questions);
+            let text = http_get(metrics, "/metrics").unwrap().1;
+            (answers.into_iter().map(Result::unwrap).collect::<Vec<_>>(), text, dunlin.output())
+        };
+        let (answers, text, output) = ask(&behind.authority);
+        assert!(answers.iter().all(|answer| answer.answer.len() == 1), "{scheme} {more}: {output}");
+        let proto = if scheme == "tls" { "tcp-tls" } else { "https" };
+        let to = behind.dunlin.address();
+        let opened =
+            format!("coredns_proxy_conn_cache_misses_total{{proto=\"{proto}\",proxy_name=\"forward\",to=\"{to}\"}} ");
+        let opened = text.lines().find_map(|line| line.strip_prefix(&opened)).unwrap_or_else(|| panic!("{text}"));
+        assert!((1..=8).contains(&opened.parse::<u32>().unwrap()), "{opened}");
+        let (answers, _, output) = ask(&Authority::new());
+        assert!(answers.iter().all(|answer| answer.rcode == "SERVFAIL"), "{scheme} {more}: {output}");
+        assert!(output.contains("tls: invalid peer certificate"), "{output}");
+    }
+}
+
+#[test]
+fn kdig_asks_over_tls() {
+    let server = run("tls", "client_auth nocert");
+    let Some(output) = kdig(
+        server.dunlin.address(),
+        &[&format!("+tls-ca={}/ca.pem", server.files.path().display()), "+tls-hostname=127.0.0.1"],
+    ) else {
+        return skip("kdig_asks_over_tls", "there is no kdig");
+    };
+    assert!(output.contains("status: NOERROR") && output.contains("TLS session"), "{output}");
+}
+
+/// What kdig prints; `None` where there is none.
+fn kdig(server: SocketAddr, options: &[&str]) -> Option<String> {
+    let mut command = Command::new("kdig");
+    command.arg(format!("@{}", server.ip())).args(["-p", &server.port().to_string(), "-d"]).args(options);
+    let output = command.args([NAME, "A"]).output().ok()?;
+    Some(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}

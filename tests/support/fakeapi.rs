@@ -1,0 +1,364 @@
+//! An API server of a test: Namespaces, Services and EndpointSlices over HTTP, lists in pages, watches with bookmarks, and
+//! faults on demand. What it holds is the truth that a server under test has to come back to.
+
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// How often a watch without events brings a bookmark.
+const BOOKMARKS: Duration = Duration::from_millis(200);
+/// How far it looks back for events; a watch from before is refused.
+const WINDOW: u64 = 500;
+/// Objects of a page, whatever is asked.
+const PAGE: usize = 20;
+
+/// What goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// Each watch is cut in the middle of its next event.
+    CutInAnEvent,
+    /// Watches end cleanly at once, again and again.
+    CleanEnd,
+    /// Watches go silent without closing, and are reset later.
+    Hang,
+    /// The events since are forgotten: a watch is refused with status 410, …
+    GoneStatus,
+    /// … or told so by an event.
+    GoneEvent,
+    /// The list that a 410 asks for loses its place half-way.
+    GoneInAList,
+    /// 429 with Retry-After.
+    TooMany,
+    /// 500 to everything.
+    InternalError,
+    /// 401 to everything.
+    Unauthorized,
+    /// Bodies that are no JSON, cut off.
+    Garbage,
+    /// An object that cannot be read among good ones, in events and lists.
+    Undecodable,
+    /// Watches bring bookmarks of a place whose events come late.
+    Lagging,
+    /// Nobody accepts connections.
+    Down,
+    /// The store was set back by more than what has happened since: resourceVersions start over, and the state is another.
+    /// (Set back by less, nobody can tell but by a list: that is what `etcdutl snapshot restore --bump-revision` is for.)
+    Replaced,
+}
+
+/// A running server; ends with the test.
+pub struct FakeApi {
+    pub url: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    version: u64,
+    /// Events up to here are forgotten.
+    forgotten: u64,
+    objects: BTreeMap<(String, String), Value>,
+    events: Vec<Event>,
+    fault: Option<Fault>,
+    /// Watches and connections of an earlier one are ended.
+    generation: u64,
+    lists: u64,
+    watches: u64,
+}
+
+#[derive(Clone)]
+struct Event {
+    version: u64,
+    kind: &'static str,
+    event_type: &'static str,
+    object: Value,
+}
+
+/// `(path, kind)`.
+const KINDS: [(&str, &str); 3] = [
+    ("/api/v1/namespaces", "Namespace"),
+    ("/api/v1/services", "Service"),
+    ("/apis/discovery.k8s.io/v1/endpointslices", "EndpointSlice"),
+];
+
+impl FakeApi {
+    /// One that holds nothing yet.
+    pub fn start() -> FakeApi {
+        FakeApi::on(TcpListener::bind("127.0.0.1:0").expect("a port"))
+    }
+
+    fn on(listener: TcpListener) -> FakeApi {
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let state = State { version: 1000, forgotten: 1000, ..State::default() };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let accepting = shared.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let shared = accepting.clone();
+                std::thread::spawn(move || shared.serve(stream));
+            }
+        });
+        FakeApi { url, shared }
+    }
+
+    /// Adds an object or changes it.
+    pub fn put(&self, kind: &'static str, object: Value) {
+        self.shared.state().put(kind, object);
+        self.shared.changed.notify_all();
+    }
+
+    /// Takes an object away.
+    pub fn delete(&self, kind: &'static str, namespace: &str, name: &str) {
+        self.shared.state().delete(kind, namespace, name);
+        self.shared.changed.notify_all();
+    }
+
+    /// Begins a fault; what is connected meets it too.
+    pub fn begin(&self, fault: Fault) {
+        let mut state = self.shared.state();
+        state.fault = Some(fault);
+        match fault {
+            Fault::GoneStatus | Fault::GoneEvent | Fault::GoneInAList => {
+                state.events.clear();
+                state.version += 10;
+                state.forgotten = state.version;
+                state.generation += 1;
+            }
+            Fault::Replaced => {
+                state.events.clear();
+                (state.version, state.forgotten) = (10, 10);
+                state.generation += 1;
+            }
+            // These watches go on until an event comes, or until the fault ends.
+            Fault::CutInAnEvent | Fault::Hang | Fault::Undecodable => {}
+            _ => state.generation += 1,
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
+    /// A while passes in which other kinds of objects change: the next bookmark is of a later place.
+    pub fn age(&self) {
+        self.shared.state().version += 1000;
+        std::thread::sleep(BOOKMARKS * 2);
+    }
+
+    /// Ends the fault.
+    pub fn end(&self) {
+        let mut state = self.shared.state();
+        if matches!(state.fault.take(), Some(Fault::Hang)) {
+            state.generation += 1;
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
+    /// Lists and watches that were asked for.
+    pub fn requests(&self) -> (u64, u64) {
+        let state = self.shared.state();
+        (state.lists, state.watches)
+    }
+}
+
+impl State {
+    fn put(&mut self, kind: &'static str, mut object: Value) {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        let known = self.objects.insert((kind.to_owned(), identity(&object)), object.clone());
+        self.tell(kind, if known.is_some() { "MODIFIED" } else { "ADDED" }, object);
+    }
+
+    fn delete(&mut self, kind: &'static str, namespace: &str, name: &str) {
+        if let Some(mut object) = self.objects.remove(&(kind.to_owned(), format!("{namespace}/{name}"))) {
+            self.version += 1;
+            object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+            self.tell(kind, "DELETED", object);
+        }
+    }
+
+    fn tell(&mut self, kind: &'static str, event_type: &'static str, object: Value) {
+        self.events.push(Event { version: self.version, kind, event_type, object });
+        if self.events.len() as u64 > WINDOW {
+            self.forgotten = self.events.remove(0).version;
+        }
+    }
+}
+
+fn identity(object: &Value) -> String {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    format!("{}/{}", text("namespace"), text("name"))
+}
+
+/// `None` ends the connection.
+type Goes = Option<()>;
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic holds it")
+    }
+
+    /// One connection: request after request.
+    fn serve(&self, stream: TcpStream) {
+        let Ok(reader) = stream.try_clone() else { return };
+        let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+        let mut stream = stream;
+        let _ = stream.set_nodelay(true);
+        while let Some(request) = lines.next() {
+            if lines.by_ref().find(|line| line.is_empty()).is_none() {
+                return;
+            }
+            let target = request.split(' ').nth(1).unwrap_or_default().to_owned();
+            if self.answer(&mut stream, &target).is_none() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, stream: &mut TcpStream, target: &str) -> Goes {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let kind = KINDS.iter().find(|(known, _)| *known == path).map(|(_, kind)| *kind)?;
+        let parameter = |name: &str| {
+            query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default().to_owned()
+        };
+        match self.state().fault {
+            Some(Fault::Down) => return None,
+            Some(Fault::TooMany) => return refuse(stream, "429 Too Many Requests", "Retry-After: 1\r\n"),
+            Some(Fault::InternalError) => return refuse(stream, "500 Internal Server Error", ""),
+            Some(Fault::Unauthorized) => return refuse(stream, "401 Unauthorized", ""),
+            Some(Fault::Garbage) => {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"items\": [{\"met");
+                return None;
+            }
+            _ => {}
+        }
+        match parameter("watch").as_str() {
+            "true" => self.watch(stream, kind, parameter("resourceVersion").parse().unwrap_or(0)),
+            _ => self.list(stream, kind, &parameter("continue"), !parameter("limit").is_empty()),
+        }
+    }
+
+    fn list(&self, stream: &mut TcpStream, kind: &str, token: &str, in_pages: bool) -> Goes {
+        let mut state = self.state();
+        state.lists += 1;
+        if state.fault == Some(Fault::GoneInAList) && !token.is_empty() {
+            drop(state);
+            return refuse(stream, "410 Gone", "");
+        }
+        let from: usize = token.parse().unwrap_or(0);
+        let all: Vec<&Value> =
+            state.objects.iter().filter(|((of, _), _)| of == kind).map(|(_, object)| object).collect();
+        let until = if in_pages { all.len().min(from + PAGE) } else { all.len() };
+        let mut items: Vec<Value> = all[from.min(until)..until].iter().map(|object| (*object).clone()).collect();
+        if state.fault == Some(Fault::Undecodable) {
+            items.insert(0, odd(state.version));
+        }
+        let next = if until < all.len() { until.to_string() } else { String::new() };
+        let metadata = json!({"resourceVersion": state.version.to_string(), "continue": next});
+        let body = json!({"kind": format!("{kind}List"), "metadata": metadata, "items": items}).to_string();
+        drop(state);
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).ok()
+    }
+
+    fn watch(&self, stream: &mut TcpStream, kind: &str, from: u64) -> Goes {
+        let mut state = self.state();
+        state.watches += 1;
+        let (generation, mut sent) = (state.generation, from);
+        let is_gone = from < state.forgotten;
+        if is_gone && state.fault != Some(Fault::GoneEvent) {
+            drop(state);
+            return refuse(stream, "410 Gone", "");
+        }
+        // As a server does whose store was set back.
+        if from > state.version {
+            drop(state);
+            return refuse(stream, "504 Gateway Timeout", "");
+        }
+        drop(state);
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+        stream.write_all(head.as_bytes()).ok()?;
+        if is_gone {
+            return chunk(
+                stream,
+                &format!("{}\n", json!({"type": "ERROR", "object": {"kind": "Status", "code": 410}})),
+            );
+        }
+        loop {
+            let (state, _) = self.changed.wait_timeout(self.state(), BOOKMARKS).ok()?;
+            let (fault, version) = (state.fault, state.version);
+            if state.generation != generation {
+                return None;
+            }
+            let events: Vec<Event> =
+                state.events.iter().filter(|event| event.kind == kind && event.version > sent).cloned().collect();
+            drop(state);
+            match fault {
+                Some(Fault::Hang) => continue,
+                Some(Fault::CleanEnd) => {
+                    stream.write_all(b"0\r\n\r\n").ok()?;
+                    return Some(());
+                }
+                // Bookmarks of the place that has been told, and events later.
+                Some(Fault::Lagging) => {
+                    self.bookmark(stream, kind, sent)?;
+                    continue;
+                }
+                _ => {}
+            }
+            for event in &events {
+                let line = format!("{}\n", json!({"type": event.event_type, "object": event.object}));
+                if fault == Some(Fault::CutInAnEvent) {
+                    let _ = chunk(stream, &line[..line.len() / 2]);
+                    return None;
+                }
+                if fault == Some(Fault::Undecodable) {
+                    chunk(stream, &format!("{}\n", json!({"type": "MODIFIED", "object": odd(event.version)})))?;
+                    chunk(stream, "this is no JSON\n")?;
+                }
+                chunk(stream, &line)?;
+                sent = event.version;
+            }
+            if events.is_empty() {
+                sent = sent.max(version);
+                self.bookmark(stream, kind, sent)?;
+            }
+        }
+    }
+
+    fn bookmark(&self, stream: &mut TcpStream, kind: &str, version: u64) -> Goes {
+        let object = json!({"kind": kind, "metadata": {"resourceVersion": version.to_string()}});
+        chunk(stream, &format!("{}\n", json!({"type": "BOOKMARK", "object": object})))
+    }
+}
+
+/// An object that is none.
+fn odd(version: u64) -> Value {
+    json!({
+        "metadata": {"name": "odd", "namespace": "shop", "resourceVersion": version.to_string()},
+        "spec": {"ports": "all", "clusterIP": 7}, "endpoints": 7, "ports": "none"
+    })
+}
+
+fn refuse(stream: &mut TcpStream, status: &str, header: &str) -> Goes {
+    let body =
+        json!({"kind": "Status", "code": status[..3].parse::<u16>().unwrap_or(500), "message": status}).to_string();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{header}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).ok()
+}
+
+fn chunk(stream: &mut TcpStream, text: &str) -> Goes {
+    let part = format!("{:x}\r\n{text}\r\n", text.len());
+    stream.write_all(part.as_bytes()).and_then(|()| stream.flush()).ok()
+}

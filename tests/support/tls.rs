@@ -1,0 +1,120 @@
+//! An authority of the tests, what it issues, and connections that trust it.
+
+use super::Scratch;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A certificate authority.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key, in PEM.
+pub struct Issued {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Authority {
+    pub fn new() -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Authority(CertifiedIssuer::self_signed(params, key).expect("an authority"))
+    }
+
+    /// Issues for one name or address.
+    pub fn issue(&self, name: &str) -> Issued {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        // A subject that is the issuer's would make it self-signed in OpenSSL's eyes.
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate").pem();
+        Issued { certificate, key: key.serialize_pem() }
+    }
+
+    /// Writes `cert.pem` and `key.pem` for a name, and `ca.pem`.
+    pub fn write(&self, scratch: &Scratch, name: &str) {
+        let issued = self.issue(name);
+        scratch.write("cert.pem", &issued.certificate);
+        scratch.write("key.pem", &issued.key);
+        scratch.write("ca.pem", &self.0.pem());
+    }
+
+    /// A client that trusts this authority, and shows a certificate if it has one.
+    pub fn client(&self, shows: Option<&Issued>, protocols: &[&[u8]]) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).expect("a root");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = builder.expect("versions").with_root_certificates(roots);
+        let mut config = match shows {
+            None => builder.with_no_client_auth(),
+            Some(issued) => {
+                let chain = vec![CertificateDer::from_pem_slice(issued.certificate.as_bytes()).expect("a certificate")];
+                let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).expect("a key");
+                builder.with_client_auth_cert(chain, key).expect("a pair")
+            }
+        };
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        config
+    }
+}
+
+/// An encrypted connection.
+pub struct Encrypted(pub StreamOwned<ClientConnection, TcpStream>);
+
+impl Encrypted {
+    /// Connects to a server that shall be `name`.
+    pub fn connect(to: SocketAddr, name: &str, config: ClientConfig) -> io::Result<Encrypted> {
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        let tcp = TcpStream::connect(to)?;
+        tcp.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let mut stream = StreamOwned::new(connection, tcp);
+        stream.conn.complete_io(&mut stream.sock)?;
+        Ok(Encrypted(stream))
+    }
+
+    /// Sends messages, each with its length in front.
+    pub fn send(&mut self, messages: &[Vec<u8>]) -> io::Result<()> {
+        let framed: Vec<u8> = messages
+            .iter()
+            .flat_map(|message| [&u16::try_from(message.len()).expect("short").to_be_bytes()[..], message].concat())
+            .collect();
+        self.0.write_all(&framed)
+    }
+
+    /// The next message.
+    pub fn take(&mut self) -> io::Result<Vec<u8>> {
+        let mut len = [0; 2];
+        self.0.read_exact(&mut len)?;
+        let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
+        self.0.read_exact(&mut message)?;
+        Ok(message)
+    }
+}
+
+impl Encrypted {
+    /// Sends octets of HTTP/1.1 and takes one response: status, head, body.
+    pub fn http(&mut self, request: &[u8]) -> io::Result<(u16, String, Vec<u8>)> {
+        self.0.write_all(request)?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut octet = [0];
+            self.0.read_exact(&mut octet)?;
+            head.push(octet[0]);
+        }
+        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        self.0.read_exact(&mut body)?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        Ok((status, head, body))
+    }
+}
