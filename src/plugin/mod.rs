@@ -5,6 +5,7 @@
 //! chain, a change of [`Shape`], a [`Lifecycle`] beside the queries, an HTTP endpoint. What it does not add costs a
 //! query nothing. This room knows no single plugin, no `kube`, no socket.
 
+mod authority;
 pub mod certificates;
 mod chain;
 mod fallthrough;
@@ -14,6 +15,7 @@ mod plan;
 mod setup;
 mod transfer;
 
+pub use authority::{ZoneFile, answer_from, not_ours};
 pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request, Transport};
 pub use fallthrough::Fallthrough;
 pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};

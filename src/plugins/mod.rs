@@ -5,6 +5,7 @@
 
 pub mod acl;
 pub mod any;
+pub mod auto;
 pub mod autopath;
 pub mod bind;
 pub mod bufsize;
@@ -15,6 +16,7 @@ pub mod debug;
 pub mod dns64;
 pub mod erratic;
 pub mod errors;
+pub mod file;
 mod forward;
 pub mod header;
 pub mod health;
@@ -35,6 +37,7 @@ pub mod ready;
 pub mod reload;
 pub mod rewrite;
 pub mod root;
+pub mod shed;
 pub mod template;
 pub mod timeouts;
 mod tls;
@@ -53,7 +56,8 @@ pub use kubernetes::sink_for_measurements;
 
 /// Every plugin, in the order of the chain.
 ///
-/// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `kubernetes`) stands before
+/// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `kubernetes`, `file`,
+/// `auto`) stands before
 /// `cache`, so that nothing we own is ever answered from a copy; and so do `header` and `minimal`, which change answers
 /// of both.
 pub const ORDER: &[&Definition] = &[
@@ -69,6 +73,7 @@ pub const ORDER: &[&Definition] = &[
     &debug::DEFINITION,
     &ready::DEFINITION,
     &health::DEFINITION,
+    &shed::DEFINITION,
     &prometheus::DEFINITION,
     &errors::DEFINITION,
     &log::DEFINITION,
@@ -87,6 +92,8 @@ pub const ORDER: &[&Definition] = &[
     &transfer::DEFINITION,
     &hosts::DEFINITION,
     &kubernetes::DEFINITION,
+    &file::DEFINITION,
+    &auto::DEFINITION,
     &nodata::DEFINITION,
     &cache::DEFINITION,
     &loop_detection::DEFINITION,

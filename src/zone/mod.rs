@@ -8,6 +8,7 @@ mod address;
 mod apex;
 mod few;
 mod index;
+pub mod master;
 mod octets;
 mod order;
 pub mod reverse;

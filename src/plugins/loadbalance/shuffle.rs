@@ -4,8 +4,9 @@
 //! so that no compression pointer is touched. Only what has to move as a whole (MX, a CNAME behind addresses) is
 //! taken apart and written anew.
 
-use crate::wire::{Message, Record, RecordType, ReplyView, ResourceRecord, Section, whole_name};
+use crate::wire::{Message, Name, Record, RecordType, ReplyView, ResourceRecord, Section, whole_name};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::ops::Range;
 
 /// Shuffles a message that may be `limit` octets long. What cannot be read is left as it is.
@@ -24,25 +25,87 @@ pub(super) fn shuffle(packet: &mut Vec<u8>, random: u64, limit: usize) {
 }
 
 fn shuffle_in_place(packet: &mut [u8], records: &[Record], dice: &mut Dice) {
+    for set in address_sets(packet, records) {
+        for (last, index) in dice.swaps(set.places.len()) {
+            swap(packet, &set.places[last], &set.places[index]);
+        }
+    }
+}
+
+/// Puts one address of each owner in the answer section first, each as likely as its share of the weights.
+pub(super) fn put_weighted_first(packet: &mut [u8], random: u64, weight: impl Fn(&Name, IpAddr) -> u8) {
+    let mut dice = Dice(random);
+    for set in answer_sets(packet) {
+        let Some(owner) = Name::from_wire(&set.owner) else { continue };
+        let weights: Vec<_> = set
+            .places
+            .iter()
+            .map(|place| address(packet, place).map_or(0, |ip| usize::from(weight(&owner, ip))))
+            .collect();
+        let mut left = dice.below(weights.iter().sum());
+        let picked = weights.iter().position(|weight| {
+            let is_here = left < *weight;
+            left = left.saturating_sub(*weight);
+            is_here
+        });
+        if let Some(picked) = picked {
+            swap(packet, &set.places[0], &set.places[picked]);
+        }
+    }
+}
+
+/// Moves the addresses that `prefers` picks before the others of their owner in the answer section; both keep their
+/// order.
+pub(super) fn put_first(packet: &mut [u8], prefers: impl Fn(IpAddr) -> bool) {
+    for set in answer_sets(packet) {
+        let mut records: Vec<_> = set.places.iter().map(|place| packet[place.clone()].to_vec()).collect();
+        let is_other = |record: &Vec<u8>| !address(record, &(0..record.len())).is_some_and(&prefers);
+        records.sort_by_key(is_other);
+        for (place, record) in set.places.iter().zip(records) {
+            packet[place.clone()].copy_from_slice(&record);
+        }
+    }
+}
+
+/// The address in a place of an [`AddressSet`].
+fn address(packet: &[u8], place: &Range<usize>) -> Option<IpAddr> {
+    let rdata = packet.get(place.start + 6..place.end)?;
+    <[u8; 4]>::try_from(rdata).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(rdata).map(IpAddr::from)).ok()
+}
+
+fn answer_sets(packet: &[u8]) -> Vec<AddressSet> {
+    let Some(view) = ReplyView::parse(packet) else { return Vec::new() };
+    let records: Vec<_> = view.records().collect();
+    if records.iter().any(|record| record.rtype == RecordType::TSIG) {
+        return Vec::new();
+    }
+    let in_answer: Vec<_> = records.into_iter().filter(|record| record.section == Section::Answer).collect();
+    address_sets(packet, &in_answer)
+}
+
+/// The addresses of one owner, type and section.
+struct AddressSet {
+    /// In wire form, lower-case.
+    owner: Vec<u8>,
+    /// TTL, RDLENGTH and RDATA of each record, all of one length, in message order.
+    places: Vec<Range<usize>>,
+}
+
+fn address_sets(packet: &[u8], records: &[Record]) -> Vec<AddressSet> {
     // The sets are numbered in message order: the same seed gives the same order.
     let mut numbers = HashMap::new();
-    let mut sets: Vec<Vec<Range<usize>>> = Vec::new();
+    let mut sets: Vec<AddressSet> = Vec::new();
     for record in records.iter().filter(|record| is_address(record)) {
         if let Some(mut owner) = whole_name(packet, &mut { record.start }) {
             owner.make_ascii_lowercase();
-            let number = *numbers.entry((record.section as usize, record.rtype, owner)).or_insert(sets.len());
+            let number = *numbers.entry((record.section as usize, record.rtype, owner.clone())).or_insert(sets.len());
             if number == sets.len() {
-                sets.push(Vec::new());
+                sets.push(AddressSet { owner, places: Vec::new() });
             }
-            // TTL, RDLENGTH and RDATA.
-            sets[number].push(record.ttl_at..record.rdata.end);
+            sets[number].places.push(record.ttl_at..record.rdata.end);
         }
     }
-    for set in &sets {
-        for (last, index) in dice.swaps(set.len()) {
-            swap(packet, &set[last], &set[index]);
-        }
-    }
+    sets
 }
 
 /// Exchanges two ranges of one length; the same range twice is left.
@@ -120,11 +183,11 @@ impl Dice {
 mod tests {
     use super::*;
     use hickory_proto::op::{Message, Query};
-    use hickory_proto::rr::{Name, RData, Record as WholeRecord, RecordType as WholeType, rdata};
+    use hickory_proto::rr::{Name as WholeName, RData, Record as WholeRecord, RecordType as WholeType, rdata};
     use std::collections::HashSet;
 
     fn record(owner: &str, data: RData) -> WholeRecord {
-        WholeRecord::from_rdata(Name::from_ascii(owner).unwrap(), 30, data)
+        WholeRecord::from_rdata(WholeName::from_ascii(owner).unwrap(), 30, data)
     }
 
     fn a(owner: &str, last: u8) -> WholeRecord {
@@ -132,16 +195,16 @@ mod tests {
     }
 
     fn cname(owner: &str, target: &str) -> WholeRecord {
-        record(owner, RData::CNAME(rdata::CNAME(Name::from_ascii(target).unwrap())))
+        record(owner, RData::CNAME(rdata::CNAME(WholeName::from_ascii(target).unwrap())))
     }
 
     fn mx(owner: &str, host: &str) -> WholeRecord {
-        record(owner, RData::MX(rdata::MX::new(10, Name::from_ascii(host).unwrap())))
+        record(owner, RData::MX(rdata::MX::new(10, WholeName::from_ascii(host).unwrap())))
     }
 
     fn message(answers: Vec<WholeRecord>) -> Vec<u8> {
         let mut message = Message::response(7, hickory_proto::op::OpCode::Query);
-        message.queries.push(Query::query(Name::from_ascii("w.test.").unwrap(), WholeType::A));
+        message.queries.push(Query::query(WholeName::from_ascii("w.test.").unwrap(), WholeType::A));
         message.answers = answers;
         message.to_vec().unwrap()
     }
@@ -187,6 +250,31 @@ mod tests {
     }
 
     #[test]
+    fn weights_are_the_odds_of_the_first_place() {
+        let before = message((1..=3).map(|last| a("w.test.", last)).collect());
+        let weigh = |owner: &Name, ip: IpAddr| {
+            assert_eq!(owner, &Name::from_text("w.test").unwrap());
+            if ip == IpAddr::from([10, 0, 0, 2]) { 8 } else { 1 }
+        };
+        let mut first = HashMap::new();
+        for random in 0..4000 {
+            let mut packet = before.clone();
+            put_weighted_first(&mut packet, random, weigh);
+            *first.entry(answers(&packet)[0].clone()).or_insert(0) += 1;
+        }
+        assert!((3050..3350).contains(&first["w.test. A 10.0.0.2"]), "{first:?}");
+        assert!((330..470).contains(&first["w.test. A 10.0.0.1"]), "{first:?}");
+    }
+
+    #[test]
+    fn preferred_addresses_come_first_and_keep_their_order() {
+        let mut packet = message(vec![cname("w.test.", "x.test."), a("x.test.", 1), a("x.test.", 9), a("x.test.", 8)]);
+        put_first(&mut packet, |ip| ip == IpAddr::from([10, 0, 0, 9]) || ip == IpAddr::from([10, 0, 0, 8]));
+        let order = ["w.test. CNAME x.test.", "x.test. A 10.0.0.9", "x.test. A 10.0.0.8", "x.test. A 10.0.0.1"];
+        assert_eq!(answers(&packet), order);
+    }
+
+    #[test]
     fn owners_are_not_mixed_however_they_are_spelt() {
         for order in orders(vec![cname("w.test.", "x.test."), a("x.test.", 1), a("X.test.", 2), a("y.test.", 3)]) {
             assert_eq!((order[0].as_str(), order[3].as_str()), ("w.test. CNAME x.test.", "y.test. A 10.0.0.3"));
@@ -229,6 +317,8 @@ mod tests {
             }
             let len = packet.len();
             shuffle(&mut packet, 1, 4096);
+            put_weighted_first(&mut packet, 1, |_, _| 1);
+            put_first(&mut packet, |ip| ip.is_loopback());
             assert!(packet.len() <= 4096 && len > 0);
         }
     }
