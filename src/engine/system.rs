@@ -19,6 +19,9 @@ pub(super) const QUERY_ROOM: usize = 2048;
 /// Octets of a reply, the most that `bufsize` can ask for.
 pub(super) const REPLY_ROOM: usize = 4096;
 
+/// Late replies that a system call may carry.
+const LATE: usize = 32;
+
 /// A cache line more than the room, so that the heads of all packets do not fall into one set of the cache.
 const QUERY_STRIDE: usize = QUERY_ROOM + 64;
 /// Replies are written one behind the other: a batch of common size stays within the first-level cache.
@@ -106,8 +109,6 @@ pub(super) struct Batch {
     /// How many replies wait, and how far they reach.
     queued: usize,
     end: usize,
-    /// Whether the link has refused a reply for its length, and the socket has been told to let it be cut.
-    cuts: bool,
 }
 
 impl Batch {
@@ -136,7 +137,7 @@ impl Batch {
                 (*header).msg_iovlen = 1 as _;
             }
         }
-        Batch { memory, bound, received: BATCH, queued: 0, end: 0, cuts: false }
+        Batch { memory, bound, received: BATCH, queued: 0, end: 0 }
     }
 
     fn memory(&self) -> &Memory {
@@ -232,34 +233,9 @@ impl Batch {
     pub fn send(&mut self, socket: &UdpSocket) -> usize {
         let total = mem::take(&mut self.queued);
         self.end = 0;
-        let (mut at, mut lost) = (0, 0);
-        let headers = self.memory.as_ptr();
-        while at < total {
-            // SAFETY: headers `at..total` were filled by `reply` and point into our memory, which nothing changes
-            // before the call returns.
-            let sent = unsafe {
-                let first = (&raw mut (*headers).queued).cast::<libc::mmsghdr>().add(at);
-                libc::sendmmsg(socket.as_raw_fd(), first, (total - at) as _, 0)
-            };
-            if let Ok(sent) = usize::try_from(sent) {
-                at += sent.max(1);
-                continue;
-            }
-            // An error is the first message's; what went before it has been sent.
-            let error = io::Error::last_os_error();
-            if error.raw_os_error() == Some(libc::EMSGSIZE) && !self.cuts {
-                self.cuts = allow_fragments(socket, self.bound.ip()).is_ok();
-                if self.cuts {
-                    continue;
-                }
-            }
-            match error.kind() {
-                io::ErrorKind::Interrupted => {}
-                io::ErrorKind::WouldBlock => return lost + total - at,
-                _ => (at, lost) = (at + 1, lost + 1),
-            }
-        }
-        lost
+        // SAFETY: the first `total` headers were filled by `reply` and point into our memory, which nothing changes before
+        // the call returns.
+        unsafe { send_messages(socket, (&raw mut (*self.memory.as_ptr()).queued).cast(), total, 0) }
     }
 
     /// The address packet `index` was sent to.
@@ -286,37 +262,67 @@ impl Drop for Batch {
     }
 }
 
-impl Route {
-    /// Sends one reply without waiting.
-    ///
-    /// # Errors
-    /// What the system says, `WouldBlock` included.
-    pub fn send(mut self, socket: &UdpSocket, reply: &[u8]) -> io::Result<()> {
-        let mut part = libc::iovec { iov_base: reply.as_ptr().cast_mut().cast(), iov_len: reply.len() };
-        // SAFETY: zeroes are a value of this struct of integers and pointers.
-        let mut header: libc::msghdr = unsafe { mem::zeroed() };
-        header.msg_name = (&raw mut self.client).cast();
-        header.msg_namelen = self.client_len;
-        header.msg_iov = &raw mut part;
-        header.msg_iovlen = 1 as _;
-        if let Some(control) = &mut self.control {
-            control.forget_interface();
-            header.msg_control = ptr::from_mut(control).cast();
-            header.msg_controllen = size_of::<Control>() as _;
-        }
-        // SAFETY: the header points to locals and to `reply`, all alive during the call; the kernel only reads them.
-        let send = || match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT) } {
-            ..0 => Err(io::Error::last_os_error()),
-            _ => Ok(()),
-        };
-        match send() {
-            Err(why) if why.raw_os_error() == Some(libc::EMSGSIZE) => {
-                allow_fragments(socket, socket.local_addr()?.ip())?;
-                send()
+/// A reply that comes after its batch, and its way.
+pub(super) struct LateReply {
+    pub route: Route,
+    pub octets: Vec<u8>,
+}
+
+/// Sends replies without waiting, in the order they have, many with a call: a client that waits is woken once for all.
+/// Returns how many were lost, as [`Batch::send`] does.
+pub(super) fn send_late(socket: &UdpSocket, replies: &mut [LateReply]) -> usize {
+    // SAFETY: zeroes are a value of these structs of integers and pointers.
+    let (mut parts, mut headers): ([libc::iovec; LATE], [libc::mmsghdr; LATE]) = unsafe { mem::zeroed() };
+    let mut lost = 0;
+    for some in replies.chunks_mut(LATE) {
+        let total = some.len();
+        for ((reply, part), header) in some.iter_mut().zip(&mut parts).zip(&mut headers) {
+            *part = libc::iovec { iov_base: reply.octets.as_mut_ptr().cast(), iov_len: reply.octets.len() };
+            let header = &mut header.msg_hdr;
+            header.msg_name = (&raw mut reply.route.client).cast();
+            header.msg_namelen = reply.route.client_len;
+            header.msg_iov = part;
+            header.msg_iovlen = 1 as _;
+            (header.msg_control, header.msg_controllen) = (ptr::null_mut(), 0);
+            if let Some(control) = &mut reply.route.control {
+                control.forget_interface();
+                (header.msg_control, header.msg_controllen) =
+                    (ptr::from_mut(control).cast(), size_of::<Control>() as _);
             }
-            outcome => outcome,
+        }
+        // SAFETY: the first `total` headers point to locals and to the replies, all alive and unchanged during the call.
+        lost += unsafe { send_messages(socket, headers.as_mut_ptr(), total, libc::MSG_DONTWAIT) };
+    }
+    lost
+}
+
+/// Sends `total` messages. Returns how many were lost: those the system refuses, and all behind one that it has no room
+/// for. Where the link refuses one for its length, the socket's packets may be cut from then on.
+///
+/// # Safety
+/// `first` must point to `total` headers whose pointers are good for reading until the call returns.
+unsafe fn send_messages(socket: &UdpSocket, first: *mut libc::mmsghdr, total: usize, flags: libc::c_int) -> usize {
+    let (mut at, mut lost, mut is_cut) = (0, 0, false);
+    while at < total {
+        // SAFETY: the caller's promise.
+        let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), first.add(at), (total - at) as _, flags as _) };
+        if let Ok(sent) = usize::try_from(sent) {
+            at += sent.max(1);
+            continue;
+        }
+        // An error is the first message's; what went before it has been sent.
+        let error = io::Error::last_os_error();
+        match error.kind() {
+            io::ErrorKind::Interrupted => {}
+            io::ErrorKind::WouldBlock => return lost + total - at,
+            _ if error.raw_os_error() == Some(libc::EMSGSIZE) && !is_cut => {
+                is_cut = true;
+                let _ = socket.local_addr().and_then(|bound| allow_fragments(socket, bound.ip()));
+            }
+            _ => (at, lost) = (at + 1, lost + 1),
         }
     }
+    lost
 }
 
 /// The address in storage that the kernel filled. `sockaddr_in` has its address where `sockaddr_in6` has flow
@@ -514,5 +520,25 @@ mod tests {
         std::thread::sleep(Duration::from_millis(50));
         wake(&server);
         assert_eq!(thread.join().unwrap().unwrap(), 0);
+    }
+
+    #[test]
+    fn late_replies_go_together_and_one_that_is_refused_alone_is_lost() {
+        let (server, client) = pair();
+        let mut batch = Batch::new(server.local_addr().unwrap());
+        client.send(b"?").unwrap();
+        assert_eq!(batch.receive(&server).unwrap(), 1);
+        let late = |octets: Vec<u8>| LateReply { route: batch.route(0), octets };
+        let mut replies: Vec<_> = (0..70).map(|n| late(vec![n; 3])).collect();
+        // More than any datagram holds.
+        replies[33].octets = vec![0; 70_000];
+        // Longer than a link of 1,500 octets takes whole, and than the loopback does.
+        replies[34].octets = vec![34; 65_507];
+        assert_eq!(send_late(&server, &mut replies), 1);
+        let mut room = vec![0; 70_000];
+        for n in (0..70).filter(|n| *n != 33) {
+            let len = client.recv(&mut room).unwrap();
+            assert_eq!((len, room[0]), (if n == 34 { 65_507 } else { 3 }, n));
+        }
     }
 }

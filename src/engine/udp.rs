@@ -2,8 +2,9 @@
 
 use super::counters::Counters;
 use super::slow::{Permit, SlowLane, servfail};
-use super::system::{Batch, Route};
+use super::system::{Batch, LateReply, Route, send_late};
 use super::{Answerer, Arrival, Closing, Fast, Lane, Transport};
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::io;
 use std::net::UdpSocket;
@@ -17,6 +18,9 @@ use tokio::sync::mpsc;
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 /// How often a worker that has been told to stop looks for packets while slow queries are still in flight.
 const DRAIN_PAUSE: Duration = Duration::from_millis(1);
+
+/// How many replies of the slow lane are collected, at most, before they are sent.
+const MANY: usize = 256;
 
 /// One worker: a socket and the thread that answers what comes on it.
 pub(super) struct Worker {
@@ -158,25 +162,32 @@ async fn answer_slow_queries(
     counters: Counters,
 ) {
     let answer = |query: SlowQuery| {
-        let (socket, lane, lost) = (&socket, &lane, &counters.send);
+        let lane = &lane;
         async move {
-            if let Some(reply) = lane.answer(query.packet, query.arrival, query.permit).await
-                && query.route.send(socket, &reply.message).is_err()
-            {
-                lost.inc();
-            }
+            let sent = lane.answer(query.packet, query.arrival, query.permit).await?;
+            Some(LateReply { route: query.route, octets: sent.message })
         }
     };
     let mut running = FuturesUnordered::new();
-    loop {
+    let mut replies = Vec::new();
+    let mut is_open = true;
+    while is_open || !running.is_empty() {
         tokio::select! {
             biased;
-            Some(()) = running.next(), if !running.is_empty() => {}
-            queries = queue.recv() => match queries {
+            Some(reply) = running.next(), if !running.is_empty() => replies.extend(reply),
+            queries = queue.recv(), if is_open => match queries {
                 Some(queries) => running.extend(queries.into_iter().map(&answer)),
-                None => break,
+                None => is_open = false,
             },
         }
+        while replies.len() < MANY
+            && let Some(Some(reply)) = running.next().now_or_never()
+        {
+            replies.extend(reply);
+        }
+        if !replies.is_empty() {
+            counters.send.inc_by(send_late(&socket, &mut replies) as u64);
+            replies.clear();
+        }
     }
-    while running.next().await.is_some() {}
 }
