@@ -85,17 +85,76 @@ fn json(text: &str, wanted: Wanted<'_>) -> Result<Vec<Object>, Fault> {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Header {
-    api_version: Option<Loose<String>>,
-    kind: Option<Loose<String>>,
-    items: Option<Loose<Vec<Header>>>,
+    api_version: Loose,
+    kind: Loose,
+    items: Loose,
 }
 
-/// A field that other kinds may use for something else.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Loose<T> {
-    Expected(T),
-    Other(IgnoredAny),
+/// A field that other kinds may use for something else. Read as it comes: what serde calls untagged would first hold the
+/// whole text of a list in memory, several times its size.
+#[derive(Default)]
+enum Loose {
+    Word(String),
+    Items(Vec<Header>),
+    Object(Box<Header>),
+    #[default]
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Loose {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Loose, D::Error> {
+        deserializer.deserialize_any(Anything)
+    }
+}
+
+struct Anything;
+
+impl<'de> Visitor<'de> for Anything {
+    type Value = Loose;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_str<E>(self, word: &str) -> Result<Loose, E> {
+        Ok(Loose::Word(word.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Loose, A::Error> {
+        let mut headers = Vec::new();
+        while let Some(item) = items.next_element()? {
+            headers.push(if let Loose::Object(header) = item { *header } else { Header::default() });
+        }
+        Ok(Loose::Items(headers))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Loose, A::Error> {
+        Header::deserialize(de::value::MapAccessDeserializer::new(map)).map(|header| Loose::Object(header.into()))
+    }
+
+    fn visit_enum<A: de::EnumAccess<'de>>(self, tagged: A) -> Result<Loose, A::Error> {
+        IgnoredAny.visit_enum(tagged).map(|_| Loose::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Loose, E> {
+        Ok(Loose::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Loose, E> {
+        Ok(Loose::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Loose, E> {
+        Ok(Loose::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Loose, E> {
+        Ok(Loose::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Loose, E> {
+        Ok(Loose::Other)
+    }
 }
 
 /// What a document holds.
@@ -109,12 +168,12 @@ impl Header {
     /// `item_kind` is what an item of a typed list is where it does not say so itself.
     fn content(self, item_kind: Option<&str>) -> Content {
         let api_version = match self.api_version {
-            Some(Loose::Expected(api_version)) => Some(api_version),
+            Loose::Word(api_version) => Some(api_version),
             _ => None,
         };
         let group = api_version.as_deref().map(|version| version.split_once('/').map_or("", |(group, _)| group));
         let kind = match &self.kind {
-            Some(Loose::Expected(kind)) => Some(kind.as_str()),
+            Loose::Word(kind) => Some(kind.as_str()),
             _ => item_kind,
         };
         // Other groups have kinds of these names, too (Knative's Service).
@@ -125,7 +184,7 @@ impl Header {
             (Some("Service"), _) if is_core => Content::Object(Kind::Service),
             (Some("Pod"), _) if is_core => Content::Object(Kind::Pod),
             (Some("EndpointSlice"), _) if is_discovery => Content::Object(Kind::EndpointSlice),
-            (Some(list), Some(Loose::Expected(items))) if list.ends_with("List") && (is_core || is_discovery) => {
+            (Some(list), Loose::Items(items)) if list.ends_with("List") && (is_core || is_discovery) => {
                 let item_kind = list.strip_suffix("List").filter(|kind| !kind.is_empty());
                 Content::List(items.into_iter().map(|item| item.content(item_kind)).collect())
             }
