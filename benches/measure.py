@@ -67,13 +67,19 @@ class Lab:
             loads.append(self.blast(pid, port, row, SECONDS / ROUNDS))
             echoes.append(self.blast(echo_pid, echo_port, row, ECHO_SECONDS))
         beside = [(before["cpu_us"] + after["cpu_us"]) / 2 for before, after in zip(echoes, echoes[1:])]
+        # A machine that stood still for a round measured nothing in it.
+        rounds = [(load, echo) for load, echo in zip(loads, beside) if load["cpu_us"] and echo]
+        if not rounds:
+            raise SystemExit(f"{row}: no round was measured; is something else using core {SERVER_CORE} or {LOAD_CORE}?")
+        loads, beside = [load for load, _ in rounds], [echo for _, echo in rounds]
         middle = lambda key: statistics.median(load[key] for load in loads)
         return {
             "row": row,
             "cpu_us": middle("cpu_us"),
             "user_us": middle("user_us"),
             "echo_us": statistics.median(beside),
-            "ratio": statistics.median(load["cpu_us"] / echo for load, echo in zip(loads, beside)),
+            "ratio": statistics.median(load["cpu_us"] / echo for load, echo in rounds),
+            "rounds": len(rounds),
             "per_second": middle("per_second"),
             "lost": sum(load["lost"] for load in loads),
             "rcodes": loads[0]["rcodes"],
@@ -88,10 +94,12 @@ def memory(pid):
 
 
 def cpu_seconds(pid):
-    """User and system time of a process so far."""
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """How long the threads of a process have run so far, by the scheduler's count: ticks would miss short runs."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
+            total += int(file.read().split()[0])
+    return total / 1e9
 
 
 def busiest(pid):
