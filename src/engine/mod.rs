@@ -18,6 +18,7 @@ mod udp;
 #[cfg(test)]
 mod tests;
 
+pub use crate::wire::Transport;
 pub use counters::DROPPED;
 pub use tcp::HTTPS_RESPONSES;
 
@@ -74,14 +75,6 @@ pub enum Protocol {
 /// What new connections prove us with; a reload may put something else in. Without anything they are not encrypted:
 /// something in front of us ends TLS.
 pub type Keys = Arc<ArcSwapOption<rustls::ServerConfig>>;
-
-/// The transport a packet came by; TLS counts as TCP.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-#[allow(missing_docs)]
-pub enum Transport {
-    Udp,
-    Tcp,
-}
 
 /// Whence a packet came and whither it was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -11,7 +11,7 @@ mod traffic;
 #[cfg(test)]
 mod tests;
 
-pub use traffic::{Family, Traffic, TrafficShard, Transport};
+pub use traffic::{Counted, Family, Traffic, TrafficShard};
 
 use exposition::TrafficCollector;
 use prometheus::core::Collector;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::{Rcode, RecordType};
+use crate::wire::{Rcode, RecordType, Transport};
 use std::time::Duration;
 
 const HITS: Descriptor = Descriptor {
@@ -18,17 +18,26 @@ fn traffic_has_the_names_and_labels_dashboards_use() {
     let metrics = Metrics::new();
     let traffic = metrics.traffic("dns://:53", "cluster.local.", "", "errors");
     let mut shard = traffic.shard();
-    shard.record(Transport::Udp, Family::V4, RecordType::A, false, 50, 120, Rcode::NOERROR);
-    shard.record(Transport::Udp, Family::V6, RecordType::NAPTR, true, 50, 120, Rcode::NXDOMAIN);
+    let first = Counted {
+        transport: Transport::Udp,
+        family: Family::V4,
+        qtype: RecordType::A,
+        dnssec_ok: false,
+        request: 50,
+        response: 120,
+        rcode: Rcode::NOERROR,
+    };
+    shard.record(first);
+    shard.record(Counted {
+        family: Family::V6,
+        qtype: RecordType::NAPTR,
+        dnssec_ok: true,
+        rcode: Rcode::NXDOMAIN,
+        ..first
+    });
     shard.record_durations(2, Duration::from_micros(300));
     traffic.record_shared(
-        Transport::Tcp,
-        Family::V4,
-        RecordType::SRV,
-        false,
-        40,
-        70_000,
-        Rcode::NOERROR,
+        Counted { transport: Transport::Tcp, qtype: RecordType::SRV, request: 40, response: 70_000, ..first },
         Duration::from_secs(9),
     );
     let text = metrics.render();

@@ -1,18 +1,10 @@
 //! The counters that every packet touches.
 
 use super::labels::{RCODE_COUNT, TYPE_COUNT, rcode_index, type_index};
-use crate::wire::{Rcode, RecordType};
+use crate::wire::{Rcode, RecordType, Transport};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// The transport label of `coredns_dns_requests_total`; DoT and DoH count as TCP.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub enum Transport {
-    Udp,
-    Tcp,
-}
 
 /// The family label: 1 for IPv4, 2 for IPv6.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +12,25 @@ pub enum Transport {
 pub enum Family {
     V4,
     V6,
+}
+
+/// What is counted of one answered query.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Counted {
+    /// The label `proto`; DoT and DoH count as TCP.
+    pub transport: Transport,
+    /// The client's family.
+    pub family: Family,
+    /// QTYPE.
+    pub qtype: RecordType,
+    /// Whether the client set DO.
+    pub dnssec_ok: bool,
+    /// Octets of the query.
+    pub request: usize,
+    /// Octets of the answer.
+    pub response: usize,
+    /// The answer's code.
+    pub rcode: Rcode,
 }
 
 /// The counters of one server block on one listener, summed over its shards when scraped.
@@ -39,20 +50,9 @@ impl Traffic {
     }
 
     /// Counts one answered query from any thread (the slow lane, TCP).
-    #[allow(clippy::too_many_arguments)]
-    pub fn record_shared(
-        &self,
-        transport: Transport,
-        family: Family,
-        qtype: RecordType,
-        dnssec_ok: bool,
-        request: usize,
-        response: usize,
-        rcode: Rcode,
-        took: Duration,
-    ) {
+    pub fn record_shared(&self, query: Counted, took: Duration) {
         let add = |cell: usize, count: u64| self.shared.add(cell, count);
-        count_query(add, transport, family, qtype, dnssec_ok, request, response, rcode);
+        count_query(add, query);
         count_durations(add, 1, took);
     }
 
@@ -72,30 +72,11 @@ pub struct TrafficShard {
 }
 
 impl TrafficShard {
-    /// Counts one answered query but for its duration; sizes are octets.
+    /// Counts one answered query but for its duration.
     #[inline]
-    #[allow(clippy::too_many_arguments)]
-    pub fn record(
-        &mut self,
-        transport: Transport,
-        family: Family,
-        qtype: RecordType,
-        dnssec_ok: bool,
-        request: usize,
-        response: usize,
-        rcode: Rcode,
-    ) {
+    pub fn record(&mut self, query: Counted) {
         let cells = &*self.cells;
-        count_query(
-            |cell, count| cells.add_alone(cell, count),
-            transport,
-            family,
-            qtype,
-            dnssec_ok,
-            request,
-            response,
-            rcode,
-        );
+        count_query(|cell, count| cells.add_alone(cell, count), query);
     }
 
     /// Counts the duration of the `queries` recorded since the last call: one clock read a batch.
@@ -167,26 +148,16 @@ impl Cells {
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn count_query(
-    add: impl Fn(usize, u64),
-    transport: Transport,
-    family: Family,
-    qtype: RecordType,
-    dnssec_ok: bool,
-    request: usize,
-    response: usize,
-    rcode: Rcode,
-) {
-    let (transport, family) = (transport as usize, family as usize);
-    add(REQUESTS + (transport * 2 + family) * TYPE_COUNT + type_index(qtype), 1);
-    for (base, octets) in [(REQUEST_SIZE, request as u64), (RESPONSE_SIZE, response as u64)] {
+fn count_query(add: impl Fn(usize, u64), query: Counted) {
+    let (transport, family) = (query.transport as usize, query.family as usize);
+    add(REQUESTS + (transport * 2 + family) * TYPE_COUNT + type_index(query.qtype), 1);
+    for (base, octets) in [(REQUEST_SIZE, query.request as u64), (RESPONSE_SIZE, query.response as u64)] {
         let histogram = base + transport * SIZE_CELLS;
         add(histogram + size_bucket(octets), 1);
         add(histogram + SIZE_CELLS - 1, octets);
     }
-    add(RESPONSES + rcode_index(rcode), 1);
-    if dnssec_ok {
+    add(RESPONSES + rcode_index(query.rcode), 1);
+    if query.dnssec_ok {
         add(DNSSEC_OK, 1);
     }
 }
@@ -229,7 +200,15 @@ mod tests {
     fn ended_shards_keep_their_counts() {
         let traffic = Arc::<Traffic>::default();
         let record = |shard: &mut TrafficShard| {
-            shard.record(Transport::Udp, Family::V4, RecordType::A, true, 40, 120, Rcode::NOERROR);
+            shard.record(Counted {
+                transport: Transport::Udp,
+                family: Family::V4,
+                qtype: RecordType::A,
+                dnssec_ok: true,
+                request: 40,
+                response: 120,
+                rcode: Rcode::NOERROR,
+            });
             shard.record_durations(1, Duration::from_micros(3));
         };
         let (mut one, mut other) = (traffic.shard(), traffic.shard());

@@ -1,17 +1,9 @@
 //! How a plugin meets the slow lane: as a handler in a chain, around whole messages.
 
 use super::{BoxFuture, Context, Following, Moment, Shape, Source, Verdict};
-use crate::wire::{self, Edns, Name, NameBuffer, Query, Rcode, RecordType};
+use crate::wire::{self, Edns, Name, NameBuffer, Query, Rcode, RecordType, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// The transport a query came by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-#[allow(missing_docs)]
-pub enum Transport {
-    Udp,
-    Tcp,
-}
 
 /// One query on its way through the slow lane. The packet is known to be one well-formed query.
 #[derive(Clone)]
@@ -89,6 +81,14 @@ impl Request {
         self.with_query(answer).flatten()
     }
 
+    /// Asks a source, and what is left to it the rest of the chain: the whole of a handler whose answers are in memory.
+    pub fn ask_or<'a>(&'a self, source: &dyn Source, next: Next<'a>) -> BoxFuture<'a, Outcome> {
+        match self.ask(source) {
+            Some(outcome) => Box::pin(async { outcome }),
+            None => next.run(self),
+        }
+    }
+
     /// The context of an answer to this request: the client's size limit, the block's shape.
     pub fn context(&self) -> Context {
         Context { limit: self.limit(), shape: self.shape, moment: self.moment }
@@ -96,13 +96,7 @@ impl Request {
 
     /// The octets an answer may have for this client.
     pub fn limit(&self) -> usize {
-        match self.transport {
-            Transport::Tcp => usize::from(u16::MAX),
-            Transport::Udp => {
-                let offered = self.edns.map_or(wire::UDP_PLAIN, |edns| edns.payload.max(wire::UDP_PLAIN));
-                usize::from(offered.min(self.shape.udp_payload.max(wire::UDP_PLAIN)))
-            }
-        }
+        wire::answer_limit(self.edns, self.transport, self.shape.udp_payload)
     }
 
     /// Asks the whole server for another name on behalf of this client: block routing, plugins, metrics and all.

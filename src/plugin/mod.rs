@@ -16,7 +16,7 @@ mod setup;
 mod transfer;
 
 pub use authority::{ZoneFile, answer_from, not_ours};
-pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request, Transport};
+pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request};
 pub use fallthrough::Fallthrough;
 pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};
 pub use lifecycle::{Arrivals, Command, Control, Keep, Lifecycle, Readiness};
@@ -25,6 +25,7 @@ pub use setup::{BlockInfo, Setup};
 pub use transfer::{Following, ZoneHolder, ZoneHolders};
 
 pub use crate::corefile::{Directive, Error, Span, Token};
+pub use crate::wire::Transport;
 pub use futures_util::future::BoxFuture;
 
 use crate::metrics::Descriptor;

@@ -84,10 +84,7 @@ impl Handler for NoData {
     }
 
     fn handle<'a>(&'a self, request: &'a Request, next: Next<'a>) -> BoxFuture<'a, Outcome> {
-        match request.ask(self) {
-            Some(outcome) => Box::pin(async { outcome }),
-            None => next.run(request),
-        }
+        request.ask_or(self, next)
     }
 }
 

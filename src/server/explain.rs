@@ -6,10 +6,11 @@ use super::routes::Routes;
 use super::running::start_all;
 use crate::cli;
 use crate::corefile::{Corefile, Span};
-use crate::engine::{Answerer, Fast};
+use crate::engine::{Answerer, Arrival, Fast};
 use crate::metrics::Metrics;
 use crate::plugin::{
-    Arrivals, BoxFuture, Context, Control, Handler, Keep, Moment, Next, Outcome, Request, Source, Transport, Verdict,
+    Arrivals, BoxFuture, Context, Control, Handler, Keep, Lookup, Moment, Next, Outcome, Request, Source, Transport,
+    Verdict,
 };
 use crate::wire::{self, Name, NameBuffer, Query, Rcode, RecordType};
 use arc_swap::ArcSwap;
@@ -129,7 +130,7 @@ async fn one(
     let client = SocketAddr::new(client, 0);
     let mut out = vec![0; usize::from(u16::MAX)];
     let block = index.map(|index| &routes.all()[index]).map(|route| (route.zone.clone(), route.block.span.clone()));
-    let mut lane = current.lane(crate::engine::Transport::Udp);
+    let mut lane = current.lane(Transport::Udp);
     lane.batch_begins();
     let (way, reply, reason) = match (lane.answer(packet, client, &mut out), index) {
         (Fast::Reply(length), _) => {
@@ -155,7 +156,11 @@ fn answering(routes: &Routes, index: usize, packet: &[u8]) -> Option<&'static st
     let mut names = NameBuffer::default();
     let query = Query::parse(packet, &mut names).ok()?;
     let shape = block.plan.shape_for(&query.name);
-    let context = Context { limit: query.udp_limit(shape.udp_payload), shape, moment: Moment::default() };
+    let context = Context {
+        limit: wire::answer_limit(query.edns, Transport::Udp, shape.udp_payload),
+        shape,
+        moment: Moment::default(),
+    };
     let mut out = vec![0; usize::from(u16::MAX)];
     let mut answers =
         |source: &Arc<dyn Source>| matches!(source.answer(&query, &context, &mut out), Verdict::Answered(_));
@@ -176,7 +181,8 @@ async fn slowly(
     let request = {
         let mut names = NameBuffer::default();
         let query = Query::parse(packet, &mut names).ok()?;
-        routes.request(index, &query, (client, local, Transport::Udp), moment, 0)
+        let arrival = Arrival { client, local, transport: Transport::Udp };
+        routes.request(index, &query, arrival, moment, Arc::clone(routes) as Arc<dyn Lookup>)
     };
     routes.resolve(index, &request).await
 }

@@ -1,10 +1,10 @@
 //! Both lanes of a listener: the fast one on the engine's workers, the slow one around the chain.
 
 use super::routes::{Route, Routes};
-use crate::engine::{self, Answerer, Arrival, Fast, Lane, Sent};
-use crate::metrics::{Family, TrafficShard};
+use crate::engine::{Answerer, Arrival, Fast, Lane, Sent};
+use crate::metrics::{Counted, Family, TrafficShard};
 use crate::plugin::{Arrivals, BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
-use crate::wire::{Answer, Name, NameBuffer, Query, Rcode, RecordType, Refusal, cut, error_reply};
+use crate::wire::{Answer, NameBuffer, Query, Rcode, RecordType, Refusal, answer_limit, cut, error_reply};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(super) struct Current {
 }
 
 impl Answerer for Arc<Current> {
-    fn lane(&self, transport: engine::Transport) -> Box<dyn Lane> {
+    fn lane(&self, transport: Transport) -> Box<dyn Lane> {
         let routes = self.routes.load_full();
         let counting = Counting::new(transport, &routes);
         Box::new(FastLane {
@@ -46,7 +46,7 @@ fn seed() -> u64 {
 struct FastLane {
     current: Arc<Current>,
     routes: Arc<Routes>,
-    transport: engine::Transport,
+    transport: Transport,
     counting: Counting,
     names: NameBuffer,
     moment: Moment,
@@ -95,7 +95,7 @@ impl Lane for FastLane {
 fn ask_sources(
     route: &Route,
     query: &Query<'_>,
-    transport: engine::Transport,
+    transport: Transport,
     moment: Moment,
     out: &mut [u8],
 ) -> Option<usize> {
@@ -111,10 +111,7 @@ fn ask_sources(
         return None;
     }
     let shape = plan.shape_for(&query.name);
-    let limit = match transport {
-        engine::Transport::Udp => query.udp_limit(shape.udp_payload),
-        engine::Transport::Tcp => usize::from(u16::MAX),
-    };
+    let limit = answer_limit(query.edns, transport, shape.udp_payload);
     let context = Context { limit, shape, moment };
     for source in plan.stores.iter().chain(&plan.cache) {
         match source.answer(query, &context, out) {
@@ -132,13 +129,9 @@ async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -
     let began = Instant::now();
     let mut names = NameBuffer::default();
     let query = Query::parse(&packet, &mut names).ok()?;
-    let transport = match arrival.transport {
-        engine::Transport::Udp => Transport::Udp,
-        engine::Transport::Tcp => Transport::Tcp,
-    };
     let index = routes.find(&query)?;
     let moment = Moment { seconds: unix_seconds(), random: seed() };
-    let request = routes.request(index, &query, (arrival.client, arrival.local, transport), moment, 0);
+    let request = routes.request(index, &query, arrival, moment, Arc::clone(&routes) as Arc<dyn Lookup>);
     let outcome = routes.resolve(index, &request).await;
     let more = match &outcome {
         Some(Outcome::Reply(reply)) => reply.more.clone(),
@@ -146,16 +139,7 @@ async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -
     };
     let reply = write_out(outcome, &query, request.limit())?;
     if let Some(traffic) = &routes.all()[index].traffic {
-        traffic.record_shared(
-            metrics_transport(arrival.transport),
-            family(arrival.client),
-            query.qtype,
-            query.dnssec_ok(),
-            packet.len(),
-            reply.len(),
-            rcode(&reply),
-            began.elapsed(),
-        );
+        traffic.record_shared(counted(&query, arrival.transport, arrival.client, &reply), began.elapsed());
     }
     Some(Sent { message: reply, more: more.map(|more| more as _) })
 }
@@ -189,33 +173,13 @@ impl Lookup for Routes {
                     reason: "no server block".into(),
                 });
             };
-            let name: Name = query.name.to_name();
-            let inner = Request {
-                name,
-                qtype: query.qtype,
-                qclass: query.qclass,
-                edns: query.edns,
-                shape: self.all()[index].block.plan.shape_for(&query.name),
-                depth: request.depth + 1,
-                packet: packet.clone(),
-                ..request.clone()
-            };
+            let arrival = Arrival { client: request.client, local: request.local, transport: request.transport };
+            let inner = self.request(index, &query, arrival, request.moment, Arc::clone(&request.server));
+            let inner = Request { depth: request.depth + 1, ..inner };
             let outcome = self.resolve(index, &inner).await;
             if let (Some(traffic), Some(Outcome::Reply(reply))) = (&self.all()[index].traffic, &outcome) {
-                let transport = match request.transport {
-                    Transport::Udp => crate::metrics::Transport::Udp,
-                    Transport::Tcp => crate::metrics::Transport::Tcp,
-                };
-                traffic.record_shared(
-                    transport,
-                    family(request.client),
-                    query.qtype,
-                    query.dnssec_ok(),
-                    packet.len(),
-                    reply.packet.len(),
-                    reply.rcode(),
-                    began.elapsed(),
-                );
+                let counted = counted(&query, request.transport, request.client, &reply.packet);
+                traffic.record_shared(counted, began.elapsed());
             }
             outcome.unwrap_or_else(|| {
                 Outcome::Failed(crate::plugin::Failure {
@@ -234,13 +198,13 @@ enum Counting {
 }
 
 impl Counting {
-    fn new(transport: engine::Transport, routes: &Routes) -> Counting {
+    fn new(transport: Transport, routes: &Routes) -> Counting {
         match transport {
-            engine::Transport::Udp => Counting::Worker {
+            Transport::Udp => Counting::Worker {
                 shards: routes.all().iter().map(|route| Some((route.traffic.as_ref()?.shard(), 0))).collect(),
                 dropped: routes.dropped.as_ref().map(|traffic| traffic.shard()),
             },
-            engine::Transport::Tcp => Counting::Connection { began: Instant::now() },
+            Transport::Tcp => Counting::Connection { began: Instant::now() },
         }
     }
 
@@ -252,7 +216,6 @@ impl Counting {
 
     #[inline]
     fn record(&mut self, index: Option<usize>, routes: &Routes, query: &Query<'_>, client: SocketAddr, reply: &[u8]) {
-        let (family, asked, rcode) = (family(client), query.packet.len(), rcode(reply));
         match self {
             Counting::Worker { shards, dropped } => {
                 let shard = match index {
@@ -266,8 +229,7 @@ impl Counting {
                     None => dropped.as_mut(),
                 };
                 if let Some(shard) = shard {
-                    let transport = crate::metrics::Transport::Udp;
-                    shard.record(transport, family, query.qtype, query.dnssec_ok(), asked, reply.len(), rcode);
+                    shard.record(counted(query, Transport::Udp, client, reply));
                 }
             }
             Counting::Connection { began } => {
@@ -276,17 +238,7 @@ impl Counting {
                     None => &routes.dropped,
                 };
                 if let Some(traffic) = traffic {
-                    let (transport, took) = (crate::metrics::Transport::Tcp, began.elapsed());
-                    traffic.record_shared(
-                        transport,
-                        family,
-                        query.qtype,
-                        query.dnssec_ok(),
-                        asked,
-                        reply.len(),
-                        rcode,
-                        took,
-                    );
+                    traffic.record_shared(counted(query, Transport::Tcp, client, reply), began.elapsed());
                 }
             }
         }
@@ -318,18 +270,17 @@ fn empty(query: &Query<'_>, rcode: Rcode, out: &mut [u8]) -> usize {
     Answer::begin(query, out, limit).finish(rcode, false)
 }
 
-fn rcode(reply: &[u8]) -> Rcode {
-    Rcode(u16::from(reply[3] & 0x0f))
-}
-
-fn family(client: SocketAddr) -> Family {
-    if client.is_ipv4() { Family::V4 } else { Family::V6 }
-}
-
-fn metrics_transport(transport: engine::Transport) -> crate::metrics::Transport {
-    match transport {
-        engine::Transport::Udp => crate::metrics::Transport::Udp,
-        engine::Transport::Tcp => crate::metrics::Transport::Tcp,
+/// What the metrics count of a query and its reply.
+#[inline]
+fn counted(query: &Query<'_>, transport: Transport, client: SocketAddr, reply: &[u8]) -> Counted {
+    Counted {
+        transport,
+        family: if client.is_ipv4() { Family::V4 } else { Family::V6 },
+        qtype: query.qtype,
+        dnssec_ok: query.dnssec_ok(),
+        request: query.packet.len(),
+        response: reply.len(),
+        rcode: Rcode(u16::from(reply[3] & 0x0f)),
     }
 }
 

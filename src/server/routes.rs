@@ -1,8 +1,9 @@
 //! Which server block answers a question: the one whose zone fits longest.
 
 use crate::corefile::Span;
+use crate::engine::Arrival;
 use crate::metrics;
-use crate::plugin::{BlockPlan, Handler, Moment, Next, Outcome, Request, Transport};
+use crate::plugin::{BlockPlan, Handler, Lookup, Moment, Next, Outcome, Request};
 use crate::wire::{CLASS_IN, Name, Query, RecordType};
 use crate::zone::Suffixes;
 use std::panic::AssertUnwindSafe;
@@ -76,14 +77,14 @@ impl Routes {
         }))
     }
 
-    /// A request for the block at `index`, made from a query's packet.
+    /// A request for the block at `index`, made from a query's packet; `server` is what its lookups ask.
     pub(super) fn request(
-        self: &Arc<Self>,
+        &self,
         index: usize,
         query: &Query<'_>,
-        arrival: (std::net::SocketAddr, std::net::SocketAddr, Transport),
+        arrival: Arrival,
         moment: Moment,
-        depth: u8,
+        server: Arc<dyn Lookup>,
     ) -> Request {
         Request {
             packet: query.packet.to_vec(),
@@ -91,13 +92,13 @@ impl Routes {
             qtype: query.qtype,
             qclass: query.qclass,
             edns: query.edns,
-            client: arrival.0,
-            local: arrival.1,
-            transport: arrival.2,
+            client: arrival.client,
+            local: arrival.local,
+            transport: arrival.transport,
             shape: self.routes[index].block.plan.shape_for(&query.name),
             moment,
-            depth,
-            server: Arc::clone(self) as Arc<dyn crate::plugin::Lookup>,
+            depth: 0,
+            server,
         }
     }
 }

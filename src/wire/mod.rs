@@ -14,10 +14,10 @@ mod types;
 pub use answer::{Answer, Owner, Section, error_reply};
 pub use message::{Message, Opt, Question, ResourceRecord, flags, read_options, whole_name};
 pub use name::{LowerName, MAX_NAME, Name, NameBuffer, NameError};
-pub use query::{Edns, Query, Refusal};
+pub use query::{Edns, Query, Refusal, answer_limit};
 pub use reply::{Record, ReplyView, address_reply, cut, cut_reply, opt};
 pub use text::NameText;
-pub use types::{CLASS_ANY, CLASS_CH, CLASS_IN, Rcode, RecordType};
+pub use types::{CLASS_ANY, CLASS_CH, CLASS_IN, Rcode, RecordType, Transport};
 
 /// Octets of a DNS header (RFC 1035 section 4.1.1).
 pub const HEADER: usize = 12;

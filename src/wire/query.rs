@@ -1,6 +1,6 @@
 //! The view of a query: borrowed from the packet, checked as far as answering needs.
 
-use super::{HEADER, LowerName, NameBuffer, RecordType, UDP_PLAIN};
+use super::{HEADER, LowerName, NameBuffer, RecordType, Transport, UDP_PLAIN};
 
 /// What a client's OPT says (RFC 6891).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,11 +145,17 @@ impl<'a> Query<'a> {
     pub fn question_end(&self) -> usize {
         HEADER + self.name.wire().len() + 4
     }
+}
 
-    /// How large a UDP answer this client takes, in octets, when we send at most `ours`.
-    pub fn udp_limit(&self, ours: u16) -> usize {
-        let offered = self.edns.map_or(UDP_PLAIN, |edns| edns.payload.max(UDP_PLAIN));
-        usize::from(offered.min(ours.max(UDP_PLAIN)))
+/// How many octets an answer to a client with this OPT may have, when we send at most `ours` by UDP.
+#[inline]
+pub fn answer_limit(edns: Option<Edns>, transport: Transport, ours: u16) -> usize {
+    match transport {
+        Transport::Tcp => usize::from(u16::MAX),
+        Transport::Udp => {
+            let offered = edns.map_or(UDP_PLAIN, |edns| edns.payload.max(UDP_PLAIN));
+            usize::from(offered.min(ours.max(UDP_PLAIN)))
+        }
     }
 }
 
@@ -191,7 +197,7 @@ mod tests {
         let query = Query::parse(&bytes, &mut buffer).unwrap();
         assert_eq!((query.id(), query.recursion_desired(), query.checking_disabled()), (0x1234, true, true));
         assert_eq!((query.name.to_string().as_str(), query.qtype, query.qclass), ("web.test.", RecordType::A, 1));
-        assert_eq!((query.question(), query.udp_limit(1232)), (QUESTION, 512));
+        assert_eq!((query.question(), answer_limit(query.edns, Transport::Udp, 1232)), (QUESTION, 512));
     }
 
     #[test]

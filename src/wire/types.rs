@@ -9,6 +9,14 @@ pub const CLASS_CH: u16 = 3;
 /// QCLASS `*` (RFC 1035 section 3.2.5).
 pub const CLASS_ANY: u16 = 255;
 
+/// The transport a message came by, which bounds the answer. DoT and DoH are TCP here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[allow(missing_docs)]
+pub enum Transport {
+    Udp,
+    Tcp,
+}
+
 /// A record or question type (RFC 1035 section 3.2.2 and the IANA registry). Unknown numbers are kept as they are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordType(pub u16);
