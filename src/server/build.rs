@@ -3,7 +3,7 @@
 use super::explain::Trail;
 use super::routes::{Block, Route, Routes};
 use crate::corefile::{self, Address, Corefile, Directive, Error, Scheme, ServerBlock};
-use crate::metrics::{Descriptor, MetricKind, Metrics};
+use crate::metrics::{Metrics, PLUGIN_ENABLED};
 use crate::plugin::{BlockInfo, BlockPlan, Control, Keep, ProcessPlan, Setup};
 use crate::plugins::{self, Found};
 use crate::wire::Name;
@@ -14,13 +14,6 @@ use std::sync::Arc;
 
 /// What a Corefile without a server block means.
 const EMPTY: &str = ". {\n    whoami\n    log\n}\n";
-
-const PLUGIN_ENABLED: Descriptor = Descriptor {
-    name: "coredns_plugin_enabled",
-    help: "A metric that indicates whether a plugin is enabled on per server and zone basis.",
-    labels: &["server", "zone", "view", "name"],
-    kind: MetricKind::Gauge,
-};
 
 /// Where a listener stands, and what it speaks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -92,11 +85,11 @@ pub(super) fn attempt(
         keep: Keep::default(),
         process: ProcessPlan::default(),
         places: BTreeMap::new(),
+        enabled: BTreeSet::new(),
         banner: BTreeSet::new(),
         errors: Vec::new(),
     };
     builder.process.warnings.extend(corefile.warnings.iter().map(ToString::to_string));
-    metrics.gauge(&PLUGIN_ENABLED).reset();
     for (index, block) in corefile.blocks.iter().enumerate() {
         builder.block(index, block);
     }
@@ -112,6 +105,8 @@ struct Builder<'a> {
     keep: Keep,
     process: ProcessPlan,
     places: BTreeMap<Place, Vec<Route>>,
+    /// The label values of `coredns_plugin_enabled`.
+    enabled: BTreeSet<[String; 4]>,
     banner: BTreeSet<String>,
     errors: Vec<Error>,
 }
@@ -217,10 +212,9 @@ impl Builder<'_> {
                     let traffic =
                         compiled.plan.counted.then(|| self.metrics.traffic(&server, &zone.to_string(), "", writer));
                     if compiled.plan.counted {
-                        for handler in &compiled.plan.chain {
-                            let labels = [server.as_str(), &zone.to_string(), "", handler.name()];
-                            self.metrics.gauge(&PLUGIN_ENABLED).with_label_values(&labels).set(1.0);
-                        }
+                        let names = compiled.plan.chain.iter().map(|handler| handler.name().to_owned());
+                        let labels = |name| [server.clone(), zone.to_string(), String::new(), name];
+                        self.enabled.extend(names.map(labels));
                     }
                     let route = Route { zone: zone.clone(), block: Arc::clone(&compiled), traffic };
                     self.places.entry(place).or_default().push(route);
@@ -263,6 +257,10 @@ impl Builder<'_> {
         if !self.errors.is_empty() {
             return Err(Refused { errors: self.errors, warnings: self.process.warnings });
         }
+        // Not before: a configuration that is refused changes nothing.
+        let enabled = self.metrics.gauge(&PLUGIN_ENABLED);
+        enabled.reset();
+        self.enabled.iter().for_each(|labels| enabled.with_label_values(labels).set(1.0));
         let places = self
             .places
             .into_iter()
@@ -385,6 +383,34 @@ mod tests {
             ),
             "{errors:?}"
         );
+    }
+
+    #[test]
+    fn a_refused_configuration_leaves_the_metrics_of_the_running_one() {
+        let metrics = Metrics::new();
+        let try_out = |text: &str| {
+            let corefile = corefile::parse(Path::new("Corefile"), text, &|_| None).unwrap();
+            let (commands, _) = tokio::sync::mpsc::unbounded_channel();
+            let control = Control { commands, corefile: None, arrivals: Default::default() };
+            build(&corefile, 53, &metrics, &Keep::default(), &control).is_ok()
+        };
+        let enabled = || {
+            let text = metrics.render();
+            text.lines()
+                .filter(|line| line.starts_with("coredns_plugin_enabled{"))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert!(try_out("a.test {\nprometheus\nwhoami\n}"));
+        let running = enabled();
+        assert!(
+            running.iter().any(|line| line.contains(r#"name="whoami""#) && line.contains(r#"zone="a.test.""#)),
+            "{running:?}"
+        );
+        assert!(!try_out("b.test {\nprometheus\nwhoami\ncache 0\n}"));
+        assert_eq!(enabled(), running);
+        assert!(try_out("b.test {\nprometheus\nwhoami\n}"));
+        assert!(enabled().iter().all(|line| line.contains(r#"zone="b.test.""#)));
     }
 
     #[test]
