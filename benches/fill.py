@@ -13,7 +13,8 @@ import os
 import random
 import sys
 
-NAMESPACES, SERVICES, ENDPOINTS = 100, 100, 10
+# Namespaces, Services of each, endpoints of each Service.
+NAMESPACES, SERVICES, ENDPOINTS = map(int, os.environ.get("SHAPE", "100x100x10").split("x"))
 QUESTIONS = 20_000
 ZONE = "cluster.local"
 # The same cluster and the same questions in each run.
