@@ -2,6 +2,7 @@
 """Writes the benchmark's cluster as a manifest, and the questions that are asked of it.
 
 usage: fill.py DIRECTORY
+environment: SHAPE (100x100x10: namespaces, Services of each, endpoints of each Service)
 
 DIRECTORY/cluster.json     100 namespaces of 100 Services: of each hundred one is an ExternalName, nine are headless, the
                            rest have a cluster IP; all but the ExternalNames have an EndpointSlice of ten endpoints

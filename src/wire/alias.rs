@@ -137,6 +137,17 @@ mod tests {
     }
 
     #[test]
+    fn every_record_but_opt_gets_one_ttl() {
+        let mut packet = inner(2, CHAIN);
+        packet[11] = 1;
+        packet.extend(opt(UDP_PAYLOAD, true));
+        crate::wire::set_ttls(&mut packet, 4);
+        let message = Message::from_vec(&packet).unwrap();
+        assert_eq!(message.answers.iter().map(|record| record.ttl).collect::<Vec<_>>(), [4, 4]);
+        assert!(message.edns.is_some_and(|edns| edns.flags().dnssec_ok));
+    }
+
+    #[test]
     fn what_is_more_than_moving_records_is_left_alone() {
         let with = |at: usize, octet: u8| {
             let mut packet = inner(2, CHAIN);
