@@ -4,9 +4,10 @@
 //! engine knows nothing of plugins: it asks a [`Lane`] for each packet and hands what that cannot answer to an
 //! [`Answerer`]. Under TCP's connections may be TLS, in them HTTP ([`Protocol`]).
 //!
-//! `udp.rs` and `tcp.rs` are the life of a packet; `slow.rs` bounds what waits; `sockets.rs` opens; `system.rs` is the
-//! only file of the program with `unsafe`.
+//! `udp.rs` and `tcp.rs` are the life of a packet; `slow.rs` bounds what waits; `sockets.rs` opens, `beside.rs` what is
+//! beside a wildcard; `system.rs` is the only file of the program with `unsafe`.
 
+mod beside;
 mod counters;
 mod single;
 mod slow;
@@ -24,11 +25,12 @@ pub use tcp::HTTPS_RESPONSES;
 
 use crate::metrics::Metrics;
 use arc_swap::ArcSwapOption;
+use beside::{Beside, Crew, Group};
 use counters::Counters;
 use futures_util::future::BoxFuture;
 use slow::SlowLane;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -123,9 +125,13 @@ pub struct ListenerOptions {
 pub struct Listener {
     address: SocketAddr,
     closing: Arc<Closing>,
-    sockets: Vec<Arc<UdpSocket>>,
+    udp: Group,
+    /// Of a wildcard.
+    beside: Option<Arc<Beside>>,
     /// The TCP side, and the slow lane of each worker, which outlives its thread.
     tasks: JoinSet<()>,
+    /// The workers beside, once they are closing.
+    ending: JoinSet<()>,
 }
 
 /// Opens what `protocol` needs on `address`: UDP and TCP for DNS, with port 0 on the same free port; else TCP.
@@ -146,28 +152,29 @@ pub fn listen(
     };
     let counters = Counters::new(&options.metrics);
     let slow = SlowLane::new(answerer.clone(), options.max_slow, counters.clone());
-    let mut listener = Listener {
-        address: opened.tcp.local_addr()?,
-        closing: Arc::default(),
-        sockets: opened.udp.into_iter().map(Arc::new).collect(),
-        tasks: JoinSet::new(),
-    };
-    let closing = listener.closing.clone();
-    for (number, socket) in listener.sockets.iter().enumerate() {
-        let worker = udp::Worker {
-            socket: socket.clone(),
-            answerer: answerer.clone(),
-            slow: slow.clone(),
-            counters: counters.clone(),
-            closing: closing.clone(),
-        };
-        listener.tasks.spawn_on(worker.start(number)?, &runtime);
+    let address = opened.tcp.local_addr()?;
+    let crew = Crew { answerer: answerer.clone(), slow: slow.clone(), counters: counters.clone(), runtime };
+    let (closing, mut tasks) = (Arc::<Closing>::default(), JoinSet::new());
+    let has_wildcard = address.ip().is_unspecified() && !opened.udp.is_empty();
+    let udp = Group::start(&crew, opened.udp, closing.clone(), &mut tasks)?;
+    let beside = has_wildcard.then(|| Arc::new(Beside::new(address, options.workers, crew.clone())));
+    if let Some(beside) = &beside {
+        beside.look();
+        tasks.spawn_on(look_now_and_then(beside.clone(), closing.clone()), &crew.runtime);
     }
     let max_connections = tcp::max_connections(&protocol, system::raise_descriptor_limit());
     let metrics = options.metrics.clone();
-    let acceptor = tcp::Acceptor { protocol, answerer, slow, counters, metrics, closing, max_connections };
-    listener.tasks.spawn_on(acceptor.run(tokio::net::TcpListener::from_std(opened.tcp)?), &runtime);
-    Ok(listener)
+    let acceptor =
+        tcp::Acceptor { protocol, answerer, slow, counters, metrics, closing: closing.clone(), max_connections };
+    tasks.spawn_on(acceptor.run(tokio::net::TcpListener::from_std(opened.tcp)?), &crew.runtime);
+    Ok(Listener { address, closing, udp, beside, tasks, ending: JoinSet::new() })
+}
+
+/// Addresses come and go while we serve.
+async fn look_now_and_then(beside: Arc<Beside>, closing: Arc<Closing>) {
+    while timeout(beside::PERIOD, closing.wait()).await.is_err() {
+        beside.look();
+    }
 }
 
 impl Listener {
@@ -176,17 +183,32 @@ impl Listener {
         self.address
     }
 
+    /// Other listeners were opened or closed: what they bind is theirs alone.
+    pub fn look_around(&self) {
+        if let Some(beside) = &self.beside {
+            beside.look();
+        }
+    }
+
     /// Stops: answers what the kernel has queued already and what is in flight, at most for `grace`, then closes.
     pub async fn close(mut self, grace: Duration) {
         self.begin_closing(grace);
-        let _ = timeout(grace, async { while self.tasks.join_next().await.is_some() {} }).await;
+        let all_end = async {
+            while self.tasks.join_next().await.is_some() {}
+            while self.ending.join_next().await.is_some() {}
+        };
+        let _ = timeout(grace, all_end).await;
         self.tasks.shutdown().await;
+        self.ending.shutdown().await;
     }
 
-    /// Wakes everybody. A worker's socket is closed when its thread and its slow queries have let go of it.
+    /// Wakes everybody.
     fn begin_closing(&mut self, grace: Duration) {
         self.closing.begin(grace);
-        self.sockets.drain(..).for_each(|socket| system::wake(&socket));
+        self.udp.begin_closing(grace);
+        if let Some(ending) = self.beside.as_ref().and_then(|beside| beside.begin_closing(grace)) {
+            self.ending = ending;
+        }
     }
 }
 
