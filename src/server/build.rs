@@ -192,6 +192,7 @@ impl Builder<'_> {
     /// Puts a block on every address it listens on, under each of its zones.
     fn place(&mut self, block: &ServerBlock, compiled: Arc<Block>) {
         let writer = compiled.plan.chain.first().map_or("", |handler| handler.name());
+        let view = compiled.plan.view_name();
         for address in &block.addresses {
             let (scheme, port) = (address.scheme, self.port_of(address));
             let sockets = sockets(&compiled.plan.binds, port);
@@ -204,16 +205,16 @@ impl Builder<'_> {
                     let bind = compiled.plan.binds.iter().find(|ip| **ip == socket.ip());
                     let server = server_name(scheme, bind, port);
                     let place = Place { address: *socket, scheme };
-                    if let Some(clash) = self.clash(place, &zone) {
+                    if let Some(clash) = self.clash(place, &zone, compiled.plan.view.is_some()) {
                         let message = format!("cannot serve {scheme}://{zone}:{port} - {clash}");
                         self.errors.push(Error::at(&address.span, message));
                         return;
                     }
                     let traffic =
-                        compiled.plan.counted.then(|| self.metrics.traffic(&server, &zone.to_string(), "", writer));
+                        compiled.plan.counted.then(|| self.metrics.traffic(&server, &zone.to_string(), view, writer));
                     if compiled.plan.counted {
                         let names = compiled.plan.chain.iter().map(|handler| handler.name().to_owned());
-                        let labels = |name| [server.clone(), zone.to_string(), String::new(), name];
+                        let labels = |name| [server.clone(), zone.to_string(), view.to_owned(), name];
                         self.enabled.extend(names.map(labels));
                     }
                     let route = Route { zone: zone.clone(), block: Arc::clone(&compiled), traffic };
@@ -226,9 +227,10 @@ impl Builder<'_> {
         }
     }
 
-    /// Why a zone cannot be put on a socket.
-    fn clash(&self, place: Place, zone: &Name) -> Option<&'static str> {
-        let has = |routes: &Vec<Route>| routes.iter().any(|route| route.zone == *zone);
+    /// Why a zone cannot be put on a socket. Views tell blocks of one zone apart.
+    fn clash(&self, place: Place, zone: &Name, has_view: bool) -> Option<&'static str> {
+        let is_like = |route: &Route| route.zone == *zone && !has_view && route.block.plan.view.is_none();
+        let has = |routes: &Vec<Route>| routes.iter().any(is_like);
         if self.places.get(&place).is_some_and(has) {
             return Some("it is already defined");
         }
