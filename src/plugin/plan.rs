@@ -1,9 +1,7 @@
 //! What a server block becomes: sources, chain, shape, and what runs beside it.
 
 use super::fast::{Gate, ZonedTtl};
-use super::{
-    Handler, Lifecycle, Metadata, Provider, Readiness, Shape, Source, Subject, TtlRule, View, ZoneHolders,
-};
+use super::{Handler, Lifecycle, Metadata, Provider, Readiness, Shape, Source, Subject, TtlRule, View, ZoneHolders};
 use crate::http;
 use crate::wire::{LowerName, Name, Query};
 use std::net::{IpAddr, SocketAddr};

@@ -210,6 +210,14 @@ impl Builder<'_> {
                         self.errors.push(Error::at(&address.span, message));
                         return;
                     }
+                    if let Some(first) = self.shadow(place, &zone) {
+                        let message =
+                            format!("never asked for {zone}: the block at {first} has no view and comes first");
+                        let warning = format!("{} - {message}", address.span);
+                        if !self.process.warnings.contains(&warning) {
+                            self.process.warnings.push(warning);
+                        }
+                    }
                     let traffic =
                         compiled.plan.counted.then(|| self.metrics.traffic(&server, &zone.to_string(), view, writer));
                     if compiled.plan.counted {
@@ -247,6 +255,13 @@ impl Builder<'_> {
                 && has(routes)
         });
         overlaps.then_some("the zone is served on every address of this port and on one address as well")
+    }
+
+    /// Where the block stands that takes every query for a zone before those behind it are asked.
+    fn shadow(&self, place: Place, zone: &Name) -> Option<&corefile::Span> {
+        let routes = self.places.get(&place)?;
+        let takes_all = |route: &&Route| route.zone == *zone && route.block.plan.view.is_none();
+        routes.iter().find(takes_all).map(|route| &route.block.span)
     }
 
     /// The port of an address; that of `dns://` may be said by a flag.
@@ -357,6 +372,18 @@ mod tests {
         let overlap = "a.test {\nwhoami\n}\na.test {\nbind 127.0.0.1\nwhoami\n}";
         assert!(error(overlap).contains("on every address of this port and on one address as well"));
         assert!(plan("a.test {\nwhoami\n}\nb.test {\nbind 127.0.0.1\nwhoami\n}").is_ok());
+    }
+
+    #[test]
+    fn views_tell_blocks_of_one_zone_apart() {
+        let viewed = |name: &str| format!("a.test {{\nview {name} {{\nexpr type() == 'A'\n}}\nwhoami\n}}\n");
+        let open = "a.test {\nwhoami\n}\n";
+        let good = plan(&format!("{}{}{open}", viewed("x"), viewed("y"))).unwrap();
+        assert!(good.process.warnings.is_empty(), "{:?}", good.process.warnings);
+        assert!(error(&format!("{}{open}{open}", viewed("x"))).contains("it is already defined"));
+        let shadowed = plan(&format!("{open}{}", viewed("x"))).unwrap();
+        let expected = "Corefile:4 - never asked for a.test.: the block at Corefile:1 has no view and comes first";
+        assert_eq!(shadowed.process.warnings, [expected]);
     }
 
     #[test]

@@ -323,6 +323,41 @@ empty.test:1053 {
     }
 
     #[test]
+    fn views_are_tried_in_the_order_of_the_file_and_then_shorter_zones() {
+        const VIEWS: &str = "a.test {
+    view inside {
+        expr incidr(client_ip(), '10.0.0.0/8')
+    }
+    erratic {
+        drop 0
+    }
+}
+a.test {
+    view labelled {
+        expr metadata('view/name') == 'labelled'
+        expr server_port() == '53'
+        expr incidr(client_ip(), '192.0.2.0/24')
+    }
+    metadata
+    whoami
+}
+test {
+    whoami
+}
+";
+        let corefile = corefile::parse(Path::new("Corefile"), VIEWS, &|_| None).unwrap();
+        for (client, view, line) in
+            [("10.9.9.9", Some("inside"), 1), ("192.0.2.9", Some("labelled"), 9), ("198.51.100.1", None, 18)]
+        {
+            let name = Name::from_text("x.a.test").unwrap();
+            let question = Question { name, qtype: RecordType::A, client: client.parse().unwrap() };
+            let explained = explain(&corefile, &question).unwrap();
+            let [only] = &explained.explanations[..] else { panic!("one block") };
+            assert_eq!((only.view.as_deref(), only.block.as_ref().unwrap().1.line), (view, line), "{client}");
+        }
+    }
+
+    #[test]
     fn every_block_that_answers_somewhere_is_told() {
         let both = explained("empty.test", "127.0.0.1");
         let lines: Vec<u32> = both.iter().map(|one| one.block.as_ref().unwrap().1.line).collect();

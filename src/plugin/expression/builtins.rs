@@ -58,9 +58,22 @@ const BUILTINS: &[(&str, RangeInclusive<usize>, &[Kind], Kind)] = {
 };
 
 /// Whether a name is one of the language's, which a variable cannot have.
-pub(super) fn is_reserved(name: &str) -> bool {
+pub fn is_reserved(name: &str) -> bool {
     const WORDS: &[&str] = &[
-        "true", "false", "nil", "let", "not", "and", "or", "in", "contains", "startsWith", "endsWith", "matches", "if", "else",
+        "true",
+        "false",
+        "nil",
+        "let",
+        "not",
+        "and",
+        "or",
+        "in",
+        "contains",
+        "startsWith",
+        "endsWith",
+        "matches",
+        "if",
+        "else",
     ];
     WORDS.contains(&name) || Builtin::find(name).is_some() || Loop::find(name).is_some()
 }
@@ -132,7 +145,9 @@ fn of_text(run: &Run<'_>, name: &str, text: &Arc<str>, rest: &[Value]) -> Result
         ("trimPrefix", [Value::Text(prefix)]) => run.text(text.strip_prefix(&**prefix).unwrap_or(text)),
         ("trimSuffix", [Value::Text(suffix)]) => run.text(text.strip_suffix(&**suffix).unwrap_or(text)),
         ("split", [Value::Text(by)]) => split(run, text, by, usize::MAX),
-        ("split", [Value::Text(by), Value::Integer(most)]) => split(run, text, by, usize::try_from(*most).unwrap_or(usize::MAX)),
+        ("split", [Value::Text(by), Value::Integer(most)]) => {
+            split(run, text, by, usize::try_from(*most).unwrap_or(usize::MAX))
+        }
         ("replace", [Value::Text(from), Value::Text(to)]) => {
             // Every place may grow to the new text.
             let places = if from.is_empty() { text.len() + 1 } else { text.matches(&**from).count() };

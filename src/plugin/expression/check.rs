@@ -95,7 +95,10 @@ impl Check<'_> {
             What::Loop(looped, over, each) => {
                 let kind = self.kind(over)?;
                 if !kind.may_be(Kind::List) && kind != Kind::Map {
-                    return Err((over.at, format!("{}: the first argument is {kind}; expected an array", looped.name())));
+                    return Err((
+                        over.at,
+                        format!("{}: the first argument is {kind}; expected an array", looped.name()),
+                    ));
                 }
                 match looped.wanted() {
                     Some(wanted) => self.expect(each, wanted, "the expression for each element")?,
@@ -146,7 +149,8 @@ impl Check<'_> {
     }
 
     fn call(&mut self, at: usize, name: &str, arguments: &[Node]) -> Result<Kind> {
-        let Some(function) = self.scope.functions.iter().copied().flatten().find(|function| function.name == name) else {
+        let Some(function) = self.scope.functions.iter().copied().flatten().find(|function| function.name == name)
+        else {
             return Err((at, format!("the function '{name}' is not known; {}, or a built-in one", self.known())));
         };
         if arguments.len() != function.parameters.len() {
@@ -176,12 +180,12 @@ impl Check<'_> {
     fn binary(&mut self, node: &Node, operator: Binary, left: &Node, right: &Node) -> Result<Kind> {
         use Binary::*;
         let (a, b) = (self.kind(left)?, self.kind(right)?);
-        let mismatch = |sign: &str| Err((node.at, format!("'{sign}' stands between {a} and {b}")));
+        let mismatch = |sign: &str| Err((node.at, format!("{sign} stands between {a} and {b}")));
         let both = |wanted: Kind| a.may_be(wanted) && b.may_be(wanted);
         match operator {
             Equal | Unequal if a.may_be(b) || a == Kind::Nil || b == Kind::Nil => Ok(Kind::Truth),
-            Equal => mismatch("=="),
-            Unequal => mismatch("!="),
+            Equal => mismatch("'=='"),
+            Unequal => mismatch("'!='"),
             Less | LessOrEqual | Greater | GreaterOrEqual if both(Kind::Number) || both(Kind::Text) => Ok(Kind::Truth),
             Less | LessOrEqual | Greater | GreaterOrEqual => mismatch("a comparison"),
             In if b.may_be(Kind::List) => Ok(Kind::Truth),
@@ -198,7 +202,7 @@ impl Check<'_> {
             Remainder if both(Kind::Integer) => Ok(Kind::Integer),
             Add | Subtract | Multiply | Divide | Power | Remainder => mismatch("arithmetic"),
             Range if both(Kind::Integer) => Ok(Kind::List),
-            Range => mismatch(".."),
+            Range => mismatch("'..'"),
             Otherwise => Ok(if a == Kind::Nil { b } else { a.or(b) }),
         }
     }

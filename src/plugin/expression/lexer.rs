@@ -33,12 +33,16 @@ pub(super) fn words(text: &str) -> Result<Vec<Located>, (usize, String)> {
                 Some(end) => (None, end + 2),
                 None => return Err((at, "the comment is not closed; expected */".to_owned())),
             },
-            '\'' | '"' => quoted(rest, first).map(|(text, length)| (Some(Word::Text(text)), length)).map_err(|why| (at, why))?,
+            '\'' | '"' => {
+                quoted(rest, first).map(|(text, length)| (Some(Word::Text(text)), length)).map_err(|why| (at, why))?
+            }
             '`' => match rest[1..].find('`') {
                 Some(end) => (Some(Word::Text(rest[1..=end].to_owned())), end + 2),
                 None => return Err((at, "the string is not closed; expected `".to_owned())),
             },
-            digit if digit.is_ascii_digit() => number(rest).map(|(word, length)| (Some(word), length)).map_err(|why| (at, why))?,
+            digit if digit.is_ascii_digit() => {
+                number(rest).map(|(word, length)| (Some(word), length)).map_err(|why| (at, why))?
+            }
             '.' if rest[1..].starts_with(|next: char| next.is_ascii_digit()) => {
                 number(rest).map(|(word, length)| (Some(word), length)).map_err(|why| (at, why))?
             }

@@ -15,6 +15,7 @@ mod tests;
 mod tree;
 mod value;
 
+pub use builtins::is_reserved;
 pub use check::{Function, Scope};
 pub use evaluate::Facts;
 pub use question::{Asked, QUESTION};

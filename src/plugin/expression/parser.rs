@@ -240,7 +240,12 @@ impl Parser {
 
     fn unary(&mut self) -> Result<Node> {
         let at = self.place();
-        if self.take("!") || self.is_name("not") && { self.at += 1; true } {
+        if self.take("!")
+            || self.is_name("not") && {
+                self.at += 1;
+                true
+            }
+        {
             let inner = self.nested(|parser| parser.operators(50))?;
             return self.node(at, What::Not(inner.into()));
         }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 /// Evaluates for `WWW.Example.org. AAAA`, id 0x1234, from 10.1.2.3:40000 to [fd00::a]:53.
 fn evaluate(text: &str) -> Result<String, String> {
     let expression = Expression::new(text, &SCOPE).map_err(|problem| problem.to_string())?;
-    let packet = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\x01\x03WWW\x07Example\x03org\0\0\x1c\0\x01\0\0\x29\x10\0\0\0\x80\0\0\0";
+    let packet =
+        b"\x12\x34\x01\0\0\x01\0\0\0\0\0\x01\x03WWW\x07Example\x03org\0\0\x1c\0\x01\0\0\x29\x10\0\0\0\x80\0\0\0";
     let mut buffer = NameBuffer::default();
     let query = Query::parse(packet, &mut buffer).map_err(|why| format!("{why:?}"))?;
     let client: SocketAddr = ([10, 1, 2, 3], 40000).into();
@@ -205,8 +206,43 @@ fn time_memory_and_depth_are_bounded() {
 #[test]
 fn no_text_panics() {
     let parts = [
-        "1", "'a'", "name()", "[", "]", "(", ")", "{", "}", ",", ":", ".", "..", "?", "??", "?.", "#", "not", "in", "and", "-",
-        "*", "**", "/", "%", "|", "map(", "let", "x", "=", ";", "9223372036854775807", "len(", "nil", "\u{e9}", "-1", "[1,2]",
+        "1",
+        "'a'",
+        "name()",
+        "[",
+        "]",
+        "(",
+        ")",
+        "{",
+        "}",
+        ",",
+        ":",
+        ".",
+        "..",
+        "?",
+        "??",
+        "?.",
+        "#",
+        "not",
+        "in",
+        "and",
+        "-",
+        "*",
+        "**",
+        "/",
+        "%",
+        "|",
+        "map(",
+        "let",
+        "x",
+        "=",
+        ";",
+        "9223372036854775807",
+        "len(",
+        "nil",
+        "\u{e9}",
+        "-1",
+        "[1,2]",
     ];
     let mut state = 7_u64;
     for _ in 0..20_000 {
