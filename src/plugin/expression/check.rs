@@ -4,6 +4,9 @@ use super::tree::{Binary, Node, What};
 use super::value::{Kind, Value};
 use std::sync::Arc;
 
+/// Looks at an argument, by its place from 0.
+pub type Known = fn(usize, &Value) -> Result<(), String>;
+
 /// A function that expressions may call.
 pub struct Function {
     /// Its name.
@@ -13,7 +16,7 @@ pub struct Function {
     /// What it gives.
     pub result: Kind,
     /// Looks at an argument that is known at load, by its place; an error says what was expected.
-    pub known: Option<fn(usize, &Value) -> Result<(), String>>,
+    pub known: Option<Known>,
 }
 
 /// The names that an expression may use beside the built-in ones.

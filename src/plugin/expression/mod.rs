@@ -16,7 +16,7 @@ mod tree;
 mod value;
 
 pub use builtins::is_reserved;
-pub use check::{Function, Scope};
+pub use check::{Function, Known, Scope};
 pub use evaluate::Facts;
 pub use question::{Asked, QUESTION};
 pub use value::{Kind, Value};
