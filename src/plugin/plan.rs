@@ -1,11 +1,11 @@
 //! What a server block becomes: sources, chain, shape, and what runs beside it.
 
 use super::fast::{Gate, ZonedTtl};
-use super::{Handler, Lifecycle, Readiness, Shape, Source, TtlRule, ZoneHolders};
+use super::{ExternalServices, Handler, Lifecycle, Readiness, Shape, Source, TtlRule, ZoneHolders};
 use crate::http;
 use crate::wire::{LowerName, Name, Query};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The plan of one server block, filled by its plugins in the order of the registry.
 #[derive(Default)]
@@ -32,6 +32,8 @@ pub struct BlockPlan {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// The plugins whose zones may be transferred (`transfer`).
     pub holders: ZoneHolders,
+    /// The plugin that knows services as they are reached from outside (`k8s_external`); set when it is set up.
+    pub services: Arc<OnceLock<Arc<dyn ExternalServices>>>,
     ttl: Option<ZonedTtl>,
     slow: Vec<Name>,
     held: Vec<Held>,

@@ -100,7 +100,7 @@ impl Fixture {
     }
 
     pub(super) fn serial(&self) -> u32 {
-        self.plugin.cluster.store().serial.load(std::sync::atomic::Ordering::Relaxed)
+        self.plugin.cluster.store().serial.get()
     }
 
     /// The verdict and the message.

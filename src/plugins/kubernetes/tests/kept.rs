@@ -13,7 +13,7 @@ fn fixture(pod_names: bool, objects: Vec<Object>) -> Fixture {
         plugin.pods = Pods::Verified;
     });
     fixture.list(objects);
-    fixture.plugin.cluster.store().serial.store(7, std::sync::atomic::Ordering::Relaxed);
+    fixture.plugin.cluster.store().serial.set(7);
     fixture
 }
 
