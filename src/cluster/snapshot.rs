@@ -16,14 +16,8 @@ use std::path::{Path, PathBuf};
 const MAGIC: &[u8; 16] = b"dunlin snapshot\n";
 /// The version that is written, and the only one that is read.
 const VERSION: u32 = 2;
-const KINDS: [Kind; 6] = [
-    Kind::Namespace,
-    Kind::Service,
-    Kind::EndpointSlice,
-    Kind::Pod,
-    Kind::ServiceImport,
-    Kind::ImportedSlice,
-];
+const KINDS: [Kind; 6] =
+    [Kind::Namespace, Kind::Service, Kind::EndpointSlice, Kind::Pod, Kind::ServiceImport, Kind::ImportedSlice];
 
 /// A snapshot that is being made.
 pub struct Builder(Writer);

@@ -19,7 +19,8 @@ const GONE: u16 = 410;
 /// HTTP code where there is no such kind.
 const NOT_FOUND: u16 = 404;
 /// What the operator is told then.
-const NO_SUCH_KIND: &str = ": the custom resource definition is not installed; it is asked for again, and nobody waits for it";
+const NO_SUCH_KIND: &str =
+    ": the custom resource definition is not installed; it is asked for again, and nobody waits for it";
 /// So many refusals of a watch in a row, and it is the place that is at fault: some servers say so without a 410.
 /// Few, since each may be followed by the longest back-off.
 const REFUSALS_BEFORE_LIST: u32 = 3;

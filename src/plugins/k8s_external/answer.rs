@@ -3,8 +3,8 @@
 use super::apex::Own;
 use super::{External, Zone};
 use crate::plugin::{
-    BoxFuture, Context, ExternalServices, Handler, Next, Outcome, Reply, Request, ServiceFound, ServiceQuestion, Source,
-    Verdict,
+    BoxFuture, Context, ExternalServices, Handler, Next, Outcome, Reply, Request, ServiceFound, ServiceQuestion,
+    Source, Verdict,
 };
 use crate::wire::{
     Answer, CLASS_IN, HEADER, LowerName, Message, Query, Rcode, RecordType, ResourceRecord, Section, flags,

@@ -2,9 +2,7 @@
 
 use super::External;
 use crate::plugin::{ServiceFound, ZoneHolder};
-use crate::wire::{
-    Answer, CLASS_IN, LowerName, MAX_NAME, Name, Owner, RecordType, ResourceRecord, Section,
-};
+use crate::wire::{Answer, CLASS_IN, LowerName, MAX_NAME, Name, Owner, RecordType, ResourceRecord, Section};
 use crate::zone::Soa;
 use std::net::IpAddr;
 

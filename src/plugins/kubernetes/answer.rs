@@ -132,13 +132,15 @@ impl Kubernetes {
         let place = names::place(name, asked.grammar);
         match (asked.query.qtype, place) {
             (RecordType::SRV, _) => self.srv(asked, place, answer),
-            (RecordType::CNAME, Place::Service { key }) => self.with_service(asked, key, |service| match &service.kind {
-                Kind::External(target) => {
-                    answer.record(Section::Answer, Owner::Question, RecordType::CNAME, asked.ttl, &[target.wire()]);
-                    Found::Data
-                }
-                _ => existence(service),
-            }),
+            (RecordType::CNAME, Place::Service { key }) => {
+                self.with_service(asked, key, |service| match &service.kind {
+                    Kind::External(target) => {
+                        answer.record(Section::Answer, Owner::Question, RecordType::CNAME, asked.ttl, &[target.wire()]);
+                        Found::Data
+                    }
+                    _ => existence(service),
+                })
+            }
             (RecordType::PTR, Place::Address(address)) => self.pointers(asked, address, Some(answer)),
             (RecordType::NS, Place::Apex) => self.name_servers(asked, answer),
             (RecordType::SOA, Place::Apex) => {
@@ -190,12 +192,7 @@ impl Kubernetes {
 
     /// Runs `read` on a service whose namespace is shown.
     #[inline]
-    pub(super) fn with_service(
-        &self,
-        asked: &Asked<'_>,
-        key: &[u8],
-        read: impl FnOnce(&Service) -> Found,
-    ) -> Found {
+    pub(super) fn with_service(&self, asked: &Asked<'_>, key: &[u8], read: impl FnOnce(&Service) -> Found) -> Found {
         let view = self.store(asked.grammar).services.view(key);
         match view.get() {
             Some(service) if self.shows(service) => read(service),

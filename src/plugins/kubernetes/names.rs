@@ -184,11 +184,7 @@ mod tests {
         let filter = PortFilter { name: b"pin", protocol: b"zone" };
         check_with(zonal, "pin._zone.db.shop.svc", Place::Port { filter, key });
         check("us-west-2a.pin._zone.db.shop.svc", Place::Unknown);
-        check_with(
-            Grammar { is_multicluster: true, ..zonal },
-            "us-west-2a.pin._zone.db.shop.svc",
-            Place::Unknown,
-        );
+        check_with(Grammar { is_multicluster: true, ..zonal }, "us-west-2a.pin._zone.db.shop.svc", Place::Unknown);
     }
 
     #[test]

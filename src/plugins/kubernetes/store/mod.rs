@@ -9,8 +9,8 @@ mod service;
 mod slice;
 
 pub use port::Port;
-pub use service::{Kind, Service};
 pub use serial::Serial;
+pub use service::{Kind, Service};
 pub use slice::{EndpointLabel, Named, Slice, Topology, TopologyZone};
 
 use crate::zone::{Address, AddressIndex, Addresses, Keyed, Table};
