@@ -18,7 +18,11 @@
 //! | `dns-version` | TXT | `1.1.0` |
 //!
 //! A name that exists without records of the type asked is NODATA, empty non-terminals included; only a name that does
-//! not exist falls through. Until the first lists have arrived a missing name is SERVFAIL.
+//! not exist falls through. Until the first lists have arrived a missing name is SERVFAIL. SOA does not fall through: a name
+//! that another plugin may have is NODATA for it.
+//!
+//! EndpointSlices of host names (`addressType: FQDN`) are not answered. CoreDNS makes an alias of each, and several aliases
+//! at one name are none (RFC 1034 section 3.6.2).
 //!
 //! # Syntax
 //!

@@ -14,8 +14,15 @@ mod handout;
 mod kept;
 mod lanes;
 mod outside;
+mod pods;
+mod ports;
 mod shapes;
 mod topology;
+mod zones;
+
+const NODATA: &[&str] = &["NODATA"];
+const NXDOMAIN: &[&str] = &["NXDOMAIN"];
+const SOA: &str = "cluster.local. 5 IN SOA ns.dns.cluster.local. hostmaster.cluster.local. ";
 
 /// A plugin over a cluster that the test makes.
 pub(super) struct Fixture {
@@ -293,4 +300,10 @@ pub(super) fn shop() -> Vec<Object> {
         service("kube-system", "kube-dns", &["10.0.0.10"], &["dns/53/UDP", "dns-tcp/53/TCP", "metrics/9153/TCP"]),
         slice("kube-system", "kube-dns-1", "kube-dns", &["172.0.0.100"], &["dns/53/UDP"]),
     ]
+}
+
+fn check(fixture: &Fixture, rtype: RecordType, cases: &[(&str, &[&str])]) {
+    for (name, expected) in cases {
+        assert_eq!(fixture.data(name, rtype), *expected, "{name} {rtype}");
+    }
 }
