@@ -2,7 +2,7 @@
 
 use super::options::Prefetch;
 use crate::plugin::Context;
-use crate::wire::{self, Query, RecordType, ReplyView, Section};
+use crate::wire::{self, Query, Rcode, RecordType, ReplyView, Section};
 use foldhash::quality::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -44,6 +44,8 @@ pub(super) struct Entry {
     ttl_at: Box<[u16]>,
     addresses: Box<[Addresses]>,
     flags: u8,
+    /// It has what was asked for, and is no denial.
+    positive: bool,
     /// Seconds since the Unix epoch.
     stored: u64,
     ttl: u32,
@@ -81,6 +83,7 @@ impl Entry {
             ttl_at,
             addresses,
             flags,
+            positive: matches!(view.rcode(), Rcode::NOERROR) && view.reaches(query.qtype),
             stored: now,
             ttl,
             packet: packet.into(),
@@ -114,6 +117,17 @@ impl Entry {
     pub fn is_stale(&self, now: u64, window: u64) -> bool {
         let ends = self.stored + u64::from(self.ttl);
         (ends..ends.saturating_add(window)).contains(&now) && matches!(self.packet[3] & 0x0f, 0 | 3)
+    }
+
+    /// Whether it may be given, fresh or less than `window` seconds after its end, and says something.
+    pub fn is_usable(&self, now: u64, window: u64) -> bool {
+        let says_something = matches!(self.packet[3] & 0x0f, 0 | 3);
+        says_something && self.remaining(now).is_some() || self.is_stale(now, window)
+    }
+
+    /// Whether it has what was asked for.
+    pub fn is_positive(&self) -> bool {
+        self.positive
     }
 
     /// Whether it is popular and near its end. Counts a hit.
