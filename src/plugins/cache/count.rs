@@ -23,7 +23,7 @@ descriptors! {
     HITS "coredns_cache_hits_total" Counter TYPE_LABELS "The count of cache hits.";
     MISSES "coredns_cache_misses_total" Counter LABELS "The count of cache misses.";
     REQUESTS "coredns_cache_requests_total" Counter LABELS "The count of cache requests.";
-    DROPS "coredns_cache_drops_total" Counter LABELS "The count of replies that did not match their question.";
+    DROPS "coredns_cache_drops_total" Counter LABELS "The count of replies that were not stored because of what they hold.";
     PREFETCHES "coredns_cache_prefetch_total" Counter LABELS "The count of elements fetched again before their end.";
     STALE "coredns_cache_served_stale_total" Counter LABELS "The count of requests served from expired elements.";
     BYTES "dunlin_cache_bytes" Gauge TYPE_LABELS "The memory of the elements in the cache.";

@@ -1,5 +1,6 @@
 //! One stored answer: a message that is ready but for its client.
 
+use super::bailiwick::{self, Extent};
 use super::options::Prefetch;
 use crate::plugin::Context;
 use crate::wire::{self, Query, Rcode, RecordType, ReplyView, Section};
@@ -69,11 +70,20 @@ struct Addresses {
 }
 
 impl Entry {
-    /// Stores the reply to `query` for `ttl` seconds from `now`. `None` if it is too large.
+    /// Stores the reply to `query` for `ttl` seconds from `now`. `None` if it is too large, or has what the question does
+    /// not lead to.
     pub fn new(query: &Query<'_>, reply: &ReplyView<'_>, ttl: u32, now: u64) -> Option<Entry> {
-        let packet = reply.without_opt();
+        let mut packet = reply.without_opt();
         if packet.len() > LARGEST {
             return None;
+        }
+        match bailiwick::extent(&ReplyView::parse(&packet)?) {
+            Extent::Whole => {}
+            Extent::Up { to, additional } => {
+                packet.truncate(to);
+                packet[10..wire::HEADER].copy_from_slice(&additional.to_be_bytes());
+            }
+            Extent::Nothing => return None,
         }
         let view = ReplyView::parse(&packet)?;
         let ttl_at = view.records().map(|record| record.ttl_at as u16).collect();

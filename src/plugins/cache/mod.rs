@@ -7,7 +7,8 @@
 //!
 //! Answers are told apart by name (without case), type, class, DO and CD. Not stored: truncated answers, REFUSED and
 //! other errors, NXDOMAIN without a SOA, CNAMEs that lead nowhere and have no SOA, zone transfers, expired signatures,
-//! messages above 16 KiB. Clients that miss the same name at the same time share one upstream query.
+//! messages above 16 KiB, and what the question does not lead to: answers of other names than the one asked and those that
+//! its aliases lead to, authority above neither of them; additional records of hosts that nothing names are left out. Clients that miss the same name at the same time share one upstream query.
 //!
 //! # Syntax
 //!
@@ -104,6 +105,7 @@
 //!
 //! `forward`, `loadbalance`. RFC 2308 (negative answers), RFC 2181 section 5.2 (TTLs of a set), RFC 8767 (stale answers).
 
+mod bailiwick;
 mod count;
 mod entry;
 mod flight;

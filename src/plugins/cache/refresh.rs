@@ -50,7 +50,7 @@ impl Cache {
         if kind == Kind::Failure && (in_success.is_some() || in_denial.is_some()) {
             return;
         }
-        let Some(entry) = Entry::new(query, view, ttl, now) else { return };
+        let Some(entry) = Entry::new(query, view, ttl, now) else { return self.tally.count(Event::Drop) };
         let stays = self.options.prefer_positive && in_success == Some(true) && !entry.is_positive();
         match kind {
             // It has nothing of what the one that stays has.
