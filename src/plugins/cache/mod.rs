@@ -132,7 +132,7 @@ pub static DEFINITION: Definition = Definition { directive: "cache", setup, metr
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let options = options::read(setup)?;
     let zones: Vec<String> = options.zones.iter().map(ToString::to_string).collect();
-    let meters = Meters::new(setup.metrics, &setup.plan.server, &zones.join(","));
+    let meters = Meters::new(setup.metrics, &setup.plan.server, &zones.join(","), setup.plan.view_name());
     let kept = key_of(setup);
     let tables = setup.kept.get(&kept).unwrap_or_else(|| Arc::new(Tables::new(&options)));
     setup.keep.put(kept, tables.clone());
@@ -149,7 +149,8 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
 /// that have all of that in common are told apart by their order.
 fn key_of(setup: &Setup<'_>) -> String {
     let (plan, zones) = (&*setup.plan, &setup.block.zones);
-    let block = format!("cache {} {:?} {zones:?} {}", plan.server, plan.binds, text_of_chain(setup.siblings));
+    let (server, view, makers) = (&plan.server, plan.view_name(), text_of_chain(setup.siblings));
+    let block = format!("cache {server} {:?} {view:?} {zones:?} {makers}", plan.binds);
     let is_taken = |key: &String| setup.keep.get::<Tables>(key).is_some();
     let mut keys = (0u32..).map(|number| format!("{number} {block}"));
     keys.find(|key| !is_taken(key)).unwrap_or(block)
