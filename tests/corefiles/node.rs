@@ -16,8 +16,7 @@ const NODE: &str = "192.0.2.7";
 const VISIBLE: Duration = Duration::from_secs(3);
 
 /// The cluster of every Corefile: that of the recorded answers.
-const CLUSTER: [&str; 2] =
-    ["tests/data/conformance/cluster.yaml", "tests/data/conformance/kubernetes-service.yaml"];
+const CLUSTER: [&str; 2] = ["tests/data/conformance/cluster.yaml", "tests/data/conformance/kubernetes-service.yaml"];
 
 /// Runs a Corefile on a node and asks its probes. What is printed: `ok PLACE`, or `wrong PLACE: WHY`.
 pub fn run(name: &str, role: impl Fn(&str) -> Command) {
@@ -165,7 +164,9 @@ END
                     let lines = body.lines().filter(|line| texts.iter().any(|text| line.starts_with(&word(text))));
                     lines.take(12).map(|line| format!("{line}\n")).collect::<String>()
                 };
-                right.then_some(()).ok_or_else(|| format!("{url}: {texts:?} expected, got {:?}", got.map(|(s, b)| (s, near(b)))))
+                right
+                    .then_some(())
+                    .ok_or_else(|| format!("{url}: {texts:?} expected, got {:?}", got.map(|(s, b)| (s, near(b)))))
             }
             What::GetFails(url) => match get(url) {
                 Some((200, body)) => Err(format!("{url} answers {body:?}")),

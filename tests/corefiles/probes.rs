@@ -121,7 +121,8 @@ impl Reader {
             let (name, value) = rest.split_once(' ').unwrap_or_else(|| panic!("{place}: {word} NAME VALUE"));
             (name.to_owned(), value.to_owned())
         };
-        let addresses = || rest.split_whitespace().map(|ip| ip.parse::<IpAddr>().unwrap_or_else(|_| panic!("{place}: {ip}")));
+        let addresses =
+            || rest.split_whitespace().map(|ip| ip.parse::<IpAddr>().unwrap_or_else(|_| panic!("{place}: {ip}")));
         let list = &mut self.list;
         match word {
             "include" => self.file(rest),

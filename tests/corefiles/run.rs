@@ -75,9 +75,8 @@ fn names() -> Vec<String> {
 fn row(name: &str) -> Row {
     let list = List::load(name);
     let text = node::corefile(name, &list);
-    let environment = |wanted: &str| {
-        list.environment.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone())
-    };
+    let environment =
+        |wanted: &str| list.environment.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
     let parsed = corefile::parse(Path::new("Corefile"), &text, &environment).unwrap_or_else(|why| panic!("{why}"));
     let directives: BTreeSet<&str> =
         parsed.blocks.iter().flat_map(|block| &block.directives).map(|found| found.name.text.as_str()).collect();
@@ -114,7 +113,8 @@ fn row(name: &str) -> Row {
 
 /// A Corefile that names plugins which are not there yet must be refused for their sake, and for nothing else.
 fn waits(list: &List, row: &mut Row) {
-    let not_yet = |plugin: &String| row.wrong.iter().any(|why| why.contains(&format!("{plugin}: not supported by dunlin yet")));
+    let not_yet =
+        |plugin: &String| row.wrong.iter().any(|why| why.contains(&format!("{plugin}: not supported by dunlin yet")));
     row.waits = Some(list.waits.join(" "));
     row.wrong = match list.waits.iter().find(|plugin| !not_yet(plugin)) {
         None => Vec::new(),

@@ -50,7 +50,9 @@ impl Upstream {
         let mut buffer = [0; 4096];
         while let Ok((len, from)) = socket.recv_from(&mut buffer) {
             if let Some(answer) = self.answer(&buffer[..len], "udp", ip) {
-                if let Err(e) = socket.send_to(&answer, from) { eprintln!("send {ip} {from}: {e}"); }
+                if let Err(e) = socket.send_to(&answer, from) {
+                    eprintln!("send {ip} {from}: {e}");
+                }
             }
         }
     }
@@ -131,7 +133,8 @@ impl Upstream {
         };
         message.answers.extend(data.into_iter().map(|data| Record::from_rdata(name.clone(), ttl, data)));
         if message.answers.is_empty() && message.metadata.response_code != ResponseCode::ServFail {
-            let soa = SOA::new(Name::from_ascii("up.").ok()?, Name::from_ascii("ops.up.").ok()?, 1, 7200, 1800, 86400, 600);
+            let soa =
+                SOA::new(Name::from_ascii("up.").ok()?, Name::from_ascii("ops.up.").ok()?, 1, 7200, 1800, 86400, 600);
             message.authorities.push(Record::from_rdata(Name::root(), 600, RData::SOA(soa)));
         }
         if query.edns.is_some() {
