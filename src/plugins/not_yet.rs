@@ -24,7 +24,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "grpc",
     "on",
     "sign",
-    "view",
     "nomad",
 ];
 
