@@ -26,7 +26,7 @@ fn check_says_everything_and_ends_with_a_summary() {
     let good = scratch.write("good", "a.test:0 {\n    bind 127.0.0.1\n    whoami\n}\n");
     let good = good.to_str().unwrap();
     assert_eq!(dunlin(&["check", good]), (0, format!("{good}: 0 errors, 0 warnings\n"), String::new()));
-    let bad = scratch.write("bad", ". {\n    federation\n    cache 0\n    nodata AAAA\n}\n");
+    let bad = scratch.write("bad", ". {\n    federations\n    cache 0\n    nodata AAAA\n}\n");
     let bad = bad.to_str().unwrap();
     let (code, output, _) = dunlin(&["check", bad]);
     let lines: Vec<&str> = output.lines().collect();

@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn errors_come_all_at_once_beside_the_warnings() {
-        let found = findings(". {\n    federation\n    kubernetes a.test {\n        upstream\n    }\n    cache 0\n}\n");
+        let found =
+            findings(". {\n    federations\n    kubernetes a.test {\n        upstream\n    }\n    cache 0\n}\n");
         assert_eq!(found.errors.len(), 2, "{:?}", found.errors);
         has(&found.warnings, "Corefile:4 - plugin/kubernetes: 'upstream'", "");
         assert_eq!(findings(". {\nbind 10.0.0.256\n}\n").errors.len(), 1);

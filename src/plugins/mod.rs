@@ -123,6 +123,8 @@ pub enum Found {
     Known(&'static Definition),
     /// A plugin of CoreDNS's that is not here yet: `plugin/NAME: not supported by dunlin yet`.
     NotYet,
+    /// A plugin that CoreDNS has no more, and why: it is left out with a warning.
+    Retired(&'static str),
     /// Nothing: `Unknown directive 'NAME'`.
     Unknown,
 }
@@ -132,7 +134,10 @@ pub fn find(name: &str) -> Found {
     match ORDER.iter().find(|definition| definition.directive == name) {
         Some(definition) => Found::Known(definition),
         None if not_yet::NOT_YET.contains(&name) => Found::NotYet,
-        None => Found::Unknown,
+        None => match not_yet::RETIRED.iter().find(|(retired, _)| *retired == name) {
+            Some((_, why)) => Found::Retired(why),
+            None => Found::Unknown,
+        },
     }
 }
 
@@ -145,7 +150,8 @@ mod tests {
     fn words_are_told_apart() {
         assert!(matches!(find("errors"), Found::Known(definition) if definition.directive == "errors"));
         assert!(matches!(find("geoip"), Found::NotYet));
-        assert!(matches!(find("federation"), Found::Unknown));
+        assert!(matches!(find("federation"), Found::Retired(_)));
+        assert!(matches!(find("federations"), Found::Unknown));
         assert!(matches!(find("Errors"), Found::Unknown));
     }
 

@@ -159,6 +159,10 @@ impl Builder<'_> {
                     let message = format!("Error during parsing: plugin/{name}: not supported by dunlin yet");
                     self.errors.push(Error::at(span, message));
                 }
+                Found::Retired(why) => {
+                    let message = format!("{span} - plugin/{name}: '{name}' is no more and is left out: {why}");
+                    self.process.warnings.push(message);
+                }
                 Found::Unknown => {
                     let message = format!(
                         "Error during parsing: Unknown directive '{name}'; expected a plugin's name (dunlin -plugins lists them)"
@@ -398,10 +402,10 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once_with_its_line() {
-        let text = ". {\n    federation\n    etcd\n    cache 0\n}\ngrpc://. {\n}\n";
+        let text = ". {\n    federations\n    etcd\n    cache 0\n}\ngrpc://. {\n}\n";
         let errors = plan(text).err().unwrap();
         for (line, gist) in [
-            (2, "Unknown directive 'federation'"),
+            (2, "Unknown directive 'federations'"),
             (3, "plugin/etcd: not supported by dunlin yet"),
             (4, "plugin/cache"),
         ] {
