@@ -8,20 +8,24 @@
 mod authority;
 pub mod certificates;
 mod chain;
+mod explain;
 mod fallthrough;
 mod fast;
 mod lifecycle;
 mod plan;
 mod setup;
+mod status;
 mod transfer;
 
 pub use authority::{ZoneFile, answer_from, not_ours};
 pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request};
+pub use explain::{Explain, Explainer, Explanation, Question, Way};
 pub use fallthrough::Fallthrough;
 pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};
-pub use lifecycle::{Arrivals, Command, Control, Keep, Lifecycle, Readiness};
+pub use lifecycle::{Arrivals, Command, Control, History, Keep, Lifecycle, Occasion, Readiness};
 pub use plan::{BlockPlan, ProcessPlan};
 pub use setup::{BlockInfo, Setup};
+pub use status::{Sections, Table};
 pub use transfer::{Following, ZoneHolder, ZoneHolders};
 
 pub use crate::corefile::{Directive, Error, Span, Token};

@@ -1,8 +1,9 @@
 //! What a server block becomes: sources, chain, shape, and what runs beside it.
 
 use super::fast::{Gate, ZonedTtl};
-use super::{Handler, Lifecycle, Readiness, Shape, Source, TtlRule, ZoneHolders};
+use super::{Explainer, Handler, Lifecycle, Readiness, Sections, Shape, Source, TtlRule, ZoneHolders};
 use crate::http;
+use crate::metrics::Sampled;
 use crate::wire::{LowerName, Name, Query};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -104,6 +105,12 @@ pub struct ProcessPlan {
     pub lifecycles: Vec<Arc<dyn Lifecycle>>,
     /// Who has a say in `/ready`.
     pub readiness: Readiness,
+    /// What plugins show on the status page.
+    pub sections: Sections,
+    /// The way to ask how the plan answers, once it runs.
+    pub explainer: Explainer,
+    /// Where every lane leaves samples of its queries (`status`); every block is counted then.
+    pub sampled: Option<Arc<Sampled>>,
     /// Warnings for the operator, each a whole line with its place.
     pub warnings: Vec<String>,
     /// Whether `[DEBUG]` lines are wanted (`debug`).

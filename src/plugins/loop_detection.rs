@@ -221,7 +221,7 @@ mod tests {
 
     fn guard() -> (Arc<Guard>, mpsc::UnboundedReceiver<Command>) {
         let (commands, received) = mpsc::unbounded_channel();
-        let control = Control { commands, corefile: None, arrivals: Default::default() };
+        let control = Control { commands, corefile: None, arrivals: Default::default(), history: Default::default() };
         (Arc::new(Guard::new(Name::from_text("example.org").unwrap(), control)), received)
     }
 

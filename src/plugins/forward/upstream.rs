@@ -159,7 +159,7 @@ impl Upstream {
     /// A query has been answered.
     pub fn is_well(&self) {
         if self.failures.load(Relaxed) > 0 {
-            self.failures.store(0, Relaxed);
+            self.failed_in_a_row(0);
         }
     }
 
@@ -178,12 +178,24 @@ impl Upstream {
         let well = self.way.exchange(&probe, self.check.protocol, CHECK_TIMEOUT).await;
         let well = matches!(well, Ok(Arrival::Reply(_) | Arrival::CaseDiffers));
         if well {
-            self.failures.store(0, Relaxed);
+            self.failed_in_a_row(0);
         } else {
             self.meters.health_failures.inc();
-            self.failures.fetch_add(1, Relaxed);
+            self.failed_in_a_row(self.failures.load(Relaxed).saturating_add(1));
         }
         well
+    }
+
+    fn failed_in_a_row(&self, failures: u32) {
+        self.failures.store(failures, Relaxed);
+        self.meters.failing.set(f64::from(failures));
+    }
+}
+
+impl Drop for Upstream {
+    /// Nobody is to hear of an upstream that a reload has taken away.
+    fn drop(&mut self) {
+        self.meters.failing.set(0.0);
     }
 }
 

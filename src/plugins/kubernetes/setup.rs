@@ -1,7 +1,7 @@
 //! The options of `kubernetes`.
 
 use super::cluster::Cluster;
-use super::{Kubernetes, Pods, Zone};
+use super::{Kubernetes, Pods, Zone, told};
 use crate::cluster::{Options, Source};
 use crate::corefile::values;
 use crate::plugin::{Directive, Error, Setup};
@@ -96,6 +96,8 @@ pub(super) fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     setup.plan.chain.push(Arc::clone(&plugin) as _);
     setup.plan.holders.add(Arc::clone(&plugin) as _);
     setup.process.readiness.add(Arc::clone(&plugin) as _);
+    let shown = Arc::clone(&plugin.cluster);
+    setup.process.sections.add(format!("Objects held for {}", plugin.primary), move || told::held(&shown));
     setup.process.lifecycles.push(plugin);
     Ok(())
 }

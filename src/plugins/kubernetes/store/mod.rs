@@ -76,6 +76,11 @@ impl Store {
         owners.iter().try_for_each(|owner| self.services.with_fingerprint(owner, |service| visit(service)))
     }
 
+    /// How many pod addresses are known.
+    pub fn pod_addresses(&self) -> usize {
+        self.pods_v4.count() + self.pods_v6.count()
+    }
+
     /// Whether a namespace has a pod of this address.
     pub fn has_pod(&self, address: IpAddr, namespace: &Namespace) -> bool {
         match address {
