@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     fn add(top: &mut Top<8, 4>, key: &str, weight: u64) {
-        let hash = key.bytes().fold(1, |hash: u64, octet| hash * 257 + u64::from(octet));
+        let hash = key.bytes().fold(1, |hash: u64, octet| hash.wrapping_mul(257) + u64::from(octet));
         top.add(key.as_bytes(), hash, weight);
     }
 

@@ -1,4 +1,3 @@
-'use strict';
 // Asks status.json every two seconds and writes what has changed into the page. Nothing is stored, nothing is sent.
 
 const EVERY = 2000;
@@ -74,7 +73,7 @@ function table(element, columns, rows, none) {
   });
 }
 
-function top(id, items, none) {
+function ranking(id, items, none) {
   const greatest = Math.max(...items.map((item) => item.share), 0.0001);
   const list = items.length ? items : [{ name: none, share: null }];
   const make = () => {
@@ -166,9 +165,9 @@ function show(status) {
   table(byId('caches'), [['zone', false], ['hits', true], ['entries', true]],
     status.caches.map((cache) => [{ text: cache.zones, small: cache.server }, percent(cache.hits), short(cache.entries)]), 'Nothing is cached.');
   sections(status.sections);
-  top('names', status.top.names, 'No query has come yet.');
-  top('clients', status.top.clients, 'No query has come yet.');
-  top('waste', status.top.search_waste, 'None seen.');
+  ranking('names', status.top.names, 'No query has come yet.');
+  ranking('clients', status.top.clients, 'No query has come yet.');
+  ranking('waste', status.top.search_waste, 'None seen.');
   table(byId('history'), [['when', false], ['what', false], ['outcome', false]],
     status.history.map((occasion) => [
       new Date(occasion.at * 1000).toLocaleString(), occasion.what,
