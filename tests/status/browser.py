@@ -13,7 +13,7 @@ FLAGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
 ]
-TAB, ENTER = "\ue004", "\ue007"
+TAB, ENTER, DOWN = "\ue004", "\ue007", "\ue015"
 
 
 class Browser:

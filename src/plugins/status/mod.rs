@@ -19,7 +19,7 @@
 //! For scripts the same is at `/status.json` and `/explain.json?name=NAME&type=TYPE&client=IP` (an address in place of the
 //! name asks for its PTR records). A question that `forward` has to ask an upstream is asked; at most four at a time.
 //!
-//! Names and clients are sampled: a worker takes each of its first 256 queries of a second and one in 64 of the others,
+//! Names and clients are sampled: a worker takes each of its first 256 queries of a second and one in 256 of the others,
 //! into tables of fixed size, 165 KiB a worker. What is past weighs half as much every five minutes.
 //!
 //! **Who may see it**: the page names clients and what they ask. On an address that others reach there is no password:

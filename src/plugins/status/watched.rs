@@ -217,7 +217,8 @@ fn section(title: &str, table: &Table) -> Value {
 
 /// Two places behind the point are enough.
 fn rate(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
+    // An empty sum is -0.0.
+    (value * 100.0).round() / 100.0 + 0.0
 }
 
 fn part(value: f64) -> f64 {

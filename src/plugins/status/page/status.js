@@ -14,6 +14,7 @@ function short(value) {
   return trimmed(value);
 }
 const trimmed = (value) => (value >= 99.95 || value === 0 ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2));
+const count = (value) => (value == null || value >= 999.5 ? short(value) : value.toFixed(0));
 const percent = (part) => (part == null ? '–' : (part * 100).toFixed(part >= 0.0995 ? 0 : 1) + ' %');
 const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString();
 function lasting(seconds) {
@@ -65,6 +66,7 @@ function table(element, columns, rows, none) {
       const { text, kind, small } = typeof content === 'string' ? { text: content } : content;
       const name = [columns[at][1] ? 'number' : '', kind || ''].join(' ').trim();
       if (cell.className !== name) cell.className = name;
+      cell.dataset.head = columns[at][0];
       const whole = text + (small ? '\n' + small : '');
       if (cell.dataset.shown === whole) return;
       cell.dataset.shown = whole;
@@ -112,7 +114,7 @@ const failures = (rcodes) => FAILURES.reduce((sum, code) => sum + (rcodes[code] 
 function parts(rates) {
   const sum = Object.values(rates).reduce((all, rate) => all + rate, 0);
   const known = Object.entries(rates).filter(([, rate]) => rate > 0).sort((one, other) => other[1] - one[1]);
-  return sum > 0 ? known.map(([name, rate]) => `${name} ${percent(rate / sum)}`).join(' · ') : '–';
+  return sum > 0 ? known.map(([name, rate]) => `${name.toUpperCase()} ${percent(rate / sum)}`).join(' · ') : '–';
 }
 
 const WORDS = { healthy: 'Healthy', starting: 'Starting', degraded: 'Degraded' };
@@ -138,6 +140,8 @@ function show(status) {
   figure('failures', short(failures(traffic.rcodes)), '/s');
   write(byId('note-failures'), parts(traffic.rcodes));
   line('line-failures', past.failures, Math.max(...past.failures, 1));
+  byId('line-failures').classList.toggle('bad', past.failures.some((value) => value > 0));
+  byId('failures').classList.toggle('trouble', failures(traffic.rcodes) > 0);
   figure('hits', traffic.cache_hits == null ? '–' : (traffic.cache_hits * 100).toFixed(0), '%');
   write(byId('note-hits'), `of ${short(status.caches.reduce((sum, cache) => sum + cache.lookups, 0))} lookups a second`);
   line('line-hits', hits, 1);
@@ -147,27 +151,28 @@ function show(status) {
       { text: block.zone, small: block.server }, short(block.queries), block.mean_us == null ? '–' : short(block.mean_us) + ' µs',
       block.p99_at_most_ms == null ? '–' : block.p99_at_most_ms + ' ms',
       { text: parts(block.rcodes), kind: failures(block.rcodes) > 0.05 * block.queries && failures(block.rcodes) > 0 ? 'trouble' : '' },
-      parts(block.transports).replaceAll('udp', 'UDP').replaceAll('tcp', 'TCP'), short(block.total),
+      parts(block.transports), count(block.total),
     ]), 'No query has come yet.');
   table(byId('watches'), [['kind', false], ['last event', true], ['events', true], ['failed', true]],
     status.watches.map((watch) => [
-      watch.kind, watch.age_seconds == null ? 'none yet' : lasting(watch.age_seconds) + ' ago', short(watch.events),
-      { text: short(watch.failures), kind: watch.failures ? 'warn' : '' },
+      watch.kind, watch.age_seconds == null ? 'none yet' : lasting(watch.age_seconds) + ' ago', count(watch.events),
+      { text: count(watch.failures), kind: watch.failures ? 'warn' : '' },
     ]), 'No API server is watched.');
   const changes = status.changes;
   write(byId('note-watches'), changes.count
-    ? `From change to answer: half within ${changes.p50_at_most_seconds ?? '?'} s, 99 % within ${changes.p99_at_most_seconds ?? '?'} s (${short(changes.count)} changes)` : '');
+    ? `From change to answer: half within ${changes.p50_at_most_seconds ?? '?'} s, 99 % within ${changes.p99_at_most_seconds ?? '?'} s (${count(changes.count)} changes)` : '');
   table(byId('upstreams'), [['upstream', false], ['state', false], ['queries/s', true], ['mean', true]],
     status.upstreams.map((upstream) => [
       upstream.name, upstream.up ? { text: 'up', kind: 'good' } : { text: 'down', kind: 'trouble' }, short(upstream.queries),
       upstream.mean_ms == null ? '–' : trimmed(upstream.mean_ms) + ' ms',
     ]), 'Nothing is forwarded.');
   table(byId('caches'), [['zone', false], ['hits', true], ['entries', true]],
-    status.caches.map((cache) => [{ text: cache.zones, small: cache.server }, percent(cache.hits), short(cache.entries)]), 'Nothing is cached.');
+    status.caches.map((cache) => [{ text: cache.zones, small: cache.server }, percent(cache.hits), count(cache.entries)]), 'Nothing is cached.');
   sections(status.sections);
   ranking('names', status.top.names, 'No query has come yet.');
   ranking('clients', status.top.clients, 'No query has come yet.');
   ranking('waste', status.top.search_waste, 'None seen.');
+  write(byId('sampled'), `Names and clients are sampled, in ${Math.round(status.top.memory_octets / 1024)} KiB; shares are of all queries, the last minutes weigh most.`);
   table(byId('history'), [['when', false], ['what', false], ['outcome', false]],
     status.history.map((occasion) => [
       new Date(occasion.at * 1000).toLocaleString(), occasion.what,
@@ -224,12 +229,14 @@ function definitions(pairs) {
   return list;
 }
 
+const tone = (rcode) => (rcode === 'NOERROR' ? 'good' : rcode === 'NXDOMAIN' ? 'warn' : 'trouble');
+
 function explained(question, answer) {
   const part = made('div');
   const verdict = made('p', 'verdict');
   const what = answer.rcode == null ? 'no answer: the query is dropped'
     : answer.rcode + (answer.answer?.length ? `, ${answer.answer.length} record${answer.answer.length > 1 ? 's' : ''}` : ', no records');
-  verdict.append(made('b', '', what), ` by ${answer.answered_by}`);
+  verdict.append(made('b', tone(answer.rcode), what), ` by ${answer.answered_by}`);
   part.append(verdict, definitions([
     ['question', `${question.name} ${question.type}, asked by ${question.client}`],
     ['block', answer.zone ? `${answer.zone} at ${answer.at}` : 'none stands for this name'],
