@@ -53,7 +53,8 @@ fn described(service: &Service) -> String {
         Kind::External(_) | Kind::Unusable => "ExternalName Service",
     };
     let endpoints: usize = service.slices().iter().map(|slice| slice.len()).sum();
-    let of = format!("{endpoints} endpoints in {} EndpointSlices", service.slices().len());
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let of = format!("{} in {}", counted(endpoints, "endpoint"), counted(service.slices().len(), "EndpointSlice"));
     match &labels[..] {
         [name, namespace] => format!("{kind} {namespace}/{name}, {of}"),
         _ => format!("{kind}, {of}"),

@@ -20,7 +20,7 @@
 //! name asks for its PTR records). A question that `forward` has to ask an upstream is asked; at most four at a time.
 //!
 //! Names and clients are sampled: a worker takes each of its first 256 queries of a second and one in 256 of the others,
-//! into tables of fixed size, 165 KiB a worker. What is past weighs half as much every five minutes.
+//! into tables of fixed size, 161 KiB a worker. What is past weighs half as much every five minutes.
 //!
 //! **Who may see it**: the page names clients and what they ask. On an address that others reach there is no password:
 //! allow it by a NetworkPolicy to those who may (ingress to port 8090 from the operators' namespace alone); the port is not

@@ -60,11 +60,12 @@ function table(element, columns, rows, none) {
     element.createTBody();
   }
   const body = element.tBodies[0];
-  const shown = rows.length ? rows : [[{ text: none, kind: 'empty' }, ...columns.slice(1).map(() => '')]];
+  const shown = rows.length ? rows : [[{ text: none, kind: 'empty', span: columns.length }]];
   children(body, shown, () => made('tr'), (row, cells) => {
     children(row, cells, () => made('td'), (cell, content, at) => {
-      const { text, kind, small } = typeof content === 'string' ? { text: content } : content;
-      const name = [columns[at][1] ? 'number' : '', kind || ''].join(' ').trim();
+      const { text, kind, small, span } = typeof content === 'string' ? { text: content } : content;
+      cell.colSpan = span || 1;
+      const name = [columns[at][1] && !span ? 'number' : '', kind || ''].join(' ').trim();
       if (cell.className !== name) cell.className = name;
       cell.dataset.head = columns[at][0];
       const whole = text + (small ? '\n' + small : '');
