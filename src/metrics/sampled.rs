@@ -395,8 +395,6 @@ mod tests {
         assert!(missing(&["www.nowhere.test", "."]).search_waste().is_empty());
     }
 
-    #[test]
-    fn the_memory_is_as_stated() {
-        assert!(Sampled::OCTETS <= 161 * 1024, "{}", Sampled::OCTETS);
-    }
+    // As the manual states it.
+    const _: () = assert!(Sampled::OCTETS <= 161 * 1024);
 }
