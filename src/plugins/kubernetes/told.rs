@@ -54,7 +54,11 @@ fn described(service: &Service) -> String {
     };
     let endpoints: usize = service.slices().iter().map(|slice| slice.len()).sum();
     let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    let of = format!("{} in {}", counted(endpoints, "endpoint"), counted(service.slices().len(), "EndpointSlice"));
+    let of = if service.slices().is_empty() {
+        "no EndpointSlices".to_owned()
+    } else {
+        format!("{} in {}", counted(endpoints, "endpoint"), counted(service.slices().len(), "EndpointSlice"))
+    };
     match &labels[..] {
         [name, namespace] => format!("{kind} {namespace}/{name}, {of}"),
         _ => format!("{kind}, {of}"),
