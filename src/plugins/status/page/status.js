@@ -162,9 +162,9 @@ function show(status) {
   const changes = status.changes;
   write(byId('note-watches'), changes.count
     ? `From change to answer: half within ${changes.p50_at_most_seconds ?? '?'} s, 99 % within ${changes.p99_at_most_seconds ?? '?'} s (${count(changes.count)} changes)` : '');
-  table(byId('upstreams'), [['upstream', false], ['state', false], ['queries/s', true], ['mean', true]],
+  table(byId('upstreams'), [['upstream', false], ['queries/s', true], ['mean', true]],
     status.upstreams.map((upstream) => [
-      upstream.name, upstream.up ? { text: 'up', kind: 'good' } : { text: 'down', kind: 'trouble' }, short(upstream.queries),
+      { text: upstream.name, kind: upstream.up ? '' : 'trouble', small: upstream.up ? 'up' : 'down: fails its health checks' }, short(upstream.queries),
       upstream.mean_ms == null ? '–' : trimmed(upstream.mean_ms) + ' ms',
     ]), 'Nothing is forwarded.');
   table(byId('caches'), [['zone', false], ['hits', true], ['entries', true]],
