@@ -20,6 +20,8 @@ pub struct Question {
 pub struct Explanation {
     /// The zone that fits the name, and where its server block stands; `None` where no block is asked.
     pub block: Option<(Name, Span)>,
+    /// The name of the block's view, where it has one.
+    pub view: Option<String>,
     /// The addresses on which that is so.
     pub listens: Vec<SocketAddr>,
     /// The way of the answer.

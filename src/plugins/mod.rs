@@ -43,6 +43,7 @@ pub mod template;
 pub mod timeouts;
 mod tls;
 mod transfer;
+pub mod view;
 pub mod whoami;
 
 #[cfg(test)]
@@ -64,6 +65,7 @@ pub use kubernetes::sink_for_measurements;
 pub const ORDER: &[&Definition] = &[
     &root::DEFINITION,
     &metadata::DEFINITION,
+    &view::DEFINITION,
     &cancel::DEFINITION,
     &timeouts::DEFINITION,
     &multisocket::DEFINITION,

@@ -2,7 +2,7 @@
 
 use super::build::{self, Place, Served};
 use super::lanes::{ask_sources, unix_seconds, write_out};
-use super::routes::{Block, Routes};
+use super::routes::{Asker, Block, Routes};
 use super::running::start_all;
 use crate::cli;
 use crate::corefile::Corefile;
@@ -14,7 +14,7 @@ use crate::plugin::{
 };
 use crate::wire::{self, NameBuffer, Query};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
@@ -65,10 +65,12 @@ impl Plans {
 
     /// The server blocks that a query goes to, with their addresses. Addresses without one are told of only where
     /// there are no others.
-    fn asked(&self, query: &Query<'_>) -> Vec<Asked> {
+    fn asked(&self, query: &Query<'_>, client: IpAddr) -> Vec<Asked> {
         let mut places: Vec<Asked> = Vec::new();
         for (address, routes) in &self.0 {
-            let index = routes.find(query);
+            let client = SocketAddr::new(client, 0);
+            let asker = Asker { client, local: Some(*address), transport: Transport::Udp };
+            let index = routes.find(query, asker).ok().flatten();
             let block = |routes: &Arc<Routes>, index: Option<usize>| {
                 index.map(|index| (Arc::as_ptr(&routes.all()[index].block), routes.all()[index].zone.clone()))
             };
@@ -92,7 +94,8 @@ impl Explain for Plans {
             let packet = packet(&question);
             let mut names = NameBuffer::default();
             // Made from a name, so it is a query.
-            let asked = Query::parse(&packet, &mut names).map(|query| self.asked(&query)).unwrap_or_default();
+            let asked =
+                Query::parse(&packet, &mut names).map(|query| self.asked(&query, question.client)).unwrap_or_default();
             let mut explanations = Vec::new();
             for (listens, index, routes) in asked {
                 explanations.extend(one(&routes, index, listens, &packet, &question).await);
@@ -112,9 +115,10 @@ async fn one(
 ) -> Option<Explanation> {
     let route = index.map(|index| &routes.all()[index]);
     let block = route.map(|route| (route.zone.clone(), route.block.span.clone()));
+    let view = route.and_then(|route| route.block.plan.view.as_ref()).map(|view| view.name.clone());
     let (client, local) = (SocketAddr::new(question.client, 0), listens.first().copied()?);
     let moment = Moment { seconds: unix_seconds(), random: 1 };
-    let explanation = |way, object, reply, reason| Explanation { block, listens, way, object, reply, reason };
+    let explanation = |way, object, reply, reason| Explanation { block, view, listens, way, object, reply, reason };
     let (request, traced) = {
         let mut names = NameBuffer::default();
         let query = Query::parse(packet, &mut names).ok()?;
@@ -177,14 +181,19 @@ impl Traced {
 impl Lookup for Traced {
     fn lookup<'a>(&'a self, packet: Vec<u8>, request: &'a Request) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
-            let Some(inner) = request.with_packet(packet) else {
-                return Outcome::Failed(Failure::servfail("an internal lookup is no query"));
+            let inner = {
+                let mut names = NameBuffer::default();
+                let Ok(query) = Query::parse(&packet, &mut names) else {
+                    return Outcome::Failed(Failure::servfail("an internal lookup is no query"));
+                };
+                let arrival = Arrival { client: request.client, local: request.local, transport: request.transport };
+                let Some(index) = self.routes.find(&query, arrival.into()).ok().flatten() else {
+                    return Outcome::Failed(Failure::servfail("no server block stands for an internal lookup"));
+                };
+                let inner = self.routes.request(index, &query, arrival, request.moment, Arc::clone(&request.server));
+                (index, Request { depth: request.depth + 1, ..inner })
             };
-            let Some(index) = inner.with_query(|query| self.routes.find(query)).flatten() else {
-                return Outcome::Failed(Failure::servfail("no server block stands for an internal lookup"));
-            };
-            let shape = inner.with_query(|query| self.routes.all()[index].block.plan.shape_for(&query.name));
-            let inner = Request { depth: request.depth + 1, shape: shape.unwrap_or_default(), ..inner };
+            let (index, inner) = inner;
             let empty = || Outcome::Failed(Failure::servfail("an empty server block"));
             self.resolve(index, &inner).await.unwrap_or_else(empty)
         })
@@ -288,6 +297,41 @@ empty.test:1053 {
         let [only] = &explained("www.test", "192.0.2.7")[..] else { panic!("one block") };
         let Way::Slow(steps) = &only.way else { panic!("{:?}", only.way) };
         assert_eq!((steps.last(), only.reply.is_none()), (Some(&(0, "acl")), true));
+    }
+
+    #[test]
+    fn views_are_tried_in_the_order_of_the_file_and_then_shorter_zones() {
+        const VIEWS: &str = "a.test {
+    view inside {
+        expr incidr(client_ip(), '10.0.0.0/8')
+    }
+    erratic {
+        drop 0
+    }
+}
+a.test {
+    view labelled {
+        expr metadata('view/name') == 'labelled'
+        expr server_port() == '53'
+        expr incidr(client_ip(), '192.0.2.0/24')
+    }
+    metadata
+    whoami
+}
+test {
+    whoami
+}
+";
+        let corefile = corefile::parse(Path::new("Corefile"), VIEWS, &|_| None).unwrap();
+        for (client, view, line) in
+            [("10.9.9.9", Some("inside"), 1), ("192.0.2.9", Some("labelled"), 9), ("198.51.100.1", None, 18)]
+        {
+            let name = Name::from_text("x.a.test").unwrap();
+            let question = Question { name, qtype: RecordType::A, client: client.parse().unwrap() };
+            let explained = explain(&corefile, &question).unwrap();
+            let [only] = &explained.explanations[..] else { panic!("one block") };
+            assert_eq!((only.view.as_deref(), only.block.as_ref().unwrap().1.line), (view, line), "{client}");
+        }
     }
 
     #[test]

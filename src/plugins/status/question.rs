@@ -150,6 +150,7 @@ fn one(explanation: &Explanation) -> Value {
     json!({
         "zone": block.map(|(zone, _)| zone.to_string()),
         "at": block.map(|(_, span)| span.to_string()),
+        "view": explanation.view,
         "listens": explanation.listens.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "lane": lane,
         "asked": asked,

@@ -241,6 +241,7 @@ function explained(question, answer) {
   part.append(verdict, definitions([
     ['question', `${question.name} ${question.type}, asked by ${question.client}`],
     ['block', answer.zone ? `${answer.zone} at ${answer.at}` : 'none stands for this name'],
+    ['view', answer.view],
     ['object', answer.object],
     ['lane', answer.lane === 'fast' ? 'fast (from memory)' : `slow, through ${answer.asked.join(', ')}`],
     ['reason', answer.reason],
