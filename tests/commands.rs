@@ -95,6 +95,7 @@ fn explain_tells_block_lane_plugin_and_answer() {
             0,
             format!(
                 "block: cluster.local. at {file}:1, on 0.0.0.0:1053 [::]:1053\nlane: fast\nanswered by: kubernetes\n\
+                 object: Service default/backend-service, no EndpointSlices\n\
                  rcode: NOERROR\nflags: qr aa rd\n\
                  answer: backend-service.default.svc.cluster.local. 5 IN A 10.100.0.1\n"
             )

@@ -53,6 +53,25 @@ async fn endpoints_are_served_by_path_and_method() {
 }
 
 #[tokio::test]
+async fn a_page_may_use_nothing_inline_and_nothing_from_elsewhere() {
+    let listeners = Listeners::default();
+    let mut page = endpoint("127.0.0.1:0", "/", "<!doctype html>");
+    let respond = |_: &Request| Response { status: 200, content_type: "text/html; charset=utf-8", body: Vec::new() };
+    page.respond = Arc::new(respond);
+    listeners.apply(vec![page, endpoint("127.0.0.1:0", "/text", "")]).await.unwrap();
+    let to = bound(&listeners, "127.0.0.1:0").await;
+    for (path, policy) in [("/", true), ("/text", false)] {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text.contains("content-security-policy: default-src 'none'; script-src 'self';"), policy, "{text}");
+        assert!(text.contains("x-content-type-options: nosniff") && !text.contains("unsafe"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_panic_is_an_error_page() {
     let listeners = Listeners::default();
     let mut broken = endpoint("127.0.0.1:0", "/metrics", "");

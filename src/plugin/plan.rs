@@ -2,10 +2,11 @@
 
 use super::fast::{Gate, ZonedTtl};
 use super::{
-    ExternalServices, Handler, Lifecycle, Metadata, Provider, Readiness, Shape, Source, Subject, TtlRule, View,
-    ZoneHolders,
+    Explainer, ExternalServices, Handler, Lifecycle, Metadata, Provider, Readiness, Sections, Shape, Source, Subject,
+    TtlRule, View, ZoneHolders,
 };
 use crate::http;
+use crate::metrics::Sampled;
 use crate::wire::{LowerName, Name, Query};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
@@ -128,6 +129,12 @@ pub struct ProcessPlan {
     pub lifecycles: Vec<Arc<dyn Lifecycle>>,
     /// Who has a say in `/ready`.
     pub readiness: Readiness,
+    /// What plugins show on the status page.
+    pub sections: Sections,
+    /// The way to ask how the plan answers, once it runs.
+    pub explainer: Explainer,
+    /// Where every lane leaves samples of its queries (`status`); every block is counted then.
+    pub sampled: Option<Arc<Sampled>>,
     /// Warnings for the operator, each a whole line with its place.
     pub warnings: Vec<String>,
     /// Whether `[DEBUG]` lines are wanted (`debug`).

@@ -40,6 +40,7 @@ pub mod reload;
 pub mod rewrite;
 pub mod root;
 pub mod shed;
+pub mod status;
 pub mod template;
 pub mod timeouts;
 mod tls;
@@ -80,6 +81,7 @@ pub const ORDER: &[&Definition] = &[
     &health::DEFINITION,
     &shed::DEFINITION,
     &prometheus::DEFINITION,
+    &status::DEFINITION,
     &errors::DEFINITION,
     &log::DEFINITION,
     &local::DEFINITION,

@@ -1,6 +1,5 @@
 //! Corefile to plan: plugins set up block by block, blocks put on listeners.
 
-use super::explain::Trail;
 use super::routes::{Block, Route, Routes};
 use crate::corefile::{self, Address, Corefile, Directive, Error, Scheme, ServerBlock};
 use crate::metrics::{Metrics, PLUGIN_ENABLED};
@@ -51,7 +50,7 @@ pub(super) fn build(
     kept: &Keep,
     control: &Control,
 ) -> Result<Plan, Vec<Error>> {
-    attempt(corefile, port, metrics, kept, control, None).map_err(|refused| refused.errors)
+    attempt(corefile, port, metrics, kept, control).map_err(|refused| refused.errors)
 }
 
 /// A configuration that cannot run.
@@ -62,26 +61,24 @@ pub(super) struct Refused {
     pub warnings: Vec<String>,
 }
 
-/// As [`build`], but the warnings are kept also where something is wrong. A trail is told which handlers a query meets.
+/// As [`build`], but the warnings are kept also where something is wrong.
 pub(super) fn attempt(
     corefile: &Corefile,
     port: u16,
     metrics: &Metrics,
     kept: &Keep,
     control: &Control,
-    trail: Option<&Trail>,
 ) -> Result<Plan, Refused> {
     if corefile.blocks.is_empty() {
         let text = corefile::parse(&corefile.path, EMPTY, &|_| None)
             .map_err(|error| Refused { errors: vec![error], ..Refused::default() })?;
-        return attempt(&text, port, metrics, kept, control, trail);
+        return attempt(&text, port, metrics, kept, control);
     }
     let mut builder = Builder {
         port,
         metrics,
         kept,
         control,
-        trail,
         keep: Keep::default(),
         process: ProcessPlan::default(),
         places: BTreeMap::new(),
@@ -101,7 +98,6 @@ struct Builder<'a> {
     metrics: &'a Metrics,
     kept: &'a Keep,
     control: &'a Control,
-    trail: Option<&'a Trail>,
     keep: Keep,
     process: ProcessPlan,
     places: BTreeMap<Place, Vec<Route>>,
@@ -143,9 +139,6 @@ impl Builder<'_> {
                 self.errors.push(error);
             }
             stores.resize(plan.stores.len(), definition.directive);
-        }
-        if let Some(trail) = self.trail {
-            plan.chain = trail.along(std::mem::take(&mut plan.chain));
         }
         self.place(block, Arc::new(Block { plan, span: first.span.clone(), stores }));
     }
@@ -287,16 +280,30 @@ impl Builder<'_> {
         let places = self
             .places
             .into_iter()
-            .map(|(place, routes)| {
+            .map(|(place, mut routes)| {
+                let sampled = self.process.sampled.clone();
+                if sampled.is_some() {
+                    count_all(self.metrics, place, &mut routes);
+                }
                 let counted = routes.iter().any(|route| route.traffic.is_some());
                 let bind = Some(place.address.ip()).filter(|ip| !ip.is_unspecified());
                 let server = server_name(place.scheme, bind.as_ref(), place.address.port());
                 let dropped = counted.then(|| self.metrics.traffic(&server, "dropped", "", ""));
                 let keys = keys(place.scheme, &routes);
-                (place, Served { routes: Arc::new(Routes::new(routes, dropped)), keys })
+                (place, Served { routes: Arc::new(Routes::new(routes, dropped, sampled)), keys })
             })
             .collect();
         Ok(Plan { places, process: self.process, keep: self.keep, banner: self.banner.into_iter().collect() })
+    }
+}
+
+/// Counts the routes that are not counted yet.
+fn count_all(metrics: &Metrics, place: Place, routes: &mut [Route]) {
+    let bind = Some(place.address.ip()).filter(|ip| !ip.is_unspecified());
+    let server = server_name(place.scheme, bind.as_ref(), place.address.port());
+    for Route { zone, block, traffic } in routes {
+        let writer = block.plan.chain.first().map_or("", |handler| handler.name());
+        traffic.get_or_insert_with(|| metrics.traffic(&server, &zone.to_string(), block.plan.view_name(), writer));
     }
 }
 
@@ -337,7 +344,7 @@ mod tests {
     fn plan(text: &str) -> Result<Plan, Vec<String>> {
         let corefile = corefile::parse(Path::new("Corefile"), text, &|_| None).unwrap();
         let (commands, _) = tokio::sync::mpsc::unbounded_channel();
-        let control = Control { commands, corefile: None, arrivals: Default::default() };
+        let control = Control { commands, corefile: None, arrivals: Default::default(), history: Default::default() };
         build(&corefile, 53, &Metrics::new(), &Keep::default(), &control)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }
@@ -426,7 +433,8 @@ mod tests {
         let try_out = |text: &str| {
             let corefile = corefile::parse(Path::new("Corefile"), text, &|_| None).unwrap();
             let (commands, _) = tokio::sync::mpsc::unbounded_channel();
-            let control = Control { commands, corefile: None, arrivals: Default::default() };
+            let control =
+                Control { commands, corefile: None, arrivals: Default::default(), history: Default::default() };
             build(&corefile, 53, &metrics, &Keep::default(), &control).is_ok()
         };
         let enabled = || {

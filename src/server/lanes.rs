@@ -2,7 +2,7 @@
 
 use super::routes::{Asker, Later, Route, Routes};
 use crate::engine::{Answerer, Arrival, Fast, Lane, Sent};
-use crate::metrics::{Counted, Family, TrafficShard};
+use crate::metrics::{Counted, Family, Sample, SampledShard, TrafficShard};
 use crate::plugin::{Arrivals, BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
 use crate::wire::{Answer, NameBuffer, Query, Rcode, RecordType, Refusal, answer_limit, cut, error_reply};
 use arc_swap::ArcSwap;
@@ -20,10 +20,12 @@ impl Answerer for Arc<Current> {
     fn lane(&self, transport: Transport) -> Box<dyn Lane> {
         let routes = self.routes.load_full();
         let counting = Counting::new(transport, &routes);
+        let sampling = sampling(transport, &routes);
         Box::new(FastLane {
             current: Arc::clone(self),
             transport,
             counting,
+            sampling,
             routes,
             names: NameBuffer::default(),
             moment: Moment { seconds: 0, random: seed() },
@@ -48,6 +50,8 @@ struct FastLane {
     routes: Arc<Routes>,
     transport: Transport,
     counting: Counting,
+    /// Where some block has `status`.
+    sampling: Option<SampledShard>,
     names: NameBuffer,
     moment: Moment,
 }
@@ -60,6 +64,14 @@ impl Lane for FastLane {
         if !Arc::ptr_eq(&current, &self.routes) {
             self.routes = Arc::clone(&current);
             self.counting = Counting::new(self.transport, &self.routes);
+            // Samples live on across reloads.
+            let is_same = |shard: &SampledShard| self.routes.sampled.as_ref().is_some_and(|all| shard.is_of(all));
+            if !self.sampling.as_ref().is_some_and(is_same) {
+                self.sampling = sampling(self.transport, &self.routes);
+            }
+        }
+        if let Some(sampling) = &mut self.sampling {
+            sampling.batch_begins(self.moment.seconds);
         }
         self.counting.batch_begins();
     }
@@ -80,9 +92,14 @@ impl Lane for FastLane {
             Err(Later) => return Fast::Slow,
         };
         self.moment.random = stir(self.moment.random);
-        match ask_sources(&self.routes.all()[index], &query, self.transport, self.moment, out) {
+        match ask_sources(&self.routes.all()[index], &query, self.transport, self.moment, out, |_| {}) {
             Some(length) => {
                 self.counting.record(Some(index), &self.routes, &query, client, &out[..length]);
+                if let Some(sampling) = &mut self.sampling
+                    && sampling.is_due()
+                {
+                    sampling.record(sample(&query, client, &out[..length]), self.moment.random);
+                }
                 Fast::Reply(length)
             }
             None => Fast::Slow,
@@ -94,14 +111,25 @@ impl Lane for FastLane {
     }
 }
 
-/// Asks the stores, then the cache. `None` is the slow lane's.
+/// Where a lane leaves its samples: a worker in sketches of its own, a connection in those of all.
+fn sampling(transport: Transport, routes: &Routes) -> Option<SampledShard> {
+    let sampled = routes.sampled.as_ref()?;
+    Some(match transport {
+        Transport::Udp => sampled.shard(),
+        Transport::Tcp => sampled.shard_of_connection(),
+    })
+}
+
+/// Asks the stores, then the cache. `None` is the slow lane's. `answered` is told which source has answered, by its place
+/// among all of them; nothing where the server itself has.
 #[inline]
-fn ask_sources(
+pub(super) fn ask_sources(
     route: &Route,
     query: &Query<'_>,
     transport: Transport,
     moment: Moment,
     out: &mut [u8],
+    answered: impl FnOnce(usize),
 ) -> Option<usize> {
     let plan = &route.block.plan;
     if plan.chain.is_empty() {
@@ -117,9 +145,12 @@ fn ask_sources(
     let shape = plan.shape_for(&query.name);
     let limit = answer_limit(query.edns, transport, shape.udp_payload);
     let context = Context { limit, shape, moment };
-    for source in plan.stores.iter().chain(&plan.cache) {
+    for (place, source) in plan.stores.iter().chain(&plan.cache).enumerate() {
         match source.answer(query, &context, out) {
-            Verdict::Answered(length) if plan.may_send(&query.name, &out[..length]) => return Some(length),
+            Verdict::Answered(length) if plan.may_send(&query.name, &out[..length]) => {
+                answered(place);
+                return Some(length);
+            }
             Verdict::Answered(_) => return None,
             Verdict::Pass => {}
             Verdict::Slow => return None,
@@ -152,11 +183,14 @@ async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -
     if let Some(traffic) = &routes.all()[index].traffic {
         traffic.record_shared(counted(&query, arrival.transport, arrival.client, &reply), began.elapsed());
     }
+    if let Some(sampled) = &routes.sampled {
+        sampled.record_shared(sample(&query, arrival.client, &reply), moment.seconds, moment.random);
+    }
     Some(Sent { message: reply, more: more.map(|more| more as _) })
 }
 
 /// What is sent for an outcome. A reply above the limit is cut down to what fits, marked truncated.
-fn write_out(outcome: Option<Outcome>, query: &Query<'_>, limit: usize) -> Option<Vec<u8>> {
+pub(super) fn write_out(outcome: Option<Outcome>, query: &Query<'_>, limit: usize) -> Option<Vec<u8>> {
     let rcode = match outcome {
         Some(Outcome::Reply(reply)) if reply.packet.len() <= limit => return Some(reply.packet),
         Some(Outcome::Reply(reply)) => return Some(cut(reply.packet, limit)),
@@ -295,7 +329,13 @@ fn counted(query: &Query<'_>, transport: Transport, client: SocketAddr, reply: &
     }
 }
 
-fn unix_seconds() -> u64 {
+/// What is sampled of a query and its reply.
+#[inline]
+fn sample<'a>(query: &Query<'a>, client: SocketAddr, reply: &[u8]) -> Sample<'a> {
+    Sample { name: query.name.wire(), client: client.ip(), rcode: Rcode(u16::from(reply[3] & 0x0f)) }
+}
+
+pub(super) fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

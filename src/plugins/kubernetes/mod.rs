@@ -164,6 +164,7 @@ mod srv;
 mod store;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use crate::plugin::{
     BoxFuture, Context, Definition, Failure, Handler, Lifecycle, Next, Outcome, Reply, Request, Source, Verdict,
@@ -239,6 +240,10 @@ impl Kubernetes {
 impl Source for Kubernetes {
     fn answer(&self, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Verdict {
         self.respond(query, context, out)
+    }
+
+    fn object(&self, query: &Query<'_>) -> Option<String> {
+        self.object_at(query)
     }
 }
 

@@ -84,6 +84,11 @@ impl Store {
         }
     }
 
+    /// How many pod addresses are known.
+    pub fn pod_addresses(&self) -> usize {
+        self.pods_v4.count() + self.pods_v6.count()
+    }
+
     /// Whether a namespace has a pod of this address.
     pub fn has_pod(&self, address: IpAddr, namespace: &Namespace) -> bool {
         match address {
