@@ -1,7 +1,7 @@
 //! One question, answered in memory, with the way its answer was made: for `dunlin explain` and the status page.
 
 use super::build::{self, Place, Served};
-use super::lanes::{ask_sources, unix_seconds, write_out};
+use super::lanes::{Asking, unix_seconds, write_out};
 use super::routes::{Asker, Block, Routes};
 use super::running::start_all;
 use crate::cli;
@@ -10,7 +10,7 @@ use crate::engine::Arrival;
 use crate::metrics::Metrics;
 use crate::plugin::{
     Arrivals, BoxFuture, Control, Explain, Explanation, Failure, Handler, History, Keep, Lookup, Moment, Next, Outcome,
-    Question, Request, Transport, Way,
+    Question, Request, Transport, Verdict, Way,
 };
 use crate::wire::{self, NameBuffer, Query};
 use std::collections::BTreeMap;
@@ -126,7 +126,9 @@ async fn one(
             return Some(explanation(Way::Fast(ITSELF), None, write_out(None, &query, packet.len()), None));
         };
         let (mut out, mut source) = (vec![0; usize::from(u16::MAX)], None);
-        if let Some(length) = ask_sources(route, &query, Transport::Udp, moment, &mut out, |at| source = Some(at)) {
+        let asker = Asker { client, local: None, transport: Transport::Udp };
+        let asking = Asking { routes, asker, moment };
+        if let Verdict::Answered(length) = asking.sources(index, &query, &mut out, |at| source = Some(at)) {
             out.truncate(length);
             let (by, object) = source.map_or((ITSELF, None), |at| told(&route.block, at, &query));
             return Some(explanation(Way::Fast(by), object, Some(out), None));

@@ -16,6 +16,7 @@ mod panics;
 mod routes;
 mod running;
 mod source;
+mod targets;
 
 use crate::cli::{self, Invocation};
 use crate::corefile::{self, Corefile};

@@ -73,6 +73,7 @@ pub fn shapes() -> Vec<Shape> {
         shape("headless-10", 0, 10, &|n| packet(&headless(n), A)),
         shape("srv", 0, 1, &|n| packet(&format!("_http._tcp.{}", cluster(n)), SRV)),
         shape("pod-a", 0, 1, &|n| packet(&format!("10-1-2-{}.ns-1.pod.cluster.local", n % 256), A)),
+        shape("alias-a", 0, 2, &|_| packet("outside.ns-1.svc.cluster.local", A)),
         shape("cache-hit", 0, 1, &|_| packet("www.example.com", A)),
     ]
 }
@@ -115,6 +116,8 @@ fn manifest() -> String {
     for namespace in 0..10 {
         let _ = writeln!(text, "---\n{{apiVersion: v1, kind: Namespace, metadata: {{name: ns-{namespace}}}}}");
     }
+    text += "---\n{apiVersion: v1, kind: Service, metadata: {name: outside, namespace: ns-1}, \
+             spec: {type: ExternalName, externalName: www.example.com}}\n";
     for number in 0..SERVICES {
         let (high, low) = (number / 250, number % 250);
         let ip = if number % 10 == 9 { "None".to_owned() } else { format!("10.96.{high}.{low}") };

@@ -265,7 +265,7 @@ impl Handler for Kubernetes {
                     out.truncate(len);
                     Outcome::Reply(Reply::new(out))
                 }
-                Some((Verdict::Slow, _)) => {
+                Some((Verdict::Alias { .. } | Verdict::Slow, _)) => {
                     let lost = || Outcome::Failed(Failure::servfail("the alias went away while it was followed"));
                     self.chase(request).await.unwrap_or_else(lost)
                 }
