@@ -1,7 +1,7 @@
 //! What a server block becomes: sources, chain, shape, and what runs beside it.
 
 use super::fast::{Gate, ZonedTtl};
-use super::{Handler, Lifecycle, Readiness, Shape, Source, TtlRule, ZoneHolders};
+use super::{Handler, Keys, Lifecycle, Readiness, Shape, Source, TtlRule, ZoneHolders};
 use crate::http;
 use crate::wire::{LowerName, Name, Query};
 use std::net::IpAddr;
@@ -106,6 +106,8 @@ pub struct ProcessPlan {
     pub readiness: Readiness,
     /// Warnings for the operator, each a whole line with its place.
     pub warnings: Vec<String>,
+    /// The keys that messages may be signed with (`tsig`).
+    pub keys: Keys,
     /// Whether `[DEBUG]` lines are wanted (`debug`).
     pub debug: bool,
 }
