@@ -37,11 +37,13 @@ pub mod ready;
 pub mod reload;
 pub mod rewrite;
 pub mod root;
+mod secondary;
 pub mod shed;
 pub mod template;
 pub mod timeouts;
 mod tls;
 mod transfer;
+mod tsig;
 pub mod whoami;
 
 #[cfg(test)]
@@ -57,9 +59,9 @@ pub use kubernetes::sink_for_measurements;
 /// Every plugin, in the order of the chain.
 ///
 /// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `kubernetes`, `file`,
-/// `auto`) stands before
+/// `auto`, `secondary`) stands before
 /// `cache`, so that nothing we own is ever answered from a copy; and so do `header` and `minimal`, which change answers
-/// of both.
+/// of both. And `tsig` stands before all that change an answer: it signs what is sent.
 pub const ORDER: &[&Definition] = &[
     &root::DEFINITION,
     &metadata::DEFINITION,
@@ -77,6 +79,7 @@ pub const ORDER: &[&Definition] = &[
     &prometheus::DEFINITION,
     &errors::DEFINITION,
     &log::DEFINITION,
+    &tsig::DEFINITION,
     &local::DEFINITION,
     &dns64::DEFINITION,
     &any::DEFINITION,
@@ -94,6 +97,7 @@ pub const ORDER: &[&Definition] = &[
     &kubernetes::DEFINITION,
     &file::DEFINITION,
     &auto::DEFINITION,
+    &secondary::DEFINITION,
     &nodata::DEFINITION,
     &cache::DEFINITION,
     &loop_detection::DEFINITION,
