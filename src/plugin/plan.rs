@@ -30,6 +30,10 @@ pub struct BlockPlan {
     pub binds: Vec<IpAddr>,
     /// What proves us to clients of the block's encrypted listeners (`tls`).
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Connections of an `https://` listener (`https`).
+    pub https_connections: Option<usize>,
+    /// Streams of one connection of a `quic://` listener, and of all (`quic`).
+    pub quic_streams: (Option<u32>, Option<usize>),
     /// The plugins whose zones may be transferred (`transfer`).
     pub holders: ZoneHolders,
     ttl: Option<ZonedTtl>,

@@ -21,6 +21,7 @@ mod forward;
 pub mod header;
 pub mod health;
 pub mod hosts;
+pub mod https;
 mod kubernetes;
 pub mod loadbalance;
 pub mod local;
@@ -32,7 +33,9 @@ pub mod multisocket;
 pub mod nodata;
 mod not_yet;
 pub mod nsid;
+pub mod pprof;
 pub mod prometheus;
+pub mod quic;
 pub mod ready;
 pub mod reload;
 pub mod rewrite;
@@ -66,6 +69,8 @@ pub const ORDER: &[&Definition] = &[
     &root::DEFINITION,
     &metadata::DEFINITION,
     &cancel::DEFINITION,
+    &quic::DEFINITION,
+    &https::DEFINITION,
     &timeouts::DEFINITION,
     &multisocket::DEFINITION,
     &reload::DEFINITION,
@@ -75,6 +80,7 @@ pub const ORDER: &[&Definition] = &[
     &debug::DEFINITION,
     &ready::DEFINITION,
     &health::DEFINITION,
+    &pprof::DEFINITION,
     &shed::DEFINITION,
     &prometheus::DEFINITION,
     &errors::DEFINITION,

@@ -6,12 +6,9 @@
 pub(super) const NOT_YET: &[&str] = &[
     "geoip",
     "proxyproto",
-    "quic",
     "grpc_server",
-    "https",
     "https3",
     "trace",
-    "pprof",
     "dnstap",
     "dnssec",
     "route53",

@@ -72,8 +72,9 @@ impl Responder {
             return Err(StatusCode::BAD_REQUEST);
         }
         let answer = single::answer(&*self.acceptor.answerer, &self.acceptor.slow, message, self.arrival).await;
-        // HTTP has no silence.
-        answer.ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+        // HTTP has no silence. Half an answer is none: a transfer needs a connection of its own.
+        let whole = answer.filter(|sent| sent.more.is_none());
+        whole.map(|sent| sent.message).ok_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
 
