@@ -174,16 +174,8 @@ pub fn listen(
         Protocol::Tls(_) | Protocol::Https { .. } => sockets::open_tcp(address)?,
         Protocol::Quic { keys, server, limits } => {
             let (closing, responses) = (Arc::<Closing>::default(), quic::responses(&options.metrics));
-            let acceptor = quic::Acceptor {
-                keys,
-                limits,
-                server,
-                answerer,
-                slow,
-                counters,
-                responses,
-                closing: closing.clone(),
-            };
+            let acceptor =
+                quic::Acceptor { keys, limits, server, answerer, slow, counters, responses, closing: closing.clone() };
             let endpoint = acceptor.open(sockets::open_udp(address)?)?;
             let mut listener =
                 Listener { address: endpoint.local_addr()?, closing, sockets: Vec::new(), tasks: JoinSet::new() };

@@ -79,7 +79,8 @@ pub(super) fn threads() -> Result<Vec<u8>, String> {
 
 /// A profile of one sample a name.
 fn counted(values: &BTreeMap<String, i64>, kind: &str, unit: &str) -> Profile {
-    let mut profile = Profile { string_table: vec![String::new(), kind.to_owned(), unit.to_owned()], ..Profile::default() };
+    let mut profile =
+        Profile { string_table: vec![String::new(), kind.to_owned(), unit.to_owned()], ..Profile::default() };
     profile.sample_type = vec![ValueType { ty: 1, unit: 2 }];
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     profile.time_nanos = now.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));

@@ -74,8 +74,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// `secondary`.
-pub const DEFINITION: Definition =
-    Definition { directive: "secondary", setup, metrics: &[&REFRESHES, &NOTIFIES] };
+pub const DEFINITION: Definition = Definition { directive: "secondary", setup, metrics: &[&REFRESHES, &NOTIFIES] };
 
 const REFRESHES: Descriptor = Descriptor {
     name: "dunlin_secondary_refreshes_total",

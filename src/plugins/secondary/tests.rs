@@ -1,7 +1,7 @@
 use super::*;
 use crate::plugins::testing::{Bench, query, request};
-use crate::wire::tsig::{Algorithm, Exchange, take};
 use crate::wire::Message;
+use crate::wire::tsig::{Algorithm, Exchange, take};
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

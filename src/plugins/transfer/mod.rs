@@ -94,7 +94,8 @@ struct Rule {
 
 impl Rule {
     fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Rule, Error> {
-        let mut rule = Rule { zones: setup.zones_or_block(&directive.args)?, everybody: false, to: Vec::new(), source: None };
+        let mut rule =
+            Rule { zones: setup.zones_or_block(&directive.args)?, everybody: false, to: Vec::new(), source: None };
         for option in directive.options() {
             match (option.name.text.as_str(), &option.args[..]) {
                 ("to", []) => return Err(setup.arguments(option, "to ADDRESS...")),

@@ -116,7 +116,8 @@ fn read(setup: &Setup<'_>, directive: &Directive) -> Result<(Vec<Name>, Needs), 
                 let text = std::fs::read_to_string(&path);
                 let text = text.map_err(|why| setup.error(file, format!("open {}: {why}", path.display())))?;
                 let keys = secrets::read(&text);
-                let keys = keys.map_err(|(line, why)| setup.error(file, format!("{}:{line}: {why}", path.display())))?;
+                let keys =
+                    keys.map_err(|(line, why)| setup.error(file, format!("{}:{line}: {why}", path.display())))?;
                 keys.into_iter().for_each(|key| setup.process.keys.add(key));
             }
             ("secrets", _) => return Err(setup.arguments(option, "secrets FILE")),

@@ -17,14 +17,8 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    const ALL: [Algorithm; 6] = [
-        Algorithm::Md5,
-        Algorithm::Sha1,
-        Algorithm::Sha224,
-        Algorithm::Sha256,
-        Algorithm::Sha384,
-        Algorithm::Sha512,
-    ];
+    const ALL: [Algorithm; 6] =
+        [Algorithm::Md5, Algorithm::Sha1, Algorithm::Sha224, Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
 
     /// The algorithm of a name.
     pub fn from_name(name: &Name) -> Option<Algorithm> {
@@ -35,9 +29,9 @@ impl Algorithm {
     pub fn from_word(word: &str) -> Option<Algorithm> {
         let word = word.to_ascii_lowercase();
         let word = word.trim_end_matches('.');
-        Algorithm::ALL.into_iter().find(|algorithm| {
-            word == algorithm.text() || (word == "hmac-md5" && *algorithm == Algorithm::Md5)
-        })
+        Algorithm::ALL
+            .into_iter()
+            .find(|algorithm| word == algorithm.text() || (word == "hmac-md5" && *algorithm == Algorithm::Md5))
     }
 
     /// Its name in messages.

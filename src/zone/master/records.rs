@@ -50,7 +50,8 @@ impl MasterZone {
             set.rdata.iter().map(record).collect::<Vec<_>>()
         };
         let mut records = Vec::new();
-        records.extend(self.rrset(self.origin.wire(), RecordType::SOA).into_iter().flat_map(|set| of(&self.origin, set)));
+        records
+            .extend(self.rrset(self.origin.wire(), RecordType::SOA).into_iter().flat_map(|set| of(&self.origin, set)));
         for (owner, node) in &self.nodes {
             records.extend(node.iter().filter(|set| set.rtype != RecordType::SOA).flat_map(|set| of(owner, set)));
         }
