@@ -39,7 +39,8 @@ pub(super) async fn answer(
     };
     acceptor.responses.with_label_values(&[&*acceptor.server, status]).inc();
     match code {
-        NO_ERROR => {}
+        // A connection that closes must not be quicker than what is on its way.
+        NO_ERROR => drop(timeout(WRITE, send.stopped()).await),
         PROTOCOL_ERROR => connection.close(VarInt::from_u32(PROTOCOL_ERROR), b""),
         _ => drop(send.reset(VarInt::from_u32(INTERNAL_ERROR))),
     }
@@ -77,14 +78,7 @@ async fn reply(send: &mut SendStream, message: Vec<u8>, arrival: Arrival, accept
             return INTERNAL_ERROR;
         }
     }
-    match send.finish() {
-        Ok(()) => {
-            // What is on its way stays so when the stream is dropped; a connection that closes must not be quicker.
-            let _ = timeout(WRITE, send.stopped()).await;
-            NO_ERROR
-        }
-        Err(_) => INTERNAL_ERROR,
-    }
+    if send.finish().is_ok() { NO_ERROR } else { INTERNAL_ERROR }
 }
 
 #[cfg(test)]

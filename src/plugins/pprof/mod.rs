@@ -66,6 +66,9 @@ const INDEX: &str = "<html><head><title>/debug/pprof/</title></head><body><p>Pro
     <li><a href=\"/debug/pprof/threadcreate\">threadcreate</a>: threads by name</li>\
     <li><a href=\"/debug/pprof/cmdline\">cmdline</a>: the command line</li></ul></body></html>\n";
 
+/// What a path answers.
+type Page = fn(&Request) -> Response;
+
 /// One CPU profile at a time, in all of the process.
 static PROFILING: Mutex<()> = Mutex::new(());
 
@@ -82,7 +85,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
             _ => return Err(setup.unknown(option, "block")),
         }
     }
-    let pages: [(&'static str, fn(&Request) -> Response); 7] = [
+    let pages: [(&'static str, Page); 7] = [
         ("/debug/pprof", index),
         ("/debug/pprof/", index),
         ("/debug/pprof/profile", cpu),

@@ -64,7 +64,7 @@ use crate::metrics::{Descriptor, MetricKind};
 use crate::plugin::{
     BoxFuture, Definition, Directive, Error, Failure, Following, Handler, Keys, Next, Outcome, Reply, Request, Setup,
 };
-use crate::wire::tsig::{self, Algorithm, BADSIG, Exchange, Key, Tsig, Wrong};
+use crate::wire::tsig::{self, Algorithm, Exchange, Key, Tsig, Wrong};
 use crate::wire::{Name, Rcode, RecordType, base64, cut};
 use prometheus::IntCounterVec;
 use std::sync::Arc;
@@ -123,7 +123,7 @@ fn read(setup: &Setup<'_>, directive: &Directive) -> Result<(Vec<Name>, Needs), 
             ("secrets", _) => return Err(setup.arguments(option, "secrets FILE")),
             ("require", words @ [_, ..]) => {
                 for word in words {
-                    needs.types.add(&word.text, |text| RecordType::from_mnemonic(text)).map_err(|()| {
+                    needs.types.add(&word.text, RecordType::from_mnemonic).map_err(|()| {
                         setup.error(word, format!("'{}' is no type; expected: require [all|none|QTYPE...]", word.text))
                     })?;
                 }
@@ -252,7 +252,7 @@ impl Verifier {
             Rcode::BADKEY => ("badkey", "the key is not known"),
             Rcode::BADTIME => ("badtime", "the client's clock is not ours"),
             Rcode::BADTRUNC => ("badtrunc", "the signature is cut"),
-            BADSIG | _ => ("badsig", "the signature is wrong"),
+            _ => ("badsig", "the signature is wrong"),
         };
         self.count(result);
         let Some(mut message) = request.answer() else { return failed(Rcode::NOTAUTH, reason) };

@@ -127,7 +127,7 @@ mod tests {
             ("key \"a", 1, "a quote does not end"),
             ("/* key", 1, "a comment does not end"),
         ] {
-            let (at, why) = read(text).err().expect(text);
+            let (at, why) = read(text).expect_err(text);
             assert!(at == line && why.contains(gist) && !why.contains("top!"), "{text}: {at}: {why}");
         }
     }

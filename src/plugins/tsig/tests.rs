@@ -2,6 +2,7 @@ use super::*;
 use crate::plugin::Transport;
 use crate::plugins::testing::{Bench, query, request};
 use crate::wire::Message;
+use crate::wire::tsig::BADSIG;
 
 const SECRET: &str = "c2VjcmV0IG9mIHNvbWUgbGVuZ3Ro";
 
