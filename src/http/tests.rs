@@ -72,6 +72,39 @@ async fn a_page_may_use_nothing_inline_and_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
+async fn long_texts_are_compressed_for_those_who_take_it() {
+    let listeners = Listeners::default();
+    let long = Endpoint {
+        respond: Arc::new(|_| Response { status: 200, content_type: "text/plain", body: b"metric 1\n".repeat(1000) }),
+        ..endpoint("127.0.0.1:0", "/metrics", "")
+    };
+    listeners.apply(vec![long, endpoint("127.0.0.1:0", "/health", "OK")]).await.unwrap();
+    let to = bound(&listeners, "127.0.0.1:0").await;
+    for (path, accepted, is_zipped) in [
+        ("/metrics", "deflate, gzip;q=0.5", true),
+        ("/metrics", "*", true),
+        ("/metrics", "identity, gzip;q=0", false),
+        ("/metrics", "br", false),
+        ("/health", "gzip", false),
+    ] {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: t\r\nAccept-Encoding: {accepted}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut octets = Vec::new();
+        stream.read_to_end(&mut octets).await.unwrap();
+        let end = octets.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+        let head = String::from_utf8_lossy(&octets[..end]).to_ascii_lowercase();
+        assert_eq!(head.contains("content-encoding: gzip"), is_zipped, "{path} {accepted}: {head}");
+        if is_zipped {
+            let mut body = Vec::new();
+            std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&octets[end..]), &mut body).unwrap();
+            assert_eq!(body, b"metric 1\n".repeat(1000));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_panic_is_an_error_page() {
     let listeners = Listeners::default();
     let mut broken = endpoint("127.0.0.1:0", "/metrics", "");

@@ -2,8 +2,8 @@
 
 use super::fast::{Gate, ZonedTtl};
 use super::{
-    Explainer, ExternalServices, Handler, Lifecycle, Metadata, Provider, Readiness, Sections, Shape, Source, Subject,
-    TtlRule, View, ZoneHolders,
+    Explainer, ExternalServices, Handler, Keys, Lifecycle, Metadata, Provider, Readiness, Sections, Shape, Source,
+    Subject, TtlRule, View, ZoneHolders,
 };
 use crate::http;
 use crate::metrics::Sampled;
@@ -40,6 +40,10 @@ pub struct BlockPlan {
     pub labelled: Vec<Name>,
     /// The plugins that know labels.
     pub providers: Vec<Arc<dyn Provider>>,
+    /// Connections of an `https://` listener (`https`).
+    pub https_connections: Option<usize>,
+    /// Streams of one connection of a `quic://` listener, and of all (`quic`).
+    pub quic_streams: (Option<u32>, Option<usize>),
     /// The plugins whose zones may be transferred (`transfer`).
     pub holders: ZoneHolders,
     /// The plugin that knows services as they are reached from outside (`k8s_external`); set when it is set up.
@@ -137,6 +141,8 @@ pub struct ProcessPlan {
     pub sampled: Option<Arc<Sampled>>,
     /// Warnings for the operator, each a whole line with its place.
     pub warnings: Vec<String>,
+    /// The keys that messages may be signed with (`tsig`).
+    pub keys: Keys,
     /// Whether `[DEBUG]` lines are wanted (`debug`).
     pub debug: bool,
 }

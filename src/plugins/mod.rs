@@ -21,6 +21,7 @@ mod forward;
 pub mod header;
 pub mod health;
 pub mod hosts;
+pub mod https;
 mod k8s_external;
 mod kubernetes;
 mod legacy;
@@ -34,17 +35,21 @@ pub mod multisocket;
 pub mod nodata;
 mod not_yet;
 pub mod nsid;
+pub mod pprof;
 pub mod prometheus;
+pub mod quic;
 pub mod ready;
 pub mod reload;
 pub mod rewrite;
 pub mod root;
+mod secondary;
 pub mod shed;
 pub mod status;
 pub mod template;
 pub mod timeouts;
 mod tls;
 mod transfer;
+mod tsig;
 pub mod view;
 pub mod whoami;
 
@@ -62,14 +67,17 @@ pub use kubernetes::sink_for_measurements;
 
 /// Every plugin, in the order of the chain.
 ///
-/// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `k8s_external`, `kubernetes`,
-/// `file`, `auto`) stands before `cache`, so that nothing we own is ever answered from a copy; and so do `header` and
-/// `minimal`, which change answers of both.
+/// It is CoreDNS's order but for two rules. What holds answers in memory (`template`, `hosts`, `k8s_external`, `kubernetes`,
+/// `file`, `auto`, `secondary`) stands before `cache`, so that nothing we own is ever answered from a copy; and so do
+/// `header` and `minimal`, which change answers of both. And `tsig` stands before all that change an answer: it signs
+/// what is sent.
 pub const ORDER: &[&Definition] = &[
     &root::DEFINITION,
     &metadata::DEFINITION,
     &view::DEFINITION,
     &cancel::DEFINITION,
+    &quic::DEFINITION,
+    &https::DEFINITION,
     &timeouts::DEFINITION,
     &multisocket::DEFINITION,
     &reload::DEFINITION,
@@ -79,11 +87,13 @@ pub const ORDER: &[&Definition] = &[
     &debug::DEFINITION,
     &ready::DEFINITION,
     &health::DEFINITION,
+    &pprof::DEFINITION,
     &shed::DEFINITION,
     &prometheus::DEFINITION,
     &status::DEFINITION,
     &errors::DEFINITION,
     &log::DEFINITION,
+    &tsig::DEFINITION,
     &local::DEFINITION,
     &dns64::DEFINITION,
     &any::DEFINITION,
@@ -102,6 +112,7 @@ pub const ORDER: &[&Definition] = &[
     &kubernetes::DEFINITION,
     &file::DEFINITION,
     &auto::DEFINITION,
+    &secondary::DEFINITION,
     &nodata::DEFINITION,
     &cache::DEFINITION,
     &loop_detection::DEFINITION,

@@ -2,6 +2,7 @@
 
 use super::routes::{Block, Route, Routes};
 use crate::corefile::{self, Address, Corefile, Directive, Error, Scheme, ServerBlock};
+use crate::engine::Limits;
 use crate::metrics::{Metrics, PLUGIN_ENABLED};
 use crate::plugin::{BlockInfo, BlockPlan, Control, Keep, ProcessPlan, Setup};
 use crate::plugins::{self, Found};
@@ -26,6 +27,8 @@ pub(super) struct Served {
     pub routes: Arc<Routes>,
     /// What it proves itself with, where it is encrypted.
     pub keys: Option<Arc<rustls::ServerConfig>>,
+    /// What its clients may have.
+    pub limits: Limits,
 }
 
 /// A configuration, ready to run.
@@ -169,7 +172,7 @@ impl Builder<'_> {
     fn zones(&mut self, block: &ServerBlock) -> Option<Vec<Name>> {
         let mut zones = Vec::new();
         for address in &block.addresses {
-            if !matches!(address.scheme, Scheme::Dns | Scheme::Tls | Scheme::Https) {
+            if !matches!(address.scheme, Scheme::Dns | Scheme::Tls | Scheme::Https | Scheme::Quic) {
                 let message = format!("Error during parsing: {}:// is not supported by dunlin yet", address.scheme);
                 self.errors.push(Error::at(&address.span, message));
                 return None;
@@ -195,6 +198,11 @@ impl Builder<'_> {
         for address in &block.addresses {
             let (scheme, port) = (address.scheme, self.port_of(address));
             let sockets = sockets(&compiled.plan.binds, port);
+            if scheme == Scheme::Quic && compiled.plan.tls.is_none() {
+                let message = "Error during parsing: quic:// needs a certificate; expected: tls CERT KEY in its block";
+                self.errors.push(Error::at(&address.span, message));
+                return;
+            }
             if scheme != Scheme::Dns && compiled.plan.tls.is_none() {
                 let message = "without `tls` in its block it is not encrypted: something in front has to end TLS";
                 self.process.warnings.push(format!("{} - {scheme}://: {message}", address.span));
@@ -241,8 +249,16 @@ impl Builder<'_> {
         if self.places.get(&place).is_some_and(has) {
             return Some("it is already defined");
         }
-        // The system would share the port among them, connection by connection.
-        if self.places.keys().any(|other| other.address == place.address && other.scheme != place.scheme) {
+        // The system would share the port among them, connection by connection. QUIC is UDP's alone, TLS and HTTPS are
+        // TCP's.
+        let is_apart = |one: Scheme, other: Scheme| one == Scheme::Quic && matches!(other, Scheme::Tls | Scheme::Https);
+        let meets = |other: &Place| {
+            other.address == place.address
+                && other.scheme != place.scheme
+                && !is_apart(other.scheme, place.scheme)
+                && !is_apart(place.scheme, other.scheme)
+        };
+        if self.places.keys().any(meets) {
             return Some("another protocol is served on this port");
         }
         let socket = place.address;
@@ -289,8 +305,8 @@ impl Builder<'_> {
                 let bind = Some(place.address.ip()).filter(|ip| !ip.is_unspecified());
                 let server = server_name(place.scheme, bind.as_ref(), place.address.port());
                 let dropped = counted.then(|| self.metrics.traffic(&server, "dropped", "", ""));
-                let keys = keys(place.scheme, &routes);
-                (place, Served { routes: Arc::new(Routes::new(routes, dropped, sampled)), keys })
+                let (keys, limits) = (keys(place.scheme, &routes), limits(place.scheme, &routes));
+                (place, Served { routes: Arc::new(Routes::new(routes, dropped, sampled)), keys, limits })
             })
             .collect();
         Ok(Plan { places, process: self.process, keep: self.keep, banner: self.banner.into_iter().collect() })
@@ -321,11 +337,29 @@ fn keys(scheme: Scheme, routes: &[Route]) -> Option<Arc<rustls::ServerConfig>> {
     let protocols: &[&[u8]] = match scheme {
         Scheme::Tls => &[b"dot"],
         Scheme::Https => &[b"h2", b"http/1.1"],
+        Scheme::Quic => &[b"doq"],
         _ => return None,
     };
     let mut config = (**routes.iter().find_map(|route| route.block.plan.tls.as_ref())?).clone();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Some(Arc::new(config))
+}
+
+/// What a listener's clients may have: what the first block there says, else CoreDNS's.
+fn limits(scheme: Scheme, routes: &[Route]) -> Limits {
+    let plans = || routes.iter().map(|route| &route.block.plan);
+    let default = Limits::default();
+    match scheme {
+        Scheme::Https => {
+            let connections = plans().find_map(|plan| plan.https_connections).unwrap_or(default.connections);
+            Limits { connections, ..default }
+        }
+        _ => Limits {
+            streams: plans().find_map(|plan| plan.quic_streams.0).unwrap_or(default.streams),
+            workers: plans().find_map(|plan| plan.quic_streams.1).unwrap_or(default.workers),
+            ..default
+        },
+    }
 }
 
 /// A listener as metrics name it: `dns://:53`, `dns://127.0.0.1:1053`, `tls://[::1]:853`.
@@ -403,6 +437,7 @@ mod tests {
     fn a_port_has_one_protocol() {
         let text = "tls://. {\nwhoami\n}\nhttps://. {\nwhoami\n}\na.test:443 {\nwhoami\n}";
         assert!(error(text).contains("cannot serve dns://a.test.:443 - another protocol is served on this port"));
+        assert!(error("quic://. {\nwhoami\n}").contains("quic:// needs a certificate; expected: tls CERT KEY"));
         let plan = plan("tls://. https://.:853 {\nwhoami\n}");
         assert!(plan.is_err_and(|errors| errors[0].contains("cannot serve https://.:853")));
     }

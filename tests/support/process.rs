@@ -297,8 +297,11 @@ impl Dunlin {
     }
 
     /// A TCP connection is the sign: it opens with the UDP sockets, and it is no query that would be counted.
+    /// QUIC cannot be knocked at: there the line counts that says where it is served, which comes when it is.
     fn listens(&self) -> bool {
-        TcpStream::connect_timeout(&self.address(), Duration::from_millis(200)).is_ok()
+        let quic = format!(":{} on 127.0.0.1", self.port);
+        self.output().lines().any(|line| line.starts_with("quic://") && line.ends_with(&quic))
+            || TcpStream::connect_timeout(&self.address(), Duration::from_millis(200)).is_ok()
     }
 }
 
