@@ -68,6 +68,9 @@ fn tell(explanation: &Explanation, text: &mut String) -> std::fmt::Result {
         Some((zone, span)) => writeln!(text, "block: {zone} at {span}, on {}", listens.join(" "))?,
         None => writeln!(text, "block: none stands for this name, on {}", listens.join(" "))?,
     }
+    if let Some(view) = &explanation.view {
+        writeln!(text, "view: {view}")?;
+    }
     match &explanation.way {
         Way::Fast(by) => writeln!(text, "lane: fast\nanswered by: {by}")?,
         Way::Slow(steps) => {

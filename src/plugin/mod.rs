@@ -8,21 +8,26 @@
 mod authority;
 pub mod certificates;
 mod chain;
+pub mod expression;
 mod fallthrough;
 mod fast;
 mod lifecycle;
+mod metadata;
 mod plan;
 mod setup;
 mod transfer;
+mod view;
 
 pub use authority::{ZoneFile, answer_from, not_ours};
 pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request};
 pub use fallthrough::Fallthrough;
 pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};
 pub use lifecycle::{Arrivals, Command, Control, Keep, Lifecycle, Readiness};
+pub use metadata::{Metadata, Provider, Subject};
 pub use plan::{BlockPlan, ProcessPlan};
 pub use setup::{BlockInfo, Setup};
 pub use transfer::{Following, ZoneHolder, ZoneHolders};
+pub use view::View;
 
 pub use crate::corefile::{Directive, Error, Span, Token};
 pub use crate::wire::Transport;

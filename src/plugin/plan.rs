@@ -1,10 +1,10 @@
 //! What a server block becomes: sources, chain, shape, and what runs beside it.
 
 use super::fast::{Gate, ZonedTtl};
-use super::{Handler, Lifecycle, Readiness, Shape, Source, TtlRule, ZoneHolders};
+use super::{Handler, Lifecycle, Metadata, Provider, Readiness, Shape, Source, Subject, TtlRule, View, ZoneHolders};
 use crate::http;
 use crate::wire::{LowerName, Name, Query};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// The plan of one server block, filled by its plugins in the order of the registry.
@@ -30,6 +30,12 @@ pub struct BlockPlan {
     pub binds: Vec<IpAddr>,
     /// What proves us to clients of the block's encrypted listeners (`tls`).
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What chooses this block among those of the same zone (`view`).
+    pub view: Option<Arc<View>>,
+    /// The zones whose queries have labels (`metadata`); none without it.
+    pub labelled: Vec<Name>,
+    /// The plugins that know labels.
+    pub providers: Vec<Arc<dyn Provider>>,
     /// The plugins whose zones may be transferred (`transfer`).
     pub holders: ZoneHolders,
     ttl: Option<ZonedTtl>,
@@ -47,6 +53,19 @@ impl BlockPlan {
     /// The plan of a block before any plugin is set up.
     pub fn new(zones: Vec<Name>) -> BlockPlan {
         BlockPlan { zones, ..BlockPlan::default() }
+    }
+
+    /// The view's name as metrics show it: empty without one.
+    pub fn view_name(&self) -> &str {
+        self.view.as_ref().map_or("", |view| &view.name)
+    }
+
+    /// The labels of a query for this name by this client: empty unless `metadata` covers it.
+    pub fn metadata(&self, name: &LowerName<'_>, client: SocketAddr) -> Metadata {
+        if !self.labelled.iter().any(|zone| name.is_within(zone)) {
+            return Metadata::default();
+        }
+        Metadata::new(self.providers.clone(), Subject { name: name.to_name(), client })
     }
 
     /// Gives all records of an answer one TTL in these zones.

@@ -99,7 +99,12 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         let policies = directive.options().iter().map(|option| read_policy(setup, option)).collect::<Result<_, _>>()?;
         rules.push(Rule { zones, policies });
     }
-    let acl = Arc::new(Acl { rules, metrics: setup.metrics.clone(), server: setup.plan.server.clone() });
+    let acl = Arc::new(Acl {
+        rules,
+        metrics: setup.metrics.clone(),
+        server: setup.plan.server.clone(),
+        view: setup.plan.view_name().to_owned(),
+    });
     let gate = acl.clone();
     setup.plan.leave_fast_lane_for(move |query| gate.is_concerned(&query.name, query.qtype));
     setup.plan.chain.push(acl);
@@ -215,6 +220,7 @@ struct Acl {
     rules: Vec<Rule>,
     metrics: Metrics,
     server: String,
+    view: String,
 }
 
 impl Acl {
@@ -234,7 +240,7 @@ impl Acl {
     }
 
     fn count(&self, metric: &'static Descriptor, zone: &Name) {
-        self.metrics.counter(metric).with_label_values(&[&*self.server, &zone.to_string(), ""]).inc();
+        self.metrics.counter(metric).with_label_values(&[&*self.server, &zone.to_string(), &*self.view]).inc();
     }
 
     /// An empty answer that says why it is one.
@@ -274,7 +280,7 @@ impl Handler for Acl {
                 Box::pin(async { Outcome::Dropped })
             }
             Some((_, true)) => {
-                self.metrics.counter(&ALLOWED).with_label_values(&[&*self.server, ""]).inc();
+                self.metrics.counter(&ALLOWED).with_label_values(&[&*self.server, &*self.view]).inc();
                 next.run(request)
             }
             _ => next.run(request),

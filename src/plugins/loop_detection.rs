@@ -238,6 +238,7 @@ mod tests {
             transport: Transport::Udp,
             shape: Shape::default(),
             moment: Moment::default(),
+            metadata: Default::default(),
             depth: 0,
             server: Arc::new(Nobody),
         }

@@ -42,6 +42,7 @@ pub mod template;
 pub mod timeouts;
 mod tls;
 mod transfer;
+pub mod view;
 pub mod whoami;
 
 #[cfg(test)]
@@ -63,6 +64,7 @@ pub use kubernetes::sink_for_measurements;
 pub const ORDER: &[&Definition] = &[
     &root::DEFINITION,
     &metadata::DEFINITION,
+    &view::DEFINITION,
     &cancel::DEFINITION,
     &timeouts::DEFINITION,
     &multisocket::DEFINITION,

@@ -24,6 +24,5 @@ pub(super) const NOT_YET: &[&str] = &[
     "grpc",
     "on",
     "sign",
-    "view",
     "nomad",
 ];

@@ -5,7 +5,7 @@ use crate::http;
 use crate::metrics::Metrics;
 use crate::plugin::{
     Arrivals, BlockInfo, BlockPlan, BoxFuture, Command, Control, Definition, Directive, Error, Handler, Keep, Lookup,
-    Moment, Next, Outcome, ProcessPlan, Readiness, Request, Setup, Shape, Span, Transport,
+    Metadata, Moment, Next, Outcome, ProcessPlan, Readiness, Request, Setup, Shape, Span, Transport,
 };
 use crate::wire::{Name, NameBuffer, Query, RecordType};
 use std::cell::{RefCell, RefMut};
@@ -203,6 +203,7 @@ pub fn request(packet: Vec<u8>) -> Request {
         transport: Transport::Udp,
         shape: Shape::default(),
         moment: Moment { seconds: 1_700_000_000, random: 0x1234_5678_9abc_def0 },
+        metadata: Metadata::default(),
         depth: 0,
         server: Arc::new(NoServer),
         packet,

@@ -192,6 +192,7 @@ impl Builder<'_> {
     /// Puts a block on every address it listens on, under each of its zones.
     fn place(&mut self, block: &ServerBlock, compiled: Arc<Block>) {
         let writer = compiled.plan.chain.first().map_or("", |handler| handler.name());
+        let view = compiled.plan.view_name();
         for address in &block.addresses {
             let (scheme, port) = (address.scheme, self.port_of(address));
             let sockets = sockets(&compiled.plan.binds, port);
@@ -204,16 +205,24 @@ impl Builder<'_> {
                     let bind = compiled.plan.binds.iter().find(|ip| **ip == socket.ip());
                     let server = server_name(scheme, bind, port);
                     let place = Place { address: *socket, scheme };
-                    if let Some(clash) = self.clash(place, &zone) {
+                    if let Some(clash) = self.clash(place, &zone, compiled.plan.view.is_some()) {
                         let message = format!("cannot serve {scheme}://{zone}:{port} - {clash}");
                         self.errors.push(Error::at(&address.span, message));
                         return;
                     }
+                    if let Some(first) = self.shadow(place, &zone) {
+                        let message =
+                            format!("never asked for {zone}: the block at {first} has no view and comes first");
+                        let warning = format!("{} - {message}", address.span);
+                        if !self.process.warnings.contains(&warning) {
+                            self.process.warnings.push(warning);
+                        }
+                    }
                     let traffic =
-                        compiled.plan.counted.then(|| self.metrics.traffic(&server, &zone.to_string(), "", writer));
+                        compiled.plan.counted.then(|| self.metrics.traffic(&server, &zone.to_string(), view, writer));
                     if compiled.plan.counted {
                         let names = compiled.plan.chain.iter().map(|handler| handler.name().to_owned());
-                        let labels = |name| [server.clone(), zone.to_string(), String::new(), name];
+                        let labels = |name| [server.clone(), zone.to_string(), view.to_owned(), name];
                         self.enabled.extend(names.map(labels));
                     }
                     let route = Route { zone: zone.clone(), block: Arc::clone(&compiled), traffic };
@@ -226,9 +235,10 @@ impl Builder<'_> {
         }
     }
 
-    /// Why a zone cannot be put on a socket.
-    fn clash(&self, place: Place, zone: &Name) -> Option<&'static str> {
-        let has = |routes: &Vec<Route>| routes.iter().any(|route| route.zone == *zone);
+    /// Why a zone cannot be put on a socket. Views tell blocks of one zone apart.
+    fn clash(&self, place: Place, zone: &Name, has_view: bool) -> Option<&'static str> {
+        let is_like = |route: &Route| route.zone == *zone && !has_view && route.block.plan.view.is_none();
+        let has = |routes: &Vec<Route>| routes.iter().any(is_like);
         if self.places.get(&place).is_some_and(has) {
             return Some("it is already defined");
         }
@@ -245,6 +255,13 @@ impl Builder<'_> {
                 && has(routes)
         });
         overlaps.then_some("the zone is served on every address of this port and on one address as well")
+    }
+
+    /// Where the block stands that takes every query for a zone before those behind it are asked.
+    fn shadow(&self, place: Place, zone: &Name) -> Option<&corefile::Span> {
+        let routes = self.places.get(&place)?;
+        let takes_all = |route: &&Route| route.zone == *zone && route.block.plan.view.is_none();
+        routes.iter().find(takes_all).map(|route| &route.block.span)
     }
 
     /// The port of an address; that of `dns://` may be said by a flag.
@@ -355,6 +372,18 @@ mod tests {
         let overlap = "a.test {\nwhoami\n}\na.test {\nbind 127.0.0.1\nwhoami\n}";
         assert!(error(overlap).contains("on every address of this port and on one address as well"));
         assert!(plan("a.test {\nwhoami\n}\nb.test {\nbind 127.0.0.1\nwhoami\n}").is_ok());
+    }
+
+    #[test]
+    fn views_tell_blocks_of_one_zone_apart() {
+        let viewed = |name: &str| format!("a.test {{\nview {name} {{\nexpr type() == 'A'\n}}\nwhoami\n}}\n");
+        let open = "a.test {\nwhoami\n}\n";
+        let good = plan(&format!("{}{}{open}", viewed("x"), viewed("y"))).unwrap();
+        assert!(good.process.warnings.is_empty(), "{:?}", good.process.warnings);
+        assert!(error(&format!("{}{open}{open}", viewed("x"))).contains("it is already defined"));
+        let shadowed = plan(&format!("{open}{}", viewed("x"))).unwrap();
+        let expected = "Corefile:4 - never asked for a.test.: the block at Corefile:1 has no view and comes first";
+        assert_eq!(shadowed.process.warnings, [expected]);
     }
 
     #[test]

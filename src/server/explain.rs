@@ -2,7 +2,7 @@
 
 use super::build::{self, Place, Served};
 use super::lanes::Current;
-use super::routes::Routes;
+use super::routes::{Asker, Routes};
 use super::running::start_all;
 use crate::cli;
 use crate::corefile::{Corefile, Span};
@@ -36,6 +36,8 @@ pub struct Question {
 pub struct Explanation {
     /// The zone that fits the name, and where its server block stands; `None` where no block is asked.
     pub block: Option<(Name, Span)>,
+    /// The name of the block's view, where it has one.
+    pub view: Option<String>,
     /// The addresses on which that is so.
     pub listens: Vec<SocketAddr>,
     /// The way of the answer.
@@ -87,7 +89,7 @@ async fn explain_within(corefile: &Corefile, question: &Question) -> Result<Expl
     start_all(&lifecycles).await?;
     let packet = packet(question);
     let mut explanations = Vec::new();
-    for (listens, index, routes) in asked(&plan.places, &packet)? {
+    for (listens, index, routes) in asked(&plan.places, &packet, question.client)? {
         explanations.push(one(&routes, index, listens, &packet, question.client, &trail).await);
     }
     Ok(Explained { explanations, waiting: plan.process.readiness.waiting() })
@@ -97,12 +99,14 @@ type Asked = (Vec<SocketAddr>, Option<usize>, Arc<Routes>);
 
 /// The server blocks that the question goes to, with their addresses. Addresses without one are told of only where
 /// there are no others.
-fn asked(served: &BTreeMap<Place, Served>, packet: &[u8]) -> Result<Vec<Asked>, String> {
+fn asked(served: &BTreeMap<Place, Served>, packet: &[u8], client: IpAddr) -> Result<Vec<Asked>, String> {
     let mut names = NameBuffer::default();
     let query = Query::parse(packet, &mut names).map_err(|why| format!("the question is no query: {why:?}"))?;
     let mut places: Vec<Asked> = Vec::new();
     for (Place { address, .. }, Served { routes, .. }) in served {
-        let index = routes.find(&query);
+        let client = SocketAddr::new(client, 0);
+        let asker = Asker { client, local: Some(*address), transport: Transport::Udp };
+        let index = routes.find(&query, asker).ok().flatten();
         let block = |routes: &Arc<Routes>, index: Option<usize>| {
             index.map(|index| (Arc::as_ptr(&routes.all()[index].block), routes.all()[index].zone.clone()))
         };
@@ -130,6 +134,7 @@ async fn one(
     let client = SocketAddr::new(client, 0);
     let mut out = vec![0; usize::from(u16::MAX)];
     let block = index.map(|index| &routes.all()[index]).map(|route| (route.zone.clone(), route.block.span.clone()));
+    let view = index.and_then(|index| routes.all()[index].block.plan.view.as_ref()).map(|view| view.name.clone());
     let mut lane = current.lane(Transport::Udp);
     lane.batch_begins();
     let (way, reply, reason) = match (lane.answer(packet, client, &mut out), index) {
@@ -147,7 +152,7 @@ async fn one(
         }
         _ => (Way::Fast("the server itself"), None, None),
     };
-    Explanation { block, listens, way, reply, reason }
+    Explanation { block, view, listens, way, reply, reason }
 }
 
 /// The directive of the source that answers in the fast lane: each is asked again, which changes nothing.
@@ -315,6 +320,41 @@ empty.test:1053 {
         let [only] = &explained("www.test", "192.0.2.7")[..] else { panic!("one block") };
         let Way::Slow(steps) = &only.way else { panic!("{:?}", only.way) };
         assert_eq!((steps.last(), only.reply.is_none()), (Some(&(0, "acl")), true));
+    }
+
+    #[test]
+    fn views_are_tried_in_the_order_of_the_file_and_then_shorter_zones() {
+        const VIEWS: &str = "a.test {
+    view inside {
+        expr incidr(client_ip(), '10.0.0.0/8')
+    }
+    erratic {
+        drop 0
+    }
+}
+a.test {
+    view labelled {
+        expr metadata('view/name') == 'labelled'
+        expr server_port() == '53'
+        expr incidr(client_ip(), '192.0.2.0/24')
+    }
+    metadata
+    whoami
+}
+test {
+    whoami
+}
+";
+        let corefile = corefile::parse(Path::new("Corefile"), VIEWS, &|_| None).unwrap();
+        for (client, view, line) in
+            [("10.9.9.9", Some("inside"), 1), ("192.0.2.9", Some("labelled"), 9), ("198.51.100.1", None, 18)]
+        {
+            let name = Name::from_text("x.a.test").unwrap();
+            let question = Question { name, qtype: RecordType::A, client: client.parse().unwrap() };
+            let explained = explain(&corefile, &question).unwrap();
+            let [only] = &explained.explanations[..] else { panic!("one block") };
+            assert_eq!((only.view.as_deref(), only.block.as_ref().unwrap().1.line), (view, line), "{client}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Both lanes of a listener: the fast one on the engine's workers, the slow one around the chain.
 
-use super::routes::{Route, Routes};
+use super::routes::{Asker, Later, Route, Routes};
 use crate::engine::{Answerer, Arrival, Fast, Lane, Sent};
 use crate::metrics::{Counted, Family, TrafficShard};
 use crate::plugin::{Arrivals, BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
@@ -70,10 +70,14 @@ impl Lane for FastLane {
             Err(Refusal::Drop) => return Fast::Silence,
             Err(refusal) => return Fast::Reply(refuse(packet, refusal, out)),
         };
-        let Some(index) = self.routes.find(&query) else {
-            let length = empty(&query, Rcode::REFUSED, out);
-            self.counting.record(None, &self.routes, &query, client, &out[..length]);
-            return Fast::Reply(length);
+        let index = match self.routes.find(&query, Asker { client, local: None, transport: self.transport }) {
+            Ok(Some(index)) => index,
+            Ok(None) => {
+                let length = empty(&query, Rcode::REFUSED, out);
+                self.counting.record(None, &self.routes, &query, client, &out[..length]);
+                return Fast::Reply(length);
+            }
+            Err(Later) => return Fast::Slow,
         };
         self.moment.random = stir(self.moment.random);
         match ask_sources(&self.routes.all()[index], &query, self.transport, self.moment, out) {
@@ -129,7 +133,14 @@ async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -
     let began = Instant::now();
     let mut names = NameBuffer::default();
     let query = Query::parse(&packet, &mut names).ok()?;
-    let index = routes.find(&query)?;
+    let Some(index) = routes.find(&query, arrival.into()).ok().flatten() else {
+        // Only a view that had to wait for the address asked leads here.
+        let reply = write_out(None, &query, 0)?;
+        if let Some(traffic) = &routes.dropped {
+            traffic.record_shared(counted(&query, arrival.transport, arrival.client, &reply), began.elapsed());
+        }
+        return Some(reply.into());
+    };
     let moment = Moment { seconds: unix_seconds(), random: seed() };
     let request = routes.request(index, &query, arrival, moment, Arc::clone(&routes) as Arc<dyn Lookup>);
     let outcome = routes.resolve(index, &request).await;
@@ -167,13 +178,13 @@ impl Lookup for Routes {
             let Ok(query) = Query::parse(&packet, &mut names) else {
                 return Outcome::Failed(crate::plugin::Failure::servfail("an internal lookup is no query"));
             };
-            let Some(index) = self.find(&query) else {
+            let arrival = Arrival { client: request.client, local: request.local, transport: request.transport };
+            let Some(index) = self.find(&query, arrival.into()).ok().flatten() else {
                 return Outcome::Failed(crate::plugin::Failure {
                     rcode: Rcode::REFUSED,
                     reason: "no server block".into(),
                 });
             };
-            let arrival = Arrival { client: request.client, local: request.local, transport: request.transport };
             let inner = self.request(index, &query, arrival, request.moment, Arc::clone(&request.server));
             let inner = Request { depth: request.depth + 1, ..inner };
             let outcome = self.resolve(index, &inner).await;

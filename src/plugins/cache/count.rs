@@ -98,9 +98,9 @@ pub(super) struct Meters {
 
 impl Meters {
     /// The meters of one server block.
-    pub fn new(metrics: &crate::metrics::Metrics, server: &str, zones: &str) -> Meters {
-        let typed = |class| [server, class, zones, ""];
-        let plain = [server, zones, ""];
+    pub fn new(metrics: &crate::metrics::Metrics, server: &str, zones: &str, view: &str) -> Meters {
+        let typed = |class| [server, class, zones, view];
+        let plain = [server, zones, view];
         let (success, denial) = (typed("success"), typed("denial"));
         Meters {
             success_entries: metrics.gauge(&ENTRIES).with_label_values(&success),

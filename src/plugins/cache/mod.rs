@@ -114,7 +114,7 @@ pub static DEFINITION: Definition = Definition { directive: "cache", setup, metr
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let options = options::read(setup)?;
     let zones: Vec<String> = options.zones.iter().map(ToString::to_string).collect();
-    let meters = Meters::new(setup.metrics, &setup.plan.server, &zones.join(","));
+    let meters = Meters::new(setup.metrics, &setup.plan.server, &zones.join(","), setup.plan.view_name());
     let kept = format!("cache {} {:?} {}", setup.block.index, setup.block.zones, text_of_chain(setup.siblings));
     let tables = setup.kept.get(&kept).unwrap_or_else(|| Arc::new(Tables::new(&options)));
     setup.keep.put(kept, tables.clone());

@@ -274,6 +274,7 @@ impl Forward {
             }
             match self.ask(upstream, &query, request, left.min(self.options.read_timeout)).await {
                 Ok(packet) => {
+                    request.metadata.note("forward/upstream", || upstream.to_string());
                     answered += 1;
                     let rcode = Rcode(u16::from(packet[3] & 0x0f));
                     if !self.options.failover.contains(&rcode) || answered >= self.upstreams.len() {

@@ -125,6 +125,7 @@ mod cluster;
 mod handout;
 mod keeper;
 mod labels;
+mod metadata;
 mod model;
 mod names;
 mod nameservers;

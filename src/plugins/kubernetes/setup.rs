@@ -95,6 +95,7 @@ pub(super) fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     setup.plan.stores.push(Arc::clone(&plugin) as _);
     setup.plan.chain.push(Arc::clone(&plugin) as _);
     setup.plan.holders.add(Arc::clone(&plugin) as _);
+    setup.plan.providers.push(Arc::clone(&plugin) as _);
     setup.process.readiness.add(Arc::clone(&plugin) as _);
     setup.process.lifecycles.push(plugin);
     Ok(())
