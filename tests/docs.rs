@@ -52,6 +52,7 @@ fn every_plugin_has_its_page() {
     let mut index =
         "# Plugins\n\nMade from the heads of the plugins' own files.\n\n| directive | what it does |\n|---|---|\n"
             .to_owned();
+    let blank_lines = Regex::new("\n{3,}").unwrap();
     for name in directives() {
         let source = plugin_file(name);
         let source = source.strip_prefix(repository("")).unwrap().display().to_string();
@@ -62,7 +63,7 @@ fn every_plugin_has_its_page() {
             page += if line.starts_with("# ") && !fenced { "\n#" } else { "" };
             page += &format!("{line}\n");
         }
-        let squeezed = Regex::new("\n{3,}").unwrap().replace_all(&page, "\n\n").into_owned();
+        let squeezed = blank_lines.replace_all(&page, "\n\n").into_owned();
         current(&format!("docs/plugins/{name}.md"), &squeezed);
         let does = readme.lines().find_map(|line| line.strip_prefix(&format!("| `{name}` | "))).unwrap_or_default();
         index += &format!("| [`{name}`]({name}.md) | {does}\n");
