@@ -9,6 +9,7 @@ mod authority;
 pub mod certificates;
 mod chain;
 pub mod expression;
+mod external;
 mod fallthrough;
 mod fast;
 mod lifecycle;
@@ -20,6 +21,7 @@ mod view;
 
 pub use authority::{ZoneFile, answer_from, not_ours};
 pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request};
+pub use external::{ExternalServices, ServiceFound, ServiceQuestion};
 pub use fallthrough::Fallthrough;
 pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};
 pub use lifecycle::{Arrivals, Command, Control, Keep, Lifecycle, Readiness};

@@ -1,11 +1,14 @@
 //! What a server block becomes: sources, chain, shape, and what runs beside it.
 
 use super::fast::{Gate, ZonedTtl};
-use super::{Handler, Lifecycle, Metadata, Provider, Readiness, Shape, Source, Subject, TtlRule, View, ZoneHolders};
+use super::{
+    ExternalServices, Handler, Lifecycle, Metadata, Provider, Readiness, Shape, Source, Subject, TtlRule, View,
+    ZoneHolders,
+};
 use crate::http;
 use crate::wire::{LowerName, Name, Query};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The plan of one server block, filled by its plugins in the order of the registry.
 #[derive(Default)]
@@ -38,6 +41,8 @@ pub struct BlockPlan {
     pub providers: Vec<Arc<dyn Provider>>,
     /// The plugins whose zones may be transferred (`transfer`).
     pub holders: ZoneHolders,
+    /// The plugin that knows services as they are reached from outside (`k8s_external`); set when it is set up.
+    pub services: Arc<OnceLock<Arc<dyn ExternalServices>>>,
     ttl: Option<ZonedTtl>,
     slow: Vec<Name>,
     held: Vec<Held>,

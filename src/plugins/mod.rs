@@ -21,7 +21,9 @@ mod forward;
 pub mod header;
 pub mod health;
 pub mod hosts;
+mod k8s_external;
 mod kubernetes;
+mod legacy;
 pub mod loadbalance;
 pub mod local;
 pub mod log;
@@ -52,15 +54,16 @@ pub mod testing;
 
 use crate::plugin::Definition;
 
+pub use legacy::modernize;
+
 #[doc(hidden)]
 pub use kubernetes::sink_for_measurements;
 
 /// Every plugin, in the order of the chain.
 ///
-/// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `kubernetes`, `file`,
-/// `auto`) stands before
-/// `cache`, so that nothing we own is ever answered from a copy; and so do `header` and `minimal`, which change answers
-/// of both.
+/// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `k8s_external`, `kubernetes`,
+/// `file`, `auto`) stands before `cache`, so that nothing we own is ever answered from a copy; and so do `header` and
+/// `minimal`, which change answers of both.
 pub const ORDER: &[&Definition] = &[
     &root::DEFINITION,
     &metadata::DEFINITION,
@@ -93,6 +96,7 @@ pub const ORDER: &[&Definition] = &[
     &template::DEFINITION,
     &transfer::DEFINITION,
     &hosts::DEFINITION,
+    &k8s_external::DEFINITION,
     &kubernetes::DEFINITION,
     &file::DEFINITION,
     &auto::DEFINITION,

@@ -18,7 +18,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "route53",
     "azure",
     "clouddns",
-    "k8s_external",
     "secondary",
     "etcd",
     "grpc",

@@ -117,10 +117,12 @@ impl Builder<'_> {
         let Some(first) = block.addresses.first() else { return };
         let mut info = BlockInfo { zones: zones.clone(), span: first.span.clone(), root: PathBuf::new(), index };
         let (mut plan, mut stores) = (BlockPlan::new(zones), Vec::new());
-        self.refuse_unknown(block);
+        let (block_directives, warnings) = plugins::modernize(&block.directives);
+        self.process.warnings.extend(warnings);
+        self.refuse_unknown(&block_directives);
         for definition in plugins::ORDER {
             let directives: Vec<Directive> =
-                block.directives.iter().filter(|found| found.name.text == definition.directive).cloned().collect();
+                block_directives.iter().filter(|found| found.name.text == definition.directive).cloned().collect();
             if directives.is_empty() {
                 continue;
             }
@@ -128,7 +130,7 @@ impl Builder<'_> {
             plan.server = server_name(first.scheme, plan.binds.first(), self.port_of(first));
             let mut setup = Setup {
                 directives: &directives,
-                siblings: &block.directives,
+                siblings: &block_directives,
                 block: &mut info,
                 plan: &mut plan,
                 process: &mut self.process,
@@ -148,8 +150,8 @@ impl Builder<'_> {
         self.place(block, Arc::new(Block { plan, span: first.span.clone(), stores }));
     }
 
-    fn refuse_unknown(&mut self, block: &ServerBlock) {
-        for directive in &block.directives {
+    fn refuse_unknown(&mut self, directives: &[Directive]) {
+        for directive in directives {
             let (name, span) = (&directive.name.text, &directive.name.span);
             match plugins::find(name) {
                 Found::Known(_) => {}

@@ -96,7 +96,7 @@ impl Kubernetes {
     }
 
     /// `namespaces` hides PTR records; `namespace_labels` and a missing Namespace do not (CoreDNS).
-    fn shows_pointers(&self, service: &Service) -> bool {
+    pub(super) fn shows_pointers(&self, service: &Service) -> bool {
         self.namespaces.is_empty() || self.exposes(&service.namespace)
     }
 }
