@@ -70,7 +70,7 @@ impl Kubernetes {
         // A pointer and ten octets stand in front of the target, to which the next record's owner points.
         let target_at = (answer.position() + 12) as u16;
         answer.record(Section::Answer, owner, RecordType::CNAME, asked.ttl, &[target.wire()]);
-        if !target.is_within(&asked.zone.name) {
+        if !target.is_within(asked.zone) {
             return Found::Elsewhere(target_at);
         }
         let mut buffer = NameBuffer::default();

@@ -13,7 +13,7 @@ impl Kubernetes {
     /// The object behind a name; `None` where there is none.
     pub(super) fn object_at(&self, query: &Query<'_>) -> Option<String> {
         let (_, zone) = self.zones.find(&query.name)?;
-        match names::place(&query.name, zone.labels, zone.is_reverse) {
+        match names::place(&query.name, zone.grammar) {
             Place::Service { key } | Place::Endpoint { key, .. } | Place::Port { key, .. } => {
                 self.cluster.store().services.view(key).get().map(described)
             }
