@@ -8,6 +8,11 @@ use crate::wire::{Message, Name, Query, Rcode, UDP_PAYLOAD};
 pub trait Source: Send + Sync {
     /// Answers `query` into `out`, or says who should.
     fn answer(&self, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Verdict;
+
+    /// What an answer to this name is made of, for an operator who asks: `Service default/web`. May allocate.
+    fn object(&self, _query: &Query<'_>) -> Option<String> {
+        None
+    }
 }
 
 /// What a source says to a query.

@@ -37,8 +37,8 @@ impl Targets {
     ) -> Option<usize> {
         let len = self.ask_for(query, out.get(alias.1..alias.0)?)?;
         let inner = Query::parse(&self.query[..len], &mut self.names).ok()?;
-        let found = asking.routes.find(&inner)?;
-        let Verdict::Answered(len) = asking.sources(found, &inner, &mut self.reply) else { return None };
+        let found = asking.routes.find(&inner, asking.asker).ok().flatten()?;
+        let Verdict::Answered(len) = asking.sources(found, &inner, &mut self.reply, |_| {}) else { return None };
         let reply = &self.reply[..len];
         let context = asking.context(index, query);
         let len = join_alias(query, out, alias, reply, context.limit)?;

@@ -33,10 +33,15 @@ pub struct Measured {
 
 impl Measured {
     pub fn start() -> Measured {
+        Measured::start_with("")
+    }
+
+    /// With these lines in the server block as well.
+    pub fn start_with(lines: &str) -> Measured {
         let (scratch, upstream) = (Scratch::new(), Upstream::start());
         let manifest = scratch.write("cluster.yaml", &manifest());
         let corefile = format!(
-            "cluster.local:53 in-addr.arpa:53 .:53 {{\n errors\n prometheus 127.0.0.1:0\n \
+            "cluster.local:53 in-addr.arpa:53 .:53 {{\n errors\n prometheus 127.0.0.1:0\n {lines}\n \
              kubernetes cluster.local in-addr.arpa ip6.arpa {{\n  manifests {}\n  pods insecure\n \
              fallthrough in-addr.arpa ip6.arpa\n ttl 30\n }}\n forward . {}\n cache 30\n loadbalance\n}}\n",
             manifest.display(),
