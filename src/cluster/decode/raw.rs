@@ -313,14 +313,20 @@ impl Endpoint {
 
     /// One entry an address. In a slice of addresses, what is none is left out: it could only make a wrong name.
     fn addresses(self, is_host_names: bool) -> impl Iterator<Item = cluster::Endpoint> {
-        let hostname = self.hostname.unwrap_or_default();
-        let target = self.target_ref.and_then(|target| target.name).unwrap_or_default();
-        let zone = self.zone.unwrap_or_default();
-        self.addresses.into_iter().flatten().filter_map(move |text| {
-            let address: Option<IpAddr> = if is_host_names { None } else { Some(text.parse().ok()?) };
-            let (hostname, target, zone) = (hostname.clone(), target.clone(), zone.clone());
+        let mut hostname = self.hostname.unwrap_or_default();
+        let mut target = self.target_ref.and_then(|target| target.name).unwrap_or_default();
+        let mut zone = self.zone.unwrap_or_default();
+        let mut texts = self.addresses.unwrap_or_default().into_iter();
+        std::iter::from_fn(move || {
+            let text = texts.next()?;
+            // Nearly all endpoints have one address, whose texts are not copied.
+            let is_last = texts.len() == 0;
+            let of_each = |text: &mut String| if is_last { std::mem::take(text) } else { text.clone() };
+            let address = if is_host_names { None } else { text.parse().ok() };
+            let (hostname, target, zone) = (of_each(&mut hostname), of_each(&mut target), of_each(&mut zone));
             Some(cluster::Endpoint { address, text, hostname, target, zone })
         })
+        .filter(move |endpoint| is_host_names || endpoint.address.is_some())
     }
 }
 

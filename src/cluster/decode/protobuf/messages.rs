@@ -175,7 +175,8 @@ impl Message for ServiceImport {
 impl Message for Endpoint {
     fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         match number {
-            1 => push(&mut self.addresses, value.text()?),
+            // Room for one: there are hardly ever more.
+            1 => self.addresses.get_or_insert_with(|| Vec::with_capacity(1)).push(value.text()?),
             2 => self.conditions = Some(value.message()?),
             3 => self.hostname = Some(value.text()?),
             4 => self.target_ref = Some(value.message()?),
