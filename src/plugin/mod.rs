@@ -8,6 +8,7 @@
 mod authority;
 pub mod certificates;
 mod chain;
+mod clients;
 pub mod expression;
 mod external;
 mod fallthrough;
@@ -21,6 +22,7 @@ mod view;
 
 pub use authority::{ZoneFile, answer_from, not_ours};
 pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request};
+pub use clients::Clients;
 pub use external::{ExternalServices, ServiceFound, ServiceQuestion};
 pub use fallthrough::Fallthrough;
 pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};
