@@ -109,6 +109,13 @@ pub const COMMANDS: &[Command] = &[
         arguments: "FILE NAME TYPE [--client IP]",
         help: "Answer one question without serving, and say what made the answer.",
     },
+    Command {
+        name: "query",
+        arguments: "NAME [TYPE] [@SERVER] [--tcp|--tls|--https] [-p PORT] [--search] [--timeout SECONDS]\n\
+                    [--resolv FILE] [--ca FILE] [--server-name NAME]",
+        help: "Ask a server, the first of /etc/resolv.conf where none is named; --search tries names as a\n\
+               libc does. Exit code: 0 for records, 1 for none, 3 for a failure, 4 for silence.",
+    },
 ];
 
 /// Where the configuration comes from.
@@ -219,7 +226,9 @@ pub fn usage() -> String {
     }
     text += "\n\nIn place of a server:";
     for command in COMMANDS {
-        text += &format!("\n  dunlin {} {}\n        {}", command.name, command.arguments, command.help);
+        let arguments = command.arguments.replace('\n', "\n        ");
+        let help = command.help.replace('\n', "\n        ");
+        text += &format!("\n  dunlin {} {arguments}\n        {help}", command.name);
     }
     text
 }

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod cli;
+pub mod client;
 pub mod cluster;
 pub mod commands;
 pub mod corefile;

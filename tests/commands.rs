@@ -1,9 +1,11 @@
-//! `check`, `migrate` and `explain` as an operator meets them: words in, text and exit code out.
+//! `check`, `migrate`, `explain` and `query` as an operator meets them: words in, text and exit code out.
 
 mod support;
 
+use std::net::UdpSocket;
 use std::process::{Command, Output};
-use support::{Scratch, repository};
+use support::tls::Authority;
+use support::{Scratch, Start, repository};
 
 const CLUSTER: &str = "cluster.local.:1053 {
     kubernetes cluster.local {
@@ -107,6 +109,72 @@ fn explain_tells_block_lane_plugin_and_answer() {
     let bad = scratch.write("bad", ". {\n    cache 0\n}\n");
     let (code, _, error) = dunlin(&["explain", bad.to_str().unwrap(), "a.test", "A"]);
     assert!(code == 1 && error.contains("bad:2 - "), "{error}");
+}
+
+const SERVED: &str = ".:{$PORT} {
+    bind 127.0.0.1
+    kubernetes cluster.local {
+        manifests @sample
+    }
+}
+";
+
+#[test]
+fn query_asks_as_a_pod_would() {
+    let server = Start::corefile(SERVED).run();
+    let (at, port) = (format!("@127.0.0.1:{}", server.port), server.port.to_string());
+    let scratch = Scratch::new();
+    let search = "search default.svc.cluster.local svc.cluster.local cluster.local";
+    let resolv = scratch.write("resolv.conf", &format!("{search}\nnameserver 127.0.0.1\noptions ndots:5\n"));
+    let resolv = resolv.to_str().unwrap();
+    for way in [&[][..], &["--tcp"]] {
+        let name = "backend-service.default.svc.cluster.local";
+        let (code, output, error) = dunlin(&[&["query", name, &at][..], way].concat());
+        let lines: Vec<&str> = output.lines().collect();
+        assert_eq!((code, lines.len(), error.as_str()), (0, 3, ""), "{output}");
+        assert_eq!(lines[0], format!("; {name}. A: NOERROR, aa"));
+        assert_eq!(lines[1], format!("{name}. 5 IN A 10.100.0.1"));
+        let over = if way.is_empty() { "udp" } else { "tcp" };
+        assert!(lines[2].starts_with(&format!("; 127.0.0.1:{port} over {over}, ")), "{output}");
+    }
+    // The first server of resolv.conf; every name tried is shown.
+    let (code, output, _) = dunlin(&["query", "backend-service.default", "--search", "--resolv", resolv, "-p", &port]);
+    assert!(code == 0 && output.starts_with("; backend-service.default.default.svc.cluster.local. A: NXDOMAIN, aa\n"));
+    assert!(output.contains("\nbackend-service.default.svc.cluster.local. 5 IN A 10.100.0.1\n"), "{output}");
+    let (code, output, _) = dunlin(&["query", "gone.cluster.local", &at]);
+    assert!(code == 1 && output.starts_with("; gone.cluster.local. A: NXDOMAIN, aa\n; cluster.local. "), "{output}");
+    let (code, output, _) = dunlin(&["query", "backend-service.default.svc.cluster.local", "MX", &at]);
+    assert!(code == 1 && output.contains(" MX: NOERROR, no record of this type, aa\n"), "{output}");
+    let (code, output, _) = dunlin(&["query", "www.example.org", &at]);
+    assert!(code == 3 && output.starts_with("; www.example.org. A: REFUSED\n"), "{output}");
+}
+
+#[test]
+fn query_asks_over_tls_and_https() {
+    let (authority, files) = (Authority::new(), Scratch::new());
+    authority.write(&files, "dns.test");
+    let ca = files.path().join("ca.pem");
+    for scheme in ["tls", "https"] {
+        let corefile = SERVED.replace("bind", "tls {$FILES}/cert.pem {$FILES}/key.pem\n    bind");
+        let corefile = format!("{scheme}://{corefile}");
+        let server = Start::corefile(&corefile).set("FILES", files.path().display()).run();
+        let (at, way) = (format!("@127.0.0.1:{}", server.port), format!("--{scheme}"));
+        let words = ["query", "backend-service.default.svc.cluster.local", &at, &way, "--ca", ca.to_str().unwrap()];
+        let (code, output, error) = dunlin(&[&words[..], &["--server-name", "dns.test"]].concat());
+        assert!(code == 0 && output.contains(" 5 IN A 10.100.0.1\n") && output.contains(&way[2..]), "{output}{error}");
+        // Another name than the certificate has is no server of ours.
+        let (code, _, error) = dunlin(&words);
+        assert!(code == 3 && error.contains("ertificate"), "{error}");
+    }
+}
+
+#[test]
+fn query_says_that_nobody_answers() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = format!("@{}", silent.local_addr().unwrap());
+    let (code, output, error) = dunlin(&["query", "a.test", &at, "--timeout", "0.2"]);
+    assert_eq!((code, output.as_str()), (4, ""));
+    assert!(error.starts_with("a.test. A: no answer in time (127.0.0.1:"), "{error}");
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! What the binary does beside serving: `check`, `migrate`, `explain`.
+//! What the binary does beside serving: `check`, `migrate`, `explain`, `query`.
 //!
 //! A command is a function from its words to what is to be said: nothing here prints but [`run`].
 
 mod check;
 mod explain;
 mod migrate;
+mod options;
+mod query;
 
 use crate::cli::COMMANDS;
 use std::ffi::OsString;
@@ -18,7 +20,7 @@ struct Said {
     output: String,
     /// For standard error.
     error: String,
-    /// The exit code: 0, 1 for a Corefile that cannot run, 2 for words that are wrong.
+    /// The exit code: 0, 1 for a Corefile that cannot run, 2 for words that are wrong; what else is the command's.
     code: u8,
 }
 
@@ -38,6 +40,7 @@ fn dispatch(words: &[String]) -> Option<Said> {
         "check" => Some(check::run(words)),
         "migrate" => Some(migrate::run(words)),
         "explain" => Some(explain::run(words)),
+        "query" => Some(query::run(words)),
         _ => None,
     }
 }
