@@ -116,6 +116,13 @@ pub const COMMANDS: &[Command] = &[
         help: "Ask a server, the first of /etc/resolv.conf where none is named; --search tries names as a\n\
                libc does. Exit code: 0 for records, 1 for none, 3 for a failure, 4 for silence.",
     },
+    Command {
+        name: "compare",
+        arguments: "A B --names FILE|--manifests PATH|--cluster [--kubeconfig FILE] [--zone ZONE] [--rate N]\n\
+                    [--exact-ttl]",
+        help: "Ask two servers, the one that runs and the dunlin that is to follow it, everything that a\n\
+               cluster implies, and say what differs. Exit code: 0 for nothing, 1 for something.",
+    },
 ];
 
 /// Where the configuration comes from.

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod commands;
+pub mod comparison;
 pub mod corefile;
 pub mod engine;
 pub mod http;

@@ -1,8 +1,9 @@
-//! What the binary does beside serving: `check`, `migrate`, `explain`, `query`.
+//! What the binary does beside serving: `check`, `migrate`, `explain`, `query`, `compare`.
 //!
 //! A command is a function from its words to what is to be said: nothing here prints but [`run`].
 
 mod check;
+mod compare;
 mod explain;
 mod migrate;
 mod options;
@@ -41,6 +42,7 @@ fn dispatch(words: &[String]) -> Option<Said> {
         "migrate" => Some(migrate::run(words)),
         "explain" => Some(explain::run(words)),
         "query" => Some(query::run(words)),
+        "compare" => Some(compare::run(words)),
         _ => None,
     }
 }
