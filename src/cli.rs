@@ -20,6 +20,16 @@ pub struct Flag {
     takes: Takes,
 }
 
+impl Flag {
+    /// The name of its value in the help; none for a flag that is on or off.
+    pub fn value(&self) -> Option<&'static str> {
+        match self.takes {
+            Takes::Nothing(_) => None,
+            Takes::Value(name, _) => Some(name),
+        }
+    }
+}
+
 enum Takes {
     /// Nothing, or `=true` and `=false`.
     Nothing(fn(&mut Flags, bool)),
@@ -111,17 +121,23 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "query",
-        arguments: "NAME [TYPE] [@SERVER] [--tcp|--tls|--https] [-p PORT] [--search] [--timeout SECONDS]\n\
+        arguments: "NAME [TYPE] [@SERVER] [--tcp|--tls|--https] [-p PORT] [--search] [--timeout SECONDS] \
                     [--resolv FILE] [--ca FILE] [--server-name NAME]",
         help: "Ask a server, the first of /etc/resolv.conf where none is named; --search tries names as a\n\
                libc does. Exit code: 0 for records, 1 for none, 3 for a failure, 4 for silence.",
     },
     Command {
         name: "compare",
-        arguments: "A B --names FILE|--manifests PATH|--cluster [--kubeconfig FILE] [--zone ZONE] [--rate N]\n\
+        arguments: "A B --names FILE|--manifests PATH|--cluster [--kubeconfig FILE] [--zone ZONE] [--rate N] \
                     [--exact-ttl]",
         help: "Ask two servers, the one that runs and the dunlin that is to follow it, everything that a\n\
                cluster implies, and say what differs. Exit code: 0 for nothing, 1 for something.",
+    },
+    Command { name: "man", arguments: "", help: "Print the manual page, for man -l or a man8 folder." },
+    Command {
+        name: "completions",
+        arguments: "bash|zsh|fish",
+        help: "Print what completes this command line in a shell.",
     },
 ];
 
@@ -225,17 +241,14 @@ pub fn version() -> String {
 pub fn usage() -> String {
     let mut text = "Usage: dunlin [FLAG]...".to_owned();
     for flag in FLAGS {
-        let value = match flag.takes {
-            Takes::Nothing(_) => String::new(),
-            Takes::Value(name, _) => format!(" {name}"),
-        };
+        let value = flag.value().map_or(String::new(), |name| format!(" {name}"));
         text += &format!("\n  -{}{value}\n        {}", flag.name, flag.help.replace('\n', "\n        "));
     }
     text += "\n\nIn place of a server:";
     for command in COMMANDS {
-        let arguments = command.arguments.replace('\n', "\n        ");
+        let words = format!("{} {}", command.name, command.arguments);
         let help = command.help.replace('\n', "\n        ");
-        text += &format!("\n  dunlin {} {arguments}\n        {help}", command.name);
+        text += &format!("\n  dunlin {}\n        {help}", words.trim_end());
     }
     text
 }

@@ -39,7 +39,7 @@ impl Kubernetes {
         let mut buffer = NameBuffer::default();
         let name = buffer.lower(subject.name.wire())?;
         let (_, zone) = self.zones.find(&name)?;
-        let parts = Parts::of(&place(&name, zone.labels, zone.is_reverse));
+        let parts = Parts::of(&place(&name, zone.grammar));
         match (label, parts) {
             ("parse-error", None) => Some("invalid query name".to_owned()),
             ("kind", Some(parts)) => Some(parts.kind.to_owned()),
@@ -110,6 +110,7 @@ fn labels(mut wire: &[u8]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::names::Grammar;
     use super::*;
     use crate::wire::Name;
 
@@ -117,7 +118,8 @@ mod tests {
     fn parts(name: &str) -> Option<Vec<String>> {
         let name = Name::from_text(&format!("{name}cluster.local")).unwrap();
         let mut buffer = NameBuffer::default();
-        let parts = Parts::of(&place(&buffer.lower(name.wire()).unwrap(), 2, false))?;
+        let parts =
+            Parts::of(&place(&buffer.lower(name.wire()).unwrap(), Grammar { labels: 2, ..Grammar::default() }))?;
         let all = [parts.kind.to_owned(), parts.namespace, parts.service, parts.endpoint, parts.port, parts.protocol];
         Some(all.into_iter().filter(|part| !part.is_empty()).collect())
     }

@@ -15,14 +15,14 @@ pub(super) struct Pod {
 
 impl Model {
     /// The pods that are known now: `NAMESPACE/NAME` and address.
-    pub fn pods(&self) -> Vec<(Box<str>, IpAddr)> {
+    pub(in crate::plugins::kubernetes) fn pods(&self) -> Vec<(Box<str>, IpAddr)> {
         self.writer().pods.iter().map(|(key, pod)| (key.clone(), pod.ip)).collect()
     }
 
     /// A pod that is being deleted keeps the record it has; one first seen so gets none.
     pub(super) fn apply_pod(&self, writer: &mut Writer, object: &cluster::Pod) {
         let key = pod_key(&object.key);
-        let seen = writer.lists[cluster::Kind::Pod as usize];
+        let seen = writer.lists[super::place(cluster::Kind::Pod)];
         match writer.pods.get_mut(&key) {
             Some(pod) if object.terminating || pod.ip == object.ip => pod.seen = seen,
             None if object.terminating => {}

@@ -4,12 +4,14 @@
 //! addresses as bare octets, and labels only where they are not made of the address. 100,000 endpoints are a few MB.
 
 mod port;
+mod serial;
 mod service;
 mod slice;
 
 pub use port::Port;
+pub use serial::Serial;
 pub use service::{Kind, Service};
-pub use slice::{EndpointLabel, Named, Slice};
+pub use slice::{EndpointLabel, Named, Slice, Topology, TopologyZone};
 
 use crate::zone::{Address, AddressIndex, Addresses, Keyed, Table};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,6 +23,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 const SERVICES: usize = 1024;
 /// Shards of addresses: an update copies some hundred pairs of eight octets, a look below a network visits each shard.
 const ADDRESSES: usize = 256;
+/// Shards of what is reached from outside, which is little.
+const EXTERNAL: usize = 64;
 /// Shards of the namespaces.
 const NAMESPACES: usize = 64;
 
@@ -34,10 +38,13 @@ pub struct Store {
     /// Ids of the namespaces that have a pod of an address.
     pods_v4: AddressIndex<Ipv4Addr>,
     pods_v6: AddressIndex<Ipv6Addr>,
-    /// Unix seconds of the last change that secondaries would care for, 0 before the first.
-    pub serial: AtomicU32,
-    /// The serial of the last zone that was handed out.
-    handed_out: AtomicU32,
+    pub serial: Serial,
+    /// Services as they are reached from outside, where they are: their addresses are those, and there are no slices.
+    pub external: Table<Service>,
+    /// Fingerprints of the services that have an address outside.
+    external_v4: AddressIndex<Ipv4Addr>,
+    external_v6: AddressIndex<Ipv6Addr>,
+    pub external_serial: Serial,
 }
 
 impl Store {
@@ -49,21 +56,12 @@ impl Store {
             v6: AddressIndex::new(ADDRESSES),
             pods_v4: AddressIndex::new(ADDRESSES),
             pods_v6: AddressIndex::new(ADDRESSES),
-            serial: AtomicU32::new(0),
-            handed_out: AtomicU32::new(0),
+            serial: Serial::default(),
+            external: Table::new(EXTERNAL),
+            external_v4: AddressIndex::new(EXTERNAL),
+            external_v6: AddressIndex::new(EXTERNAL),
+            external_serial: Serial::default(),
         }
-    }
-
-    /// The zone is about to be handed out: a change from now on has another serial, even in this second.
-    pub fn hand_out(&self) {
-        self.handed_out.store(self.serial.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-
-    /// A change that secondaries care for, at this Unix second.
-    pub fn bump_serial(&self, seconds: u32) {
-        let serial = self.serial.load(Ordering::Relaxed);
-        let is_known = self.handed_out.load(Ordering::Relaxed) == serial;
-        self.serial.store(seconds.max(serial.saturating_add(u32::from(is_known))), Ordering::Relaxed);
     }
 
     /// Calls `visit` for the services that may have `address`, until it breaks. The caller checks what it finds.
@@ -74,6 +72,21 @@ impl Store {
     ) -> ControlFlow<B> {
         let owners = A::index(self).owners(address);
         owners.iter().try_for_each(|owner| self.services.with_fingerprint(owner, |service| visit(service)))
+    }
+
+    /// The same for those that may be reached at `address` from outside.
+    pub fn external_owners_of<A: Family>(&self, address: A, mut visit: impl FnMut(&Service)) {
+        for owner in A::external(self).owners(address).iter() {
+            let _ = self.external.with_fingerprint(owner, |service| {
+                visit(service);
+                ControlFlow::<()>::Continue(())
+            });
+        }
+    }
+
+    /// How many pod addresses are known.
+    pub fn pod_addresses(&self) -> usize {
+        self.pods_v4.count() + self.pods_v6.count()
     }
 
     /// Whether a namespace has a pod of this address.
@@ -115,10 +128,12 @@ pub trait Family: Address + std::hash::Hash {
     fn addresses(service: &Service) -> &Addresses<Self>;
     fn index(store: &Store) -> &AddressIndex<Self>;
     fn pods(store: &Store) -> &AddressIndex<Self>;
+    fn external(store: &Store) -> &AddressIndex<Self>;
+    fn in_zone(zone: &TopologyZone) -> &[Self];
 }
 
 macro_rules! family {
-    ($address:ty, $field:ident, $pods:ident) => {
+    ($address:ty, $field:ident, $pods:ident, $external:ident) => {
         impl Family for $address {
             fn plain(slice: &Slice) -> &Addresses<$address> {
                 &slice.$field
@@ -139,9 +154,17 @@ macro_rules! family {
             fn pods(store: &Store) -> &AddressIndex<$address> {
                 &store.$pods
             }
+
+            fn external(store: &Store) -> &AddressIndex<$address> {
+                &store.$external
+            }
+
+            fn in_zone(zone: &TopologyZone) -> &[$address] {
+                &zone.$field
+            }
         }
     };
 }
 
-family!(Ipv4Addr, v4, pods_v4);
-family!(Ipv6Addr, v6, pods_v6);
+family!(Ipv4Addr, v4, pods_v4, external_v4);
+family!(Ipv6Addr, v6, pods_v6, external_v6);
