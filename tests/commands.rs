@@ -228,6 +228,20 @@ fn compare_finds_what_differs_and_nothing_else() {
     assert!(code == 3 && error.starts_with("missing.txt: "), "{error}");
 }
 
+/// One object a line, the start's lines among them; the other form is tests/signals.rs's.
+#[test]
+fn logs_are_json_where_asked_for() {
+    let server = Start::corefile(".:{$PORT} {\n bind 127.0.0.1\n log\n whoami\n}").argument("--log-format=json").run();
+    server.client().ask("a.test. A");
+    server.wait_for_output("a.test.");
+    for line in server.output().lines() {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|why| panic!("{line}: {why}"));
+        for member in ["time", "level", "target", "message"] {
+            assert!(value[member].is_string(), "{line}");
+        }
+    }
+}
+
 #[test]
 fn words_that_are_no_command_are_refused_as_ever() {
     assert_eq!(dunlin(&["serve", "x"]), (1, String::new(), "extra command line arguments: [serve x]\n".to_owned()));

@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn names(name: &str, text: &str) -> Vec<String> {
-        let (config, _) = resolv_conf::Config::parse_with_errors(text);
+        let (config, _) = resolv_conf::Config::parse_with_errors(text.as_bytes());
         searched(name, &config).unwrap().iter().map(ToString::to_string).collect()
     }
 

@@ -26,6 +26,8 @@ pub(super) fn implied(objects: &[Object], zone: &Name) -> Vec<Question> {
             Object::Service(service) => asked.service(service),
             Object::EndpointSlice(slice) => asked.slice(slice),
             Object::Pod(pod) => asked.pod(pod),
+            // Another zone's.
+            Object::ServiceImport(_) | Object::ImportedSlice(_) => {}
         }
         namespaces.extend(object_namespace(object));
     }
@@ -35,7 +37,7 @@ pub(super) fn implied(objects: &[Object], zone: &Name) -> Vec<Question> {
 
 fn object_namespace(object: &Object) -> Option<&str> {
     let key = match object {
-        Object::Namespace(_) => None,
+        Object::Namespace(_) | Object::ServiceImport(_) | Object::ImportedSlice(_) => None,
         Object::Service(service) => service.key.as_ref(),
         Object::EndpointSlice(slice) => slice.key.as_ref(),
         Object::Pod(pod) => Some(&pod.key),

@@ -61,8 +61,14 @@ fn lines(text: &str) -> Result<Vec<Question>, (usize, String)> {
 
 /// All objects, once.
 async fn objects(source: cluster::Source) -> Result<Vec<Object>, String> {
-    let options =
-        Options { source, labels: String::new(), namespace_labels: String::new(), endpoints: true, pods: true };
+    let options = Options {
+        source,
+        labels: String::new(),
+        namespace_labels: String::new(),
+        endpoints: true,
+        pods: true,
+        imports: false,
+    };
     let collected = Arc::new(Collected::default());
     let feed = cluster::start(options, Arc::clone(&collected) as Arc<dyn Sink>, &Metrics::new())?;
     let began = Instant::now();
