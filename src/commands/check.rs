@@ -235,11 +235,10 @@ mod tests {
         let text = ".:0 {\nbind 192.0.2.1\nkubernetes a.test {\ntls /no/cert /no/key /no/ca\nkubeconfig /no/config\n}\n\
                     forward . /no/resolv.conf\n}\n";
         let lines = warnings(text);
-        for (line, gist) in
-            [(4, "/no/cert (tls)"), (4, "/no/ca (tls)"), (5, "/no/config (kubeconfig)"), (7, "resolv.conf")]
-        {
+        for (line, gist) in [(4, "/no/cert (tls)"), (4, "/no/ca (tls)"), (5, "/no/config (kubeconfig)")] {
             has(&lines, &format!("Corefile:{line} - this machine: "), gist);
         }
+        has(&lines, "Corefile:7 - plugin/forward: ", "'/no/resolv.conf': No such file or directory");
         let lines = warnings(".:0 {\nbind 192.0.2.1\nwhoami\n}\n");
         has(&lines, "this machine: 192.0.2.1:0 (UDP) cannot be bound: ", "");
         has(&lines, "this machine: 192.0.2.1:0 (TCP) cannot be bound: ", "");

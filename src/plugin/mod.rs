@@ -8,6 +8,8 @@
 mod authority;
 pub mod certificates;
 mod chain;
+mod clients;
+mod copies;
 mod explain;
 pub mod expression;
 mod external;
@@ -24,6 +26,8 @@ mod view;
 
 pub use authority::{ZoneFile, answer_from, not_ours};
 pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request};
+pub use clients::Clients;
+pub use copies::{Copies, Copy};
 pub use explain::{Explain, Explainer, Explanation, Question, Way};
 pub use external::{ExternalServices, ServiceFound, ServiceQuestion};
 pub use fallthrough::Fallthrough;

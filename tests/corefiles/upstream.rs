@@ -49,10 +49,10 @@ impl Upstream {
     fn over_udp(&self, socket: &UdpSocket, ip: IpAddr) {
         let mut buffer = [0; 4096];
         while let Ok((len, from)) = socket.recv_from(&mut buffer) {
-            if let Some(answer) = self.answer(&buffer[..len], "udp", ip) {
-                if let Err(e) = socket.send_to(&answer, from) {
-                    eprintln!("send {ip} {from}: {e}");
-                }
+            if let Some(answer) = self.answer(&buffer[..len], "udp", ip)
+                && let Err(e) = socket.send_to(&answer, from)
+            {
+                eprintln!("send {ip} {from}: {e}");
             }
         }
     }

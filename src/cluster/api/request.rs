@@ -59,8 +59,8 @@ impl Target {
     /// How many objects a page has: slices are up to a thousand endpoints each.
     pub(super) fn page_size(&self) -> u32 {
         match self.kind {
-            Kind::EndpointSlice | Kind::ImportedSlice => 250,
-            Kind::Namespace | Kind::Service | Kind::Pod | Kind::ServiceImport => 500,
+            Kind::EndpointSlice | Kind::ImportedSlice | Kind::Pod => 250,
+            Kind::Namespace | Kind::Service | Kind::ServiceImport => 500,
         }
     }
 

@@ -146,6 +146,7 @@
 mod addresses;
 mod answer;
 mod chase;
+mod clients;
 mod cluster;
 mod external;
 mod handout;

@@ -109,6 +109,9 @@ pub(super) fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     setup.plan.providers.push(Arc::clone(&plugin) as _);
     // The directive stands once in a block, so nobody else has set it.
     let _ = setup.plan.services.set(Arc::clone(&plugin) as _);
+    if settings.pods == Pods::Verified {
+        let _ = setup.plan.clients.set(Arc::clone(&plugin) as _);
+    }
     setup.process.readiness.add(Arc::clone(&plugin) as _);
     let shown = Arc::clone(&plugin.cluster);
     setup.process.sections.add(format!("Objects held for {}", plugin.primary), move || told::held(&shown));

@@ -16,7 +16,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Key>, (usize, String)> {
         }
         let name = words.value("a key's name")?;
         let name = Name::from_text(&name).map_err(|why| words.wrong(format!("'{name}': {why}")))?;
-        words.expect("{")?;
+        words.mark("{")?;
         let (mut secret, mut algorithm) = (None, Algorithm::Sha256);
         loop {
             match words.value("secret, algorithm or }")?.as_str() {
@@ -33,9 +33,9 @@ pub(super) fn read(text: &str) -> Result<Vec<Key>, (usize, String)> {
                 }
                 _ => return Err(words.wrong("expected secret, algorithm or }".to_owned())),
             }
-            words.expect(";")?;
+            words.mark(";")?;
         }
-        words.expect(";")?;
+        words.mark(";")?;
         let secret = secret.ok_or_else(|| words.wrong(format!("the key {name} has no secret")))?;
         if keys.iter().any(|key| key.name == name) {
             return Err(words.wrong(format!("the key {name} stands twice")));
@@ -60,7 +60,7 @@ impl Words<'_> {
         self.next()?.ok_or_else(|| self.wrong(format!("the file ends where {expected} was expected")))
     }
 
-    fn expect(&mut self, mark: &str) -> Result<(), (usize, String)> {
+    fn mark(&mut self, mark: &str) -> Result<(), (usize, String)> {
         let word = self.value(mark)?;
         if word == mark { Ok(()) } else { Err(self.wrong(format!("expected '{mark}'"))) }
     }

@@ -43,6 +43,8 @@ pub(super) struct Details {
 struct Writer {
     slices: Slices,
     pods: HashMap<Box<str>, Pod>,
+    /// How many times a pod got an address.
+    addresses_given: u32,
     ports: PortLists,
     /// How many lists of each kind have begun. What was not seen since the last beginning is gone at its end.
     lists: [u32; 4],
@@ -73,7 +75,6 @@ fn seconds_now() -> u32 {
 }
 
 /// What belongs to a ServiceImport comes here as if it were a Service's: see [`Models`].
-
 impl Sink for Model {
     fn list_begins(&self, kind: cluster::Kind) {
         self.writer().lists[place(kind)] += 1;

@@ -3,6 +3,7 @@
 //! Nothing here is a record. A service is one entry with its ports, its addresses and its slices; a slice has its
 //! addresses as bare octets, and labels only where they are not made of the address. 100,000 endpoints are a few MB.
 
+mod pods;
 mod port;
 mod serial;
 mod service;
@@ -14,7 +15,7 @@ pub use service::{Kind, Service};
 pub use slice::{EndpointLabel, Named, Slice, Topology, TopologyZone};
 
 use crate::zone::{Address, AddressIndex, Addresses, Keyed, Table};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -39,6 +40,9 @@ pub struct Store {
     /// Ids of the namespaces that have a pod of an address.
     pods_v4: AddressIndex<Ipv4Addr>,
     pods_v6: AddressIndex<Ipv6Addr>,
+    /// The fingerprint of the namespace whose pod an address is of: of those that have it, the one that got it last.
+    clients_v4: AddressIndex<Ipv4Addr>,
+    clients_v6: AddressIndex<Ipv6Addr>,
     pub serial: Serial,
     /// Services as they are reached from outside, where they are: their addresses are those, and there are no slices.
     pub external: Table<Service>,
@@ -57,6 +61,8 @@ impl Store {
             v6: AddressIndex::new(ADDRESSES),
             pods_v4: AddressIndex::new(ADDRESSES),
             pods_v6: AddressIndex::new(ADDRESSES),
+            clients_v4: AddressIndex::new(ADDRESSES),
+            clients_v6: AddressIndex::new(ADDRESSES),
             serial: Serial::default(),
             external: Table::new(EXTERNAL),
             external_v4: AddressIndex::new(EXTERNAL),
@@ -88,14 +94,6 @@ impl Store {
     /// How many pod addresses are known.
     pub fn pod_addresses(&self) -> usize {
         self.pods_v4.count() + self.pods_v6.count()
-    }
-
-    /// Whether a namespace has a pod of this address.
-    pub fn has_pod(&self, address: IpAddr, namespace: &Namespace) -> bool {
-        match address {
-            IpAddr::V4(address) => self.pods_v4.owners(address).iter().any(|id| id == namespace.id),
-            IpAddr::V6(address) => self.pods_v6.owners(address).iter().any(|id| id == namespace.id),
-        }
     }
 }
 
@@ -129,12 +127,13 @@ pub trait Family: Address + std::hash::Hash {
     fn addresses(service: &Service) -> &Addresses<Self>;
     fn index(store: &Store) -> &AddressIndex<Self>;
     fn pods(store: &Store) -> &AddressIndex<Self>;
+    fn clients(store: &Store) -> &AddressIndex<Self>;
     fn external(store: &Store) -> &AddressIndex<Self>;
     fn in_zone(zone: &TopologyZone) -> &[Self];
 }
 
 macro_rules! family {
-    ($address:ty, $field:ident, $pods:ident, $external:ident) => {
+    ($address:ty, $field:ident, $pods:ident, $clients:ident, $external:ident) => {
         impl Family for $address {
             fn plain(slice: &Slice) -> &Addresses<$address> {
                 &slice.$field
@@ -156,6 +155,10 @@ macro_rules! family {
                 &store.$pods
             }
 
+            fn clients(store: &Store) -> &AddressIndex<$address> {
+                &store.$clients
+            }
+
             fn external(store: &Store) -> &AddressIndex<$address> {
                 &store.$external
             }
@@ -167,5 +170,5 @@ macro_rules! family {
     };
 }
 
-family!(Ipv4Addr, v4, pods_v4, external_v4);
-family!(Ipv6Addr, v6, pods_v6, external_v6);
+family!(Ipv4Addr, v4, pods_v4, clients_v4, external_v4);
+family!(Ipv6Addr, v6, pods_v6, clients_v6, external_v6);

@@ -1,6 +1,7 @@
 //! Names of pods, and reverse names.
 
 use super::*;
+use crate::plugin::Clients;
 
 #[test]
 fn pods_disabled() {
@@ -109,4 +110,56 @@ fn reverse_names_outlive_the_service_object() {
     assert_eq!(shop.a("db.shop.svc"), NXDOMAIN);
     assert_eq!(shop.data("2.0.0.172.in-addr.arpa.", RecordType::PTR), ["172-0-0-2.db.shop.svc.cluster.local."]);
     assert_eq!(shop.data("6.0.0.10.in-addr.arpa.", RecordType::PTR), ["web.ghost.svc.cluster.local."]);
+}
+
+#[test]
+fn an_address_is_of_the_pod_that_got_it_last() {
+    let shop = Fixture::shop().with(|plugin| plugin.pods = Pods::Verified);
+    let client = |address: &str| {
+        let namespace = shop.plugin.namespace_of(address.parse().unwrap());
+        namespace.map(|namespace| String::from_utf8_lossy(&namespace.label).into_owned())
+    };
+    let of = |namespace: &str| Some(namespace.to_owned());
+    shop.apply(pod("shop", "first", "10.240.0.1", false));
+    assert_eq!(
+        (client("10.240.0.1"), client("::ffff:10.240.0.1"), client("10.240.0.2")),
+        (of("shop"), of("shop"), None)
+    );
+    // The next pod has the address before the end of the first is told.
+    shop.apply(pod("hidden", "next", "10.240.0.1", false));
+    shop.apply(pod("shop", "first", "10.240.0.1", true));
+    assert_eq!(client("10.240.0.1"), of("hidden"));
+    shop.delete(Kind::Pod, "shop", "first");
+    assert_eq!(client("10.240.0.1"), of("hidden"));
+    // Pods of the host's network share one.
+    shop.apply(pod("shop", "host", "10.240.0.1", false));
+    shop.apply(pod("shop", "host-too", "10.240.0.1", false));
+    shop.delete(Kind::Pod, "shop", "host-too");
+    assert_eq!(client("10.240.0.1"), of("shop"));
+    shop.delete(Kind::Pod, "shop", "host");
+    assert_eq!(client("10.240.0.1"), of("hidden"));
+    // A pod that gets another address leaves this one.
+    shop.apply(pod("hidden", "next", "fd00::7", false));
+    assert_eq!((client("10.240.0.1"), client("fd00::7")), (None, of("hidden")));
+    shop.list(Vec::new());
+    assert_eq!(client("fd00::7"), None);
+    let insecure = Fixture::shop().with(|plugin| plugin.pods = Pods::Insecure);
+    insecure.apply(pod("shop", "first", "10.240.0.1", false));
+    assert!(insecure.plugin.namespace_of("10.240.0.1".parse().unwrap()).is_none());
+}
+
+#[test]
+fn the_search_list_of_a_client() {
+    let shop = Fixture::new(&["Cluster.Local", "in-addr.arpa"]).with(|plugin| plugin.pods = Pods::Verified);
+    shop.apply(pod("shop", "p", "10.240.0.1", false));
+    let list = |name: &str, client: &str| {
+        let (name, mut buffer) = (Name::from_text(name).unwrap(), NameBuffer::default());
+        shop.plugin.search_list(&buffer.lower(name.wire()).unwrap(), client.parse().unwrap())
+    };
+    let expected =
+        [&b"\x04shop\x03svc\x07cluster\x05local\0"[..], b"\x03svc\x07cluster\x05local\0", b"\x07cluster\x05local\0"];
+    assert_eq!(list("a.b.shop.svc.cluster.local", "10.240.0.1").unwrap(), expected);
+    assert_eq!(list("a.b.shop.svc.cluster.local", "10.240.0.2"), None);
+    assert_eq!(list("1.0.0.10.in-addr.arpa", "10.240.0.1"), None);
+    assert_eq!(list("example.org", "10.240.0.1"), None);
 }
