@@ -9,7 +9,6 @@ use super::State;
 use super::protobuf::Message;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use std::net::IpAddr;
 
 /// A kind of object that can be read in every format.
 pub(super) trait Raw: DeserializeOwned + Message {
