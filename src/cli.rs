@@ -20,6 +20,16 @@ pub struct Flag {
     takes: Takes,
 }
 
+impl Flag {
+    /// The name of its value in the help; none for a flag that is on or off.
+    pub fn value(&self) -> Option<&'static str> {
+        match self.takes {
+            Takes::Nothing(_) => None,
+            Takes::Value(name, _) => Some(name),
+        }
+    }
+}
+
 enum Takes {
     /// Nothing, or `=true` and `=false`.
     Nothing(fn(&mut Flags, bool)),
@@ -108,6 +118,12 @@ pub const COMMANDS: &[Command] = &[
         name: "explain",
         arguments: "FILE NAME TYPE [--client IP]",
         help: "Answer one question without serving, and say what made the answer.",
+    },
+    Command { name: "man", arguments: "", help: "Print the manual page, for man -l or a man8 folder." },
+    Command {
+        name: "completions",
+        arguments: "bash|zsh|fish",
+        help: "Print what completes this command line in a shell.",
     },
 ];
 
@@ -211,15 +227,13 @@ pub fn version() -> String {
 pub fn usage() -> String {
     let mut text = "Usage: dunlin [FLAG]...".to_owned();
     for flag in FLAGS {
-        let value = match flag.takes {
-            Takes::Nothing(_) => String::new(),
-            Takes::Value(name, _) => format!(" {name}"),
-        };
+        let value = flag.value().map_or(String::new(), |name| format!(" {name}"));
         text += &format!("\n  -{}{value}\n        {}", flag.name, flag.help.replace('\n', "\n        "));
     }
     text += "\n\nIn place of a server:";
     for command in COMMANDS {
-        text += &format!("\n  dunlin {} {}\n        {}", command.name, command.arguments, command.help);
+        let words = format!("{} {}", command.name, command.arguments);
+        text += &format!("\n  dunlin {}\n        {}", words.trim_end(), command.help);
     }
     text
 }

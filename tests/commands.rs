@@ -3,7 +3,7 @@
 mod support;
 
 use std::process::{Command, Output};
-use support::{Scratch, repository};
+use support::{Scratch, repository, skip};
 
 const CLUSTER: &str = "cluster.local.:1053 {
     kubernetes cluster.local {
@@ -26,7 +26,7 @@ fn check_says_everything_and_ends_with_a_summary() {
     let good = scratch.write("good", "a.test:0 {\n    bind 127.0.0.1\n    whoami\n}\n");
     let good = good.to_str().unwrap();
     assert_eq!(dunlin(&["check", good]), (0, format!("{good}: 0 errors, 0 warnings\n"), String::new()));
-    let bad = scratch.write("bad", ". {\n    federation\n    cache 0\n    nodata AAAA\n}\n");
+    let bad = scratch.write("bad", ". {\n    federations\n    cache 0\n    nodata AAAA\n}\n");
     let bad = bad.to_str().unwrap();
     let (code, output, _) = dunlin(&["check", bad]);
     let lines: Vec<&str> = output.lines().collect();
@@ -95,6 +95,7 @@ fn explain_tells_block_lane_plugin_and_answer() {
             0,
             format!(
                 "block: cluster.local. at {file}:1, on 0.0.0.0:1053 [::]:1053\nlane: fast\nanswered by: kubernetes\n\
+                 object: Service default/backend-service, no EndpointSlices\n\
                  rcode: NOERROR\nflags: qr aa rd\n\
                  answer: backend-service.default.svc.cluster.local. 5 IN A 10.100.0.1\n"
             )
@@ -116,4 +117,80 @@ fn words_that_are_no_command_are_refused_as_ever() {
     let (code, _, error) = dunlin(&["check"]);
     assert_eq!((code, error.lines().last()), (2, Some("Usage: dunlin check FILE")));
     assert!(dunlin(&["-help"]).1.contains("\n  dunlin explain FILE NAME TYPE [--client IP]\n"));
+}
+
+/// Runs a program on a script that finds what `dunlin completions` printed in `$1`; nothing where the program is not here.
+fn in_shell(shell: &str, options: &[&str], script: &str) -> Option<String> {
+    if Command::new(shell).arg("--version").output().is_err() {
+        skip(&format!("completions of {shell}"), &format!("no {shell}: run tests/tools/install"));
+        return None;
+    }
+    let scratch = Scratch::new();
+    let (code, completions, _) = dunlin(&["completions", shell]);
+    assert_eq!(code, 0);
+    let completions = scratch.write("completions", &completions);
+    let script = scratch.write("script", &script.replace("$1", completions.to_str().unwrap()));
+    let output = Command::new(shell).args(options).arg(script).current_dir(repository("")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn bash_completes_flags_commands_and_files() {
+    let script = r#"
+        source $1
+        try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dunlin; echo "${COMPREPLY[@]}"; }
+        try dunlin exp; try dunlin -last; try dunlin --plug; try dunlin check READ; try dunlin -conf Cargo.t
+        try dunlin completions f; try dunlin explain --cl; try dunlin -p R
+    "#;
+    let Some(said) = in_shell("bash", &["--norc"], script) else { return };
+    assert_eq!(said, "explain\n-last-good\n--plugins\nREADME.md\nCargo.toml\nfish\n--client\n\n");
+}
+
+#[test]
+fn fish_completes_flags_commands_and_files() {
+    let script = "source $1
+        complete -C 'dunlin exp' | cut -f1; complete -C 'dunlin -last' | cut -f1; complete -C 'dunlin check READ'
+        complete -C 'dunlin completions f'; complete -C 'dunlin explain --cl'";
+    let Some(said) = in_shell("fish", &["--no-config"], script) else { return };
+    assert_eq!(said, "explain\n-last-good\nREADME.md\nfish\n--client\n");
+}
+
+/// Without a terminal zsh has no completion: its builtins are stood in for, and what they are given is looked at.
+#[test]
+fn zsh_completes_commands_and_files() {
+    let script = r#"
+        autoload -Uz compinit; compinit -u -D
+        source $1
+        compadd() { shift; print -r -- "words: $*" }
+        _files() { print files }
+        _describe() { print -r -- ${${(P)2}%%:*} }
+        _arguments() { print -r -- $# flags }
+        echo ${_comps[dunlin]}
+        words=(dunlin completions ''); CURRENT=3; _dunlin
+        words=(dunlin check ''); CURRENT=3; _dunlin
+        words=(dunlin ''); CURRENT=2; _dunlin
+    "#;
+    let Some(said) = in_shell("zsh", &["-f"], script) else { return };
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[..4], ["_dunlin", "words: bash zsh fish", "files", "words: "], "{said}");
+    assert!(lines[4].starts_with("check migrate explain"), "{said}");
+    assert_eq!(lines[5], format!("{} flags", dunlin::cli::FLAGS.len()));
+}
+
+#[test]
+fn the_manual_page_is_one() {
+    let (code, page, _) = dunlin(&["man"]);
+    assert_eq!(code, 0);
+    if Command::new("mandoc").output().is_err() {
+        return skip("the manual page", "no mandoc: run tests/tools/install");
+    }
+    let scratch = Scratch::new();
+    let file = scratch.write("dunlin.8", &page);
+    let Output { stdout, .. } =
+        Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(file).output().unwrap();
+    let said = String::from_utf8(stdout).unwrap();
+    // A date would make each build's page another.
+    let complaints: Vec<_> = said.lines().filter(|line| !line.contains("missing date")).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
 }

@@ -235,11 +235,10 @@ mod tests {
         let text = ".:0 {\nbind 192.0.2.1\nkubernetes a.test {\ntls /no/cert /no/key /no/ca\nkubeconfig /no/config\n}\n\
                     forward . /no/resolv.conf\n}\n";
         let lines = warnings(text);
-        for (line, gist) in
-            [(4, "/no/cert (tls)"), (4, "/no/ca (tls)"), (5, "/no/config (kubeconfig)"), (7, "resolv.conf")]
-        {
+        for (line, gist) in [(4, "/no/cert (tls)"), (4, "/no/ca (tls)"), (5, "/no/config (kubeconfig)")] {
             has(&lines, &format!("Corefile:{line} - this machine: "), gist);
         }
+        has(&lines, "Corefile:7 - plugin/forward: ", "'/no/resolv.conf': No such file or directory");
         let lines = warnings(".:0 {\nbind 192.0.2.1\nwhoami\n}\n");
         has(&lines, "this machine: 192.0.2.1:0 (UDP) cannot be bound: ", "");
         has(&lines, "this machine: 192.0.2.1:0 (TCP) cannot be bound: ", "");
@@ -248,7 +247,8 @@ mod tests {
 
     #[test]
     fn errors_come_all_at_once_beside_the_warnings() {
-        let found = findings(". {\n    federation\n    kubernetes a.test {\n        upstream\n    }\n    cache 0\n}\n");
+        let found =
+            findings(". {\n    federations\n    kubernetes a.test {\n        upstream\n    }\n    cache 0\n}\n");
         assert_eq!(found.errors.len(), 2, "{:?}", found.errors);
         has(&found.warnings, "Corefile:4 - plugin/kubernetes: 'upstream'", "");
         assert_eq!(findings(". {\nbind 10.0.0.256\n}\n").errors.len(), 1);

@@ -1,9 +1,11 @@
-//! What the binary does beside serving: `check`, `migrate`, `explain`.
+//! What the binary does beside serving: `check`, `migrate`, `explain`, and what is made from its own tables: `man`, `completions`.
 //!
 //! A command is a function from its words to what is to be said: nothing here prints but [`run`].
 
 mod check;
+mod completions;
 mod explain;
+mod man;
 mod migrate;
 
 use crate::cli::COMMANDS;
@@ -38,6 +40,8 @@ fn dispatch(words: &[String]) -> Option<Said> {
         "check" => Some(check::run(words)),
         "migrate" => Some(migrate::run(words)),
         "explain" => Some(explain::run(words)),
+        "man" => Some(man::run(words)),
+        "completions" => Some(completions::run(words)),
         _ => None,
     }
 }
@@ -56,6 +60,10 @@ mod tests {
     fn a_first_word_is_a_command_or_is_not() {
         for command in COMMANDS {
             let said = dispatch(&[command.name.to_owned()]).unwrap();
+            if command.arguments.is_empty() {
+                assert_eq!(said.code, 0, "{}", command.name);
+                continue;
+            }
             assert_eq!(said.code, 2);
             assert!(
                 said.error.ends_with(&format!("Usage: dunlin {} {}\n", command.name, command.arguments)),

@@ -2,12 +2,13 @@
 //!
 //! UDP runs on worker threads of its own, one SO_REUSEPORT socket each, in batches of system calls; TCP on tokio. The
 //! engine knows nothing of plugins: it asks a [`Lane`] for each packet and hands what that cannot answer to an
-//! [`Answerer`]. Under TCP's connections may be TLS, in them HTTP ([`Protocol`]).
+//! [`Answerer`]. Under TCP's connections may be TLS, in them HTTP; QUIC is quinn's ([`Protocol`]).
 //!
 //! `udp.rs` and `tcp.rs` are the life of a packet; `slow.rs` bounds what waits; `sockets.rs` opens; `system.rs` is the
 //! only file of the program with `unsafe`.
 
 mod counters;
+mod quic;
 mod single;
 mod slow;
 mod sockets;
@@ -20,10 +21,11 @@ mod tests;
 
 pub use crate::wire::Transport;
 pub use counters::DROPPED;
+pub use quic::RESPONSES as QUIC_RESPONSES;
 pub use tcp::HTTPS_RESPONSES;
 
 use crate::metrics::Metrics;
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use counters::Counters;
 use futures_util::future::BoxFuture;
 use slow::SlowLane;
@@ -69,8 +71,33 @@ pub enum Protocol {
         keys: Keys,
         /// The listener as metrics name it.
         server: Arc<str>,
+        limits: SharedLimits,
     },
+    /// DNS over QUIC (RFC 9250), on UDP alone. It needs keys.
+    #[allow(missing_docs)]
+    Quic { keys: Keys, server: Arc<str>, limits: SharedLimits },
 }
+
+/// What the clients of a listener for HTTP or QUIC may have, all together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections.
+    pub connections: usize,
+    /// Streams of one connection: queries in flight.
+    pub streams: u32,
+    /// QUIC streams of all connections.
+    pub workers: usize,
+}
+
+impl Default for Limits {
+    /// CoreDNS's.
+    fn default() -> Limits {
+        Limits { connections: 200, streams: 256, workers: 512 }
+    }
+}
+
+/// Limits that a reload may change, for new connections.
+pub type SharedLimits = Arc<ArcSwap<Limits>>;
 
 /// What new connections prove us with; a reload may put something else in. Without anything they are not encrypted:
 /// something in front of us ends TLS.
@@ -140,12 +167,22 @@ pub fn listen(
     options: &ListenerOptions,
 ) -> io::Result<Listener> {
     let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
+    let counters = Counters::new(&options.metrics);
+    let slow = SlowLane::new(answerer.clone(), options.max_slow, counters.clone());
     let opened = match protocol {
         Protocol::Dns => sockets::open(address, options.workers)?,
         Protocol::Tls(_) | Protocol::Https { .. } => sockets::open_tcp(address)?,
+        Protocol::Quic { keys, server, limits } => {
+            let (closing, responses) = (Arc::<Closing>::default(), quic::responses(&options.metrics));
+            let acceptor =
+                quic::Acceptor { keys, limits, server, answerer, slow, counters, responses, closing: closing.clone() };
+            let endpoint = acceptor.open(sockets::open_udp(address)?)?;
+            let mut listener =
+                Listener { address: endpoint.local_addr()?, closing, sockets: Vec::new(), tasks: JoinSet::new() };
+            listener.tasks.spawn_on(acceptor.run(endpoint), &runtime);
+            return Ok(listener);
+        }
     };
-    let counters = Counters::new(&options.metrics);
-    let slow = SlowLane::new(answerer.clone(), options.max_slow, counters.clone());
     let mut listener = Listener {
         address: opened.tcp.local_addr()?,
         closing: Arc::default(),
@@ -163,9 +200,9 @@ pub fn listen(
         };
         listener.tasks.spawn_on(worker.start(number)?, &runtime);
     }
-    let max_connections = tcp::max_connections(&protocol, system::raise_descriptor_limit());
+    let descriptors = system::raise_descriptor_limit();
     let metrics = options.metrics.clone();
-    let acceptor = tcp::Acceptor { protocol, answerer, slow, counters, metrics, closing, max_connections };
+    let acceptor = tcp::Acceptor { protocol, answerer, slow, counters, metrics, closing, descriptors };
     listener.tasks.spawn_on(acceptor.run(tokio::net::TcpListener::from_std(opened.tcp)?), &runtime);
     Ok(listener)
 }

@@ -50,6 +50,14 @@ pub(super) fn open_tcp(address: SocketAddr) -> io::Result<Sockets> {
     Ok(Sockets { udp: Vec::new(), tcp: tcp(address, address.port() != 0)? })
 }
 
+/// Opens one UDP socket alone.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn open_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    udp(address, false)
+}
+
 /// The system may draw a port of others for a socket with SO_REUSEPORT, so the first one gets that when it is bound.
 fn open_drawn(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
     let first = udp(address, false)?;

@@ -268,7 +268,7 @@ mod tests {
     /// One that halts.
     fn guard() -> (Arc<Guard>, mpsc::UnboundedReceiver<Command>) {
         let (commands, received) = mpsc::unbounded_channel();
-        let control = Control { commands, corefile: None, arrivals: Default::default() };
+        let control = Control { commands, corefile: None, arrivals: Default::default(), history: Default::default() };
         (Arc::new(Guard::new(Name::from_text("example.org").unwrap(), Some(control), gauge())), received)
     }
 

@@ -30,6 +30,8 @@ descriptors! {
         "The count of queries sent from a kept socket or over a kept connection.";
     OPENED "coredns_proxy_conn_cache_misses_total" MetricKind::Counter, ["proxy_name", "to", "proto"],
         "The count of queries that opened a socket or a connection.";
+    FAILING "dunlin_forward_failed_checks" MetricKind::Gauge, ["to"],
+        "Health checks of an upstream that have failed in a row; 0 for one that is well.";
     IGNORED "dunlin_forward_ignored_replies_total" MetricKind::Counter, ["to"],
         "The count of packets from an upstream that answered no query in flight.";
     IN_FLIGHT "dunlin_forward_concurrent_queries" MetricKind::Gauge, [],
@@ -49,6 +51,7 @@ pub(super) struct Meters {
     /// By rcode, looked up once.
     by_rcode: [OnceLock<Histogram>; 16],
     pub health_failures: IntCounter,
+    pub failing: Gauge,
     pub udp_reused: IntCounter,
     pub udp_opened: IntCounter,
     pub tcp_reused: IntCounter,
@@ -64,6 +67,7 @@ impl Meters {
             durations: metrics.histogram(&DURATION),
             by_rcode: Default::default(),
             health_failures: metrics.counter(&HEALTH_FAILURES).with_label_values(&[NAME, &to]),
+            failing: metrics.gauge(&FAILING).with_label_values(&[&to]),
             udp_reused: reused.with_label_values(&[NAME, &to, "udp"]),
             udp_opened: opened.with_label_values(&[NAME, &to, "udp"]),
             tcp_reused: reused.with_label_values(&[NAME, &to, stream]),

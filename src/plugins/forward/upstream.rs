@@ -222,7 +222,7 @@ impl Upstream {
 
     fn recover(&self) {
         if self.failures.load(Relaxed) > 0 {
-            self.failures.store(0, Relaxed);
+            self.failed_in_a_row(0);
         }
         if self.ailing.load(Relaxed) {
             self.ailing.store(false, Relaxed);
@@ -257,9 +257,21 @@ impl Upstream {
             self.recover();
         } else {
             self.meters.health_failures.inc();
-            self.failures.fetch_add(1, Relaxed);
+            self.failed_in_a_row(self.failures.load(Relaxed).saturating_add(1));
         }
         well
+    }
+
+    fn failed_in_a_row(&self, failures: u32) {
+        self.failures.store(failures, Relaxed);
+        self.meters.failing.set(f64::from(failures));
+    }
+}
+
+impl Drop for Upstream {
+    /// Nobody is to hear of an upstream that a reload has taken away.
+    fn drop(&mut self) {
+        self.meters.failing.set(0.0);
     }
 }
 

@@ -59,7 +59,7 @@ impl Handler for External {
                     out.truncate(len);
                     Outcome::Reply(Reply::new(out))
                 }
-                Some((Verdict::Slow, _)) => match self.chase(request).await {
+                Some((Verdict::Alias { .. } | Verdict::Slow, _)) => match self.chase(request).await {
                     Some(outcome) => outcome,
                     None => next.run(request).await,
                 },

@@ -67,12 +67,12 @@ impl Kubernetes {
         if aliases == MAX_ALIASES || is_loop(name, target) {
             return Found::Nothing;
         }
-        if !target.is_within(asked.zone) {
-            return Found::Elsewhere;
-        }
         // A pointer and ten octets stand in front of the target, to which the next record's owner points.
         let target_at = (answer.position() + 12) as u16;
         answer.record(Section::Answer, owner, RecordType::CNAME, asked.ttl, &[target.wire()]);
+        if !target.is_within(asked.zone) {
+            return Found::Elsewhere(target_at);
+        }
         let mut buffer = NameBuffer::default();
         let Some(next) = buffer.lower(target.wire()) else { return Found::Nothing };
         match self.addresses::<A>(asked, &next, Owner::At(target_at), aliases + 1, answer) {

@@ -28,8 +28,8 @@ pub(super) enum Found {
     Nothing,
     /// Not even the name.
     Missing,
-    /// An alias of a name that others hold.
-    Elsewhere,
+    /// An alias of a name that others hold; its CNAME record has been written, with the target at this offset.
+    Elsewhere(u16),
 }
 
 /// A question in one of our zones.
@@ -80,7 +80,10 @@ impl Kubernetes {
         match self.resolve(&asked, &mut answer) {
             Found::Data => Verdict::Answered(answer.finish(Rcode::NOERROR, true)),
             Found::Nothing => Verdict::Answered(self.negative(&asked, Rcode::NOERROR, out)),
-            Found::Elsewhere => Verdict::Slow,
+            Found::Elsewhere(_) if answer.is_truncated() => Verdict::Slow,
+            Found::Elsewhere(target) => {
+                Verdict::Alias { len: answer.finish(Rcode::NOERROR, true), target: usize::from(target) }
+            }
             // The next plugin may have the name: it must not be denied. SOA is not passed on all the same (CoreDNS).
             Found::Missing if query.qtype == RecordType::SOA && self.falls_through(&query.name) => {
                 Verdict::Answered(self.negative(&asked, Rcode::NOERROR, out))

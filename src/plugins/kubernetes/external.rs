@@ -31,7 +31,7 @@ impl ExternalServices for Kubernetes {
             Found::Data => ServiceFound::Data,
             Found::Nothing => ServiceFound::Nothing,
             Found::Missing => ServiceFound::Missing,
-            Found::Elsewhere => ServiceFound::Alias,
+            Found::Elsewhere(_) => ServiceFound::Alias,
         }
     }
 
@@ -179,7 +179,11 @@ impl Kubernetes {
                 return Found::Missing;
             }
             match (question.query.qtype, &service.kind) {
-                (RecordType::A | RecordType::AAAA, Kind::External(_)) => Found::Elsewhere,
+                (RecordType::A | RecordType::AAAA, Kind::External(target)) => {
+                    let target_at = (answer.position() + 12) as u16;
+                    answer.record(Section::Answer, Owner::Question, RecordType::CNAME, asked.ttl, &[target.wire()]);
+                    Found::Elsewhere(target_at)
+                }
                 (RecordType::CNAME, Kind::External(target)) => {
                     answer.record(Section::Answer, Owner::Question, RecordType::CNAME, asked.ttl, &[target.wire()]);
                     Found::Data

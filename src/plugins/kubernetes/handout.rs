@@ -68,7 +68,7 @@ impl Kubernetes {
         let context = Context { limit: out.len(), shape: Shape::default(), moment: Moment::default() };
         match self.respond(&query, &context, &mut out) {
             Verdict::Answered(len) => Message::parse(&out[..len]),
-            Verdict::Pass | Verdict::Slow => None,
+            Verdict::Alias { .. } | Verdict::Pass | Verdict::Slow => None,
         }
     }
 }

@@ -165,6 +165,7 @@ mod srv;
 mod store;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use crate::plugin::{
     BoxFuture, Context, Definition, Failure, Handler, Lifecycle, Next, Outcome, Reply, Request, Source, Verdict,
@@ -241,6 +242,10 @@ impl Source for Kubernetes {
     fn answer(&self, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Verdict {
         self.respond(query, context, out)
     }
+
+    fn object(&self, query: &Query<'_>) -> Option<String> {
+        self.object_at(query)
+    }
 }
 
 impl Handler for Kubernetes {
@@ -261,7 +266,7 @@ impl Handler for Kubernetes {
                     out.truncate(len);
                     Outcome::Reply(Reply::new(out))
                 }
-                Some((Verdict::Slow, _)) => {
+                Some((Verdict::Alias { .. } | Verdict::Slow, _)) => {
                     let lost = || Outcome::Failed(Failure::servfail("the alias went away while it was followed"));
                     self.chase(request).await.unwrap_or_else(lost)
                 }

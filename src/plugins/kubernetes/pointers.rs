@@ -91,7 +91,7 @@ impl Kubernetes {
         })
     }
 
-    fn has_own<A: Family>(&self, service: &Service, address: A) -> bool {
+    pub(super) fn has_own<A: Family>(&self, service: &Service, address: A) -> bool {
         service.kind == Kind::Cluster && service.addresses().contains(&address) && self.shows_pointers(service)
     }
 

@@ -2,7 +2,7 @@
 
 use super::cluster::Cluster;
 use super::model::Details;
-use super::{Kubernetes, Pods, Zone};
+use super::{Kubernetes, Pods, Zone, told};
 use crate::cluster::{Options, Source};
 use crate::corefile::values;
 use crate::plugin::{Directive, Error, Setup};
@@ -113,6 +113,8 @@ pub(super) fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         let _ = setup.plan.clients.set(Arc::clone(&plugin) as _);
     }
     setup.process.readiness.add(Arc::clone(&plugin) as _);
+    let shown = Arc::clone(&plugin.cluster);
+    setup.process.sections.add(format!("Objects held for {}", plugin.primary), move || told::held(&shown));
     setup.process.lifecycles.push(plugin);
     Ok(())
 }

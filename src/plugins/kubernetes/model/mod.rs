@@ -75,7 +75,6 @@ fn seconds_now() -> u32 {
 }
 
 /// What belongs to a ServiceImport comes here as if it were a Service's: see [`Models`].
-
 impl Sink for Model {
     fn list_begins(&self, kind: cluster::Kind) {
         self.writer().lists[place(kind)] += 1;

@@ -89,6 +89,11 @@ impl Store {
             });
         }
     }
+
+    /// How many pod addresses are known.
+    pub fn pod_addresses(&self) -> usize {
+        self.pods_v4.count() + self.pods_v6.count()
+    }
 }
 
 /// A namespace, shared by what is in it.

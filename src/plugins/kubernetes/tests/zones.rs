@@ -136,7 +136,8 @@ fn several_zones_and_the_root() {
     assert_eq!(two.verdict("1.0.0.172.in-addr.arpa.", RecordType::PTR), Verdict::Pass);
     assert_eq!(two.verdict("example.org.", RecordType::A), Verdict::Pass);
     // An alias from one of our zones to another is resolved by the server.
-    assert_eq!(two.verdict("alias.shop.svc.k8s.example.org.", RecordType::A), Verdict::Slow);
+    let verdict = two.verdict("alias.shop.svc.k8s.example.org.", RecordType::A);
+    assert!(matches!(verdict, Verdict::Alias { .. }), "{verdict:?}");
 
     let root = Fixture::new(&["."]);
     root.list(shop());
