@@ -16,7 +16,8 @@
 //! | `view/name` | the name of the block's view |
 //!
 //! Of several pods with the client's address, `kubernetes/client-namespace` is that of the one that got it last. There is no
-//! `kubernetes/client-pod-name`: queries read an index of addresses and namespaces, and names in it would double its size.
+//! `kubernetes/client-pod-name`: queries read an index of addresses and namespaces,
+//! which holds no names of pods, to stay small.
 //!
 //! # Syntax
 //! ```text
