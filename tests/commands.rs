@@ -1,9 +1,11 @@
-//! `check`, `migrate` and `explain` as an operator meets them: words in, text and exit code out.
+//! `check`, `migrate`, `explain`, `query` and `compare` as an operator meets them: words in, text and exit code out.
 
 mod support;
 
+use std::net::UdpSocket;
 use std::process::{Command, Output};
-use support::{Scratch, repository, skip};
+use support::tls::Authority;
+use support::{Scratch, Start, repository, skip};
 
 const CLUSTER: &str = "cluster.local.:1053 {
     kubernetes cluster.local {
@@ -108,6 +110,136 @@ fn explain_tells_block_lane_plugin_and_answer() {
     let bad = scratch.write("bad", ". {\n    cache 0\n}\n");
     let (code, _, error) = dunlin(&["explain", bad.to_str().unwrap(), "a.test", "A"]);
     assert!(code == 1 && error.contains("bad:2 - "), "{error}");
+}
+
+const SERVED: &str = ".:{$PORT} {
+    bind 127.0.0.1
+    kubernetes cluster.local {
+        manifests @sample
+    }
+}
+";
+
+#[test]
+fn query_asks_as_a_pod_would() {
+    let server = Start::corefile(SERVED).run();
+    let (at, port) = (format!("@127.0.0.1:{}", server.port), server.port.to_string());
+    let scratch = Scratch::new();
+    let search = "search default.svc.cluster.local svc.cluster.local cluster.local";
+    let resolv = scratch.write("resolv.conf", &format!("{search}\nnameserver 127.0.0.1\noptions ndots:5\n"));
+    let resolv = resolv.to_str().unwrap();
+    for way in [&[][..], &["--tcp"]] {
+        let name = "backend-service.default.svc.cluster.local";
+        let (code, output, error) = dunlin(&[&["query", name, &at][..], way].concat());
+        let lines: Vec<&str> = output.lines().collect();
+        assert_eq!((code, lines.len(), error.as_str()), (0, 3, ""), "{output}");
+        assert_eq!(lines[0], format!("; {name}. A: NOERROR, aa"));
+        assert_eq!(lines[1], format!("{name}. 5 IN A 10.100.0.1"));
+        let over = if way.is_empty() { "udp" } else { "tcp" };
+        assert!(lines[2].starts_with(&format!("; 127.0.0.1:{port} over {over}, ")), "{output}");
+    }
+    // The first server of resolv.conf; every name tried is shown.
+    let (code, output, _) = dunlin(&["query", "backend-service.default", "--search", "--resolv", resolv, "-p", &port]);
+    assert!(code == 0 && output.starts_with("; backend-service.default.default.svc.cluster.local. A: NXDOMAIN, aa\n"));
+    assert!(output.contains("\nbackend-service.default.svc.cluster.local. 5 IN A 10.100.0.1\n"), "{output}");
+    let (code, output, _) = dunlin(&["query", "gone.cluster.local", &at]);
+    assert!(code == 1 && output.starts_with("; gone.cluster.local. A: NXDOMAIN, aa\n; cluster.local. "), "{output}");
+    let (code, output, _) = dunlin(&["query", "backend-service.default.svc.cluster.local", "MX", &at]);
+    assert!(code == 1 && output.contains(" MX: NOERROR, no record of this type, aa\n"), "{output}");
+    let (code, output, _) = dunlin(&["query", "www.example.org", &at]);
+    assert!(code == 3 && output.starts_with("; www.example.org. A: SERVFAIL\n"), "{output}");
+}
+
+#[test]
+fn query_asks_over_tls_and_https() {
+    let (authority, files) = (Authority::new(), Scratch::new());
+    authority.write(&files, "dns.test");
+    let ca = files.path().join("ca.pem");
+    for scheme in ["tls", "https"] {
+        let corefile = SERVED.replace("bind", "tls {$FILES}/cert.pem {$FILES}/key.pem\n    bind");
+        let corefile = format!("{scheme}://{corefile}");
+        let server = Start::corefile(&corefile).set("FILES", files.path().display()).run();
+        let (at, way) = (format!("@127.0.0.1:{}", server.port), format!("--{scheme}"));
+        let words = ["query", "backend-service.default.svc.cluster.local", &at, &way, "--ca", ca.to_str().unwrap()];
+        let (code, output, error) = dunlin(&[&words[..], &["--server-name", "dns.test"]].concat());
+        assert!(code == 0 && output.contains(" 5 IN A 10.100.0.1\n") && output.contains(&way[2..]), "{output}{error}");
+        // Another name than the certificate has is no server of ours.
+        let (code, _, error) = dunlin(&words);
+        assert!(code == 3 && error.contains("ertificate"), "{error}");
+    }
+}
+
+#[test]
+fn query_says_that_nobody_answers() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = format!("@{}", silent.local_addr().unwrap());
+    let (code, output, error) = dunlin(&["query", "a.test", &at, "--timeout", "0.2"]);
+    assert_eq!((code, output.as_str()), (4, ""));
+    assert!(error.starts_with("a.test. A: no answer in time (127.0.0.1:"), "{error}");
+}
+
+/// A server with the manifests in a directory.
+fn serving(manifests: &Scratch) -> support::Dunlin {
+    let corefile = ".:{$PORT} {
+    bind 127.0.0.1
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+        pods verified
+        manifests {$MANIFESTS}
+    }
+}
+";
+    Start::corefile(corefile).set("MANIFESTS", manifests.path().display()).run()
+}
+
+#[test]
+fn compare_finds_what_differs_and_nothing_else() {
+    let (one, other) = (Scratch::new(), Scratch::new());
+    let cluster = support::read("tests/data/conformance/cluster.yaml");
+    one.write("cluster.yaml", &cluster);
+    // One Service has another address.
+    assert_eq!(cluster.matches("clusterIP: 10.100.1.1,").count(), 1, "the address of one Service");
+    other.write("cluster.yaml", &cluster.replace("clusterIP: 10.100.1.1,", "clusterIP: 10.100.1.99,"));
+    let (a, b) = (serving(&one), serving(&other));
+    let (a, b) = (format!("127.0.0.1:{}", a.port), format!("127.0.0.1:{}", b.port));
+    let manifests = one.path().to_str().unwrap();
+    let (code, output, error) = dunlin(&["compare", &a, &a, "--manifests", manifests, "--rate", "5000"]);
+    assert_eq!((code, output.lines().count(), error.as_str()), (0, 1, ""), "{output}");
+    assert!(output.ends_with(", deliberate 0, different 0, unanswered 0\n"), "{output}");
+    let equal: usize = output.split([' ', ',']).nth(1).unwrap().parse().unwrap();
+    assert!(equal > 300, "{output}");
+    let (code, output, _) = dunlin(&["compare", &a, &b, "--manifests", manifests, "--rate", "5000"]);
+    assert_eq!(code, 1, "{output}");
+    let different: Vec<&str> = output.lines().filter(|line| line.starts_with("different: ")).collect();
+    assert!(!different.is_empty() && output.contains(", unanswered 0\n"), "{output}");
+    let stray: Vec<_> = different
+        .iter()
+        .filter(|line| {
+            !line.contains(" api.staging.") && !line.contains(".api.staging.") && !line.contains("1.1.100.10.")
+        })
+        .collect();
+    assert!(stray.is_empty(), "{stray:#?}");
+    // Names from a file; a server that is silent.
+    let names = one.write("names", "gone.test\nweb.prod.svc.cluster.local AAAA\n");
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap().to_string();
+    let (code, output, _) = dunlin(&["compare", &a, &silent, "--names", names.to_str().unwrap()]);
+    assert!(code == 1 && output.ends_with("equal 0, deliberate 0, different 0, unanswered 2\n"), "{output}");
+    let (code, _, error) = dunlin(&["compare", &a, &b, "--names", "missing.txt"]);
+    assert!(code == 3 && error.starts_with("missing.txt: "), "{error}");
+}
+
+/// One object a line, the start's lines among them; the other form is tests/signals.rs's.
+#[test]
+fn logs_are_json_where_asked_for() {
+    let server = Start::corefile(".:{$PORT} {\n bind 127.0.0.1\n log\n whoami\n}").argument("--log-format=json").run();
+    server.client().ask("a.test. A");
+    server.wait_for_output("a.test.");
+    for line in server.output().lines() {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|why| panic!("{line}: {why}"));
+        for member in ["time", "level", "target", "message"] {
+            assert!(value[member].is_string(), "{line}");
+        }
+    }
 }
 
 #[test]

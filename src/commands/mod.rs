@@ -1,12 +1,16 @@
-//! What the binary does beside serving: `check`, `migrate`, `explain`, and what is made from its own tables: `man`, `completions`.
+//! What the binary does beside serving: `check`, `migrate`, `explain`, `query`, `compare`, and what is made from its own
+//! tables: `man`, `completions`.
 //!
 //! A command is a function from its words to what is to be said: nothing here prints but [`run`].
 
 mod check;
+mod compare;
 mod completions;
 mod explain;
 mod man;
 mod migrate;
+mod options;
+mod query;
 
 use crate::cli::COMMANDS;
 use std::ffi::OsString;
@@ -20,7 +24,7 @@ struct Said {
     output: String,
     /// For standard error.
     error: String,
-    /// The exit code: 0, 1 for a Corefile that cannot run, 2 for words that are wrong.
+    /// The exit code: 0, 1 for a Corefile that cannot run, 2 for words that are wrong; what else is the command's.
     code: u8,
 }
 
@@ -40,6 +44,8 @@ fn dispatch(words: &[String]) -> Option<Said> {
         "check" => Some(check::run(words)),
         "migrate" => Some(migrate::run(words)),
         "explain" => Some(explain::run(words)),
+        "query" => Some(query::run(words)),
+        "compare" => Some(compare::run(words)),
         "man" => Some(man::run(words)),
         "completions" => Some(completions::run(words)),
         _ => None,

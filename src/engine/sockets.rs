@@ -30,8 +30,7 @@ pub(super) struct Sockets {
 /// What the system says.
 pub(super) fn open(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
     if address.port() != 0 {
-        let udp = (0..workers.max(1)).map(|_| udp(address, true)).collect::<io::Result<_>>()?;
-        return Ok(Sockets { udp, tcp: tcp(address, true)? });
+        return Ok(Sockets { udp: udp_workers(address, workers)?, tcp: tcp(address, true)? });
     }
     let mut draw = 1;
     loop {
@@ -40,6 +39,14 @@ pub(super) fn open(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
             outcome => return outcome,
         }
     }
+}
+
+/// Opens `workers` UDP sockets alone.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn udp_workers(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
+    (0..workers.max(1)).map(|_| udp(address, true)).collect()
 }
 
 /// Opens a TCP listener alone.

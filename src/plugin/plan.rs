@@ -2,8 +2,8 @@
 
 use super::fast::{Gate, ZonedTtl};
 use super::{
-    Clients, Explainer, ExternalServices, Handler, Keys, Lifecycle, Metadata, Provider, Readiness, Sections, Shape,
-    Source, Subject, TtlRule, View, ZoneHolders,
+    Clients, Copies, Explainer, ExternalServices, Handler, Keys, Lifecycle, Metadata, Provider, Readiness, Sections,
+    Shape, Source, Subject, TtlRule, View, ZoneHolders,
 };
 use crate::http;
 use crate::metrics::Sampled;
@@ -50,6 +50,8 @@ pub struct BlockPlan {
     pub services: Arc<OnceLock<Arc<dyn ExternalServices>>>,
     /// The plugin that knows the clients' pods (`autopath`); set when it is set up, if it knows them.
     pub clients: Arc<OnceLock<Arc<dyn Clients>>>,
+    /// Where the lanes leave copies of a sample of queries and answers (`shadow`).
+    pub copies: Option<Arc<Copies>>,
     ttl: Option<ZonedTtl>,
     slow: Vec<Name>,
     held: Vec<Held>,

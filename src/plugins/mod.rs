@@ -43,6 +43,7 @@ pub mod reload;
 pub mod rewrite;
 pub mod root;
 mod secondary;
+pub mod shadow;
 pub mod shed;
 pub mod status;
 pub mod template;
@@ -88,6 +89,7 @@ pub const ORDER: &[&Definition] = &[
     &ready::DEFINITION,
     &health::DEFINITION,
     &pprof::DEFINITION,
+    &shadow::DEFINITION,
     &shed::DEFINITION,
     &prometheus::DEFINITION,
     &status::DEFINITION,

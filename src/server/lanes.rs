@@ -117,6 +117,7 @@ impl Lane for FastLane {
         {
             sampling.record(sample(&query, client, &out[..length]), self.moment.random);
         }
+        copy(asking.plan(index), &query, &out[..length], self.moment);
         Fast::Reply(length)
     }
 
@@ -209,6 +210,9 @@ async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -
     }
     if let Some(sampled) = &routes.sampled {
         sampled.record_shared(sample(&query, arrival.client, &reply), moment.seconds, moment.random);
+    }
+    if more.is_none() {
+        copy(&routes.all()[index].block.plan, &query, &reply, moment);
     }
     Some(Sent { message: reply, more: more.map(|more| more as _) })
 }
@@ -350,6 +354,17 @@ fn counted(query: &Query<'_>, transport: Transport, client: SocketAddr, reply: &
         request: query.packet.len(),
         response: reply.len(),
         rcode: Rcode(u16::from(reply[3] & 0x0f)),
+    }
+}
+
+/// Leaves a copy where the block has `shadow` and the dice say so. Transfers and signed queries are nobody else's.
+#[inline]
+fn copy(plan: &BlockPlan, query: &Query<'_>, reply: &[u8], moment: Moment) {
+    if let Some(copies) = &plan.copies
+        && copies.is_due(moment.random)
+        && !query.signed
+    {
+        copies.put(query.packet, reply, moment.seconds);
     }
 }
 

@@ -71,6 +71,7 @@ impl Listeners {
                 tokio::spawn(open.listener.close(GRACE));
             }
         }
+        self.open.values().for_each(|open| open.listener.look_around());
         Ok(())
     }
 

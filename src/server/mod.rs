@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 
 /// Runs a server until a signal or a fatal error ends it.
 pub fn run(invocation: &Invocation) -> ExitCode {
-    if let Err(error) = logging::start() {
+    if let Err(error) = logging::start(invocation.log_format) {
         return fail(&format!("cannot start the log: {error}"));
     }
     panics::log_panics();

@@ -218,10 +218,10 @@ fn bits(ip: &IpAddr) -> &'static str {
     if ip.is_ipv4() { "32" } else { "128 nodad" }
 }
 
-/// A word, or its end with `*` before it.
+/// A word, or its end with `*` before it; the case of a name asked is anything (draft-vixie-dnsext-dns0x20).
 fn glob(pattern: &str, word: &str) -> bool {
     match pattern.strip_prefix('*') {
-        Some(end) => word.ends_with(end),
+        Some(end) => word.to_lowercase().ends_with(&end.to_lowercase()),
         None => word.eq_ignore_ascii_case(pattern),
     }
 }

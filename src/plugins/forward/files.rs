@@ -4,9 +4,9 @@
 //! forwarding as soon as it can; `strict` asks for CoreDNS's way.
 
 use super::metrics::unusable_file;
-use super::targets::{self, Scheme, Target};
+use super::targets::{self, PORT, Scheme, Target};
 use crate::plugin::{BoxFuture, Command, Control, Directive, Lifecycle, Setup};
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -92,18 +92,30 @@ impl Own {
         Own { port, binds: setup.plan.binds.clone() }
     }
 
+    fn answers_everywhere(&self) -> bool {
+        self.binds.is_empty() || self.binds.iter().any(IpAddr::is_unspecified)
+    }
+
     /// Whether a query to this target comes back here.
     fn is(&self, target: &Target) -> bool {
         let (ip, port) = (target.address.ip(), target.address.port());
         target.scheme == Scheme::Dns
             && self.port == Some(port)
-            && (self.binds.contains(&ip) || self.binds.iter().all(IpAddr::is_unspecified) && is_of_this_machine(ip))
+            && (self.binds.contains(&ip) || self.answers_everywhere() && is_of_this_machine(ip))
     }
 }
 
-/// Whether an address is one of this machine's: only then can a socket have it.
+/// Whether an address is one of this machine's: only then does what is sent to it leave from it. That a socket can be bound
+/// to it says less: with `net.ipv4.ip_nonlocal_bind`, as on nodes with a floating address, it can be to any.
 fn is_of_this_machine(ip: IpAddr) -> bool {
-    UdpSocket::bind((ip, 0)).is_ok()
+    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let source = || {
+        // Connecting sends nothing; no port is special for that.
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((ip, PORT))?;
+        socket.local_addr()
+    };
+    ip.is_loopback() || ip.is_unspecified() || source().is_ok_and(|source| source.ip() == ip)
 }
 
 /// Asks for a reload once the file is good.
@@ -141,5 +153,32 @@ impl Lifecycle for Repair {
                 task.abort();
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_this_block_listens_on_is_itself() {
+        let own = |port, binds: &[&str]| Own { port, binds: binds.iter().map(|ip| ip.parse().unwrap()).collect() };
+        for (port, binds, target, is) in [
+            (Some(53), [].as_slice(), "127.0.0.53:53", true),
+            (Some(53), &[], "[::1]:53", true),
+            // 192.0.2.0/24 is for documentation (RFC 5737): nobody's machine has it.
+            (Some(53), &[], "192.0.2.1:53", false),
+            (Some(1053), &[], "127.0.0.1:53", false),
+            (Some(53), &["0.0.0.0"], "127.0.0.1:53", true),
+            (Some(53), &["169.254.20.10", "0.0.0.0"], "127.0.0.1:53", true),
+            // A resolver beside this server, at another address of the machine.
+            (Some(53), &["169.254.20.10"], "127.0.0.53:53", false),
+            (Some(53), &["169.254.20.10"], "169.254.20.10:53", true),
+            (Some(53), &["169.254.20.10"], "169.254.20.10:1053", false),
+            (None, &[], "127.0.0.1:53", false),
+        ] {
+            let target = Target::from(target.parse::<std::net::SocketAddr>().unwrap());
+            assert_eq!(own(port, binds).is(&target), is, "{target} from {binds:?} at {port:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::path::{Path, PathBuf};
 
 /// The port of DNS.
-const PORT: u16 = 53;
+pub(super) const PORT: u16 = 53;
 
 pub(super) use crate::corefile::Scheme;
 
