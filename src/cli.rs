@@ -71,7 +71,7 @@ pub const FLAGS: &[Flag] = &[
     },
     Flag {
         name: "log-format",
-        help: "The form of log lines: 'text', CoreDNS's (default), or 'json', an object a line; not in CoreDNS.",
+        help: "The form of log lines: 'text' (default) or 'json', an object a line; not in CoreDNS.",
         takes: Takes::Value("FORMAT", |flags, value| {
             flags.log_format = match value {
                 "text" => LogFormat::Text,

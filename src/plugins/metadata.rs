@@ -10,10 +10,14 @@
 //! | `kubernetes/namespace`, `kubernetes/service`, `kubernetes/endpoint` | the parts of the name, empty where it has none |
 //! | `kubernetes/port-name`, `kubernetes/protocol` | those of an SRV name, without their underscores |
 //! | `kubernetes/parse-error` | `invalid query name`, for a name that is none of a cluster's |
-//! | `kubernetes/client-namespace` | the namespace of the client's pod, with `pods verified`; of several with its address, of the one that got it last |
+//! | `kubernetes/client-namespace` | the namespace of the client's pod, with `pods verified` (see below) |
 //! | `forward/upstream` | the address of the upstream that answered |
 //! | `log/class`, `log/type` | the class of the answer, and what it is: `NOERROR`, `NODATA`, `NXDOMAIN` … |
 //! | `view/name` | the name of the block's view |
+//!
+//! Of several pods with the client's address, `kubernetes/client-namespace` is that of the one that got it last. There is no
+//! `kubernetes/client-pod-name`: queries read an index of addresses and namespaces,
+//! which holds no names of pods, to stay small.
 //!
 //! # Syntax
 //! ```text

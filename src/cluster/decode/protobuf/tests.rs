@@ -94,6 +94,24 @@ fn a_slice_with_everything() {
 }
 
 #[test]
+fn an_imported_slice_has_its_service_and_cluster_from_its_labels() {
+    let label = |key: &str, value: &str| bytes(11, [bytes(1, key), bytes(2, value)].concat());
+    let labels = [
+        label("multicluster.kubernetes.io/service-name", "db"),
+        label("multicluster.kubernetes.io/source-cluster", "c1"),
+        label("kubernetes.io/service-name", "derived-db"),
+    ];
+    let metadata = [metadata("db-c1", "9"), labels.concat()].concat();
+    let endpoint = [bytes(1, "10.1.0.1"), bytes(2, number(1, 1))].concat();
+    let message = [bytes(1, metadata), bytes(2, endpoint), bytes(4, "IPv4")].concat();
+    let Object::ImportedSlice(slice) = present::<raw::ImportedSlice>(message.clone()) else { panic!("another kind") };
+    assert_eq!((slice.key, slice.service.as_str(), slice.cluster.as_str()), (Some(key("db-c1")), "db", "c1"));
+    assert_eq!(slice.endpoints.len(), 1);
+    let page = page::<raw::ImportedSlice>(&list("12", "", &[message])).unwrap();
+    assert!(matches!(page.states[..], [State::Present(Object::ImportedSlice(_))]), "{page:?}");
+}
+
+#[test]
 fn a_terminating_pod() {
     let metadata = [metadata("job", "3"), bytes(9, number(1, 1_700_000_000))].concat();
     let status = [bytes(1, "Running"), bytes(5, "192.0.2.7"), bytes(6, "10.1.0.9"), bytes(12, bytes(1, "10.1.0.9"))];

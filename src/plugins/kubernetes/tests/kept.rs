@@ -48,7 +48,7 @@ fn a_store_made_of_kept_objects_answers_alike() {
             let (Some(name), Some(rtype)) = (words.next(), words.next()) else { continue };
             let rtype = rtype.parse::<hickory_proto::rr::RecordType>().unwrap();
             let ask = |fixture: &Fixture| match fixture.bytes(name, RecordType(rtype.into()), 7) {
-                (Verdict::Answered(_), bytes) => Ok(Answered::read(&bytes)),
+                (Verdict::Answered(_), bytes) => Ok(without_serial(Answered::read(&bytes))),
                 (verdict, _) => Err(format!("{verdict:?}")),
             };
             let expected = ask(&from_server);
@@ -57,6 +57,18 @@ fn a_store_made_of_kept_objects_answers_alike() {
         }
         assert!(answered > 100, "{answered} answers with records");
     }
+}
+
+/// Each store counts serials from the second in which it was made.
+fn without_serial(mut answered: Answered) -> Answered {
+    for record in answered.answer.iter_mut().chain(&mut answered.authority) {
+        let mut words: Vec<&str> = record.split(' ').collect();
+        if words.get(3) == Some(&"SOA") {
+            words.remove(6);
+            *record = words.join(" ");
+        }
+    }
+    answered
 }
 
 #[test]
