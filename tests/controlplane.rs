@@ -49,6 +49,7 @@ fn changes_show_in_the_next_answer() {
     endpoints_come_and_go(&api, &dunlin);
     pods_come_and_go(&api, &dunlin);
     namespaces_come_and_go(&api, &dunlin);
+    services_are_imported_once_their_kind_is_installed(&control, &upstream);
     assert!(!dunlin.output().contains("[ERROR]"), "{}", dunlin.output());
     assert!(dunlin.ended().is_none());
 }
@@ -150,6 +151,55 @@ fn namespaces_come_and_go(api: &Api, dunlin: &Dunlin) {
     api.request("POST", "/api/v1/namespaces", &serde_json::json!({"metadata": {"name": "harbour"}}));
     delay(dunlin, question, |answer| answer.is_nodata());
 }
+
+/// The Multi-Cluster Services API: a cluster without it starts and answers, and has the names when it comes.
+fn services_are_imported_once_their_kind_is_installed(control: &ControlPlane, upstream: &Upstream) {
+    // The rights of deploy/ do not include this kind unless its operator takes the comment away.
+    let ready = free_port();
+    let corefile = COREFILE
+        .replace("cluster.local in-addr.arpa", "cluster.local clusterset.local in-addr.arpa")
+        .replace("pods verified", "multicluster clusterset.local");
+    let dunlin = Start::corefile(&corefile)
+        .set("KUBECONFIG_FILE", control.kubeconfig().display())
+        .set("UPSTREAM", upstream.address)
+        .set("READY", ready)
+        .run();
+    assert!(wait_until(Duration::from_secs(10), || http_get(ready, "/ready") == Some((200, "OK".into()))));
+    let question = "far.default.svc.clusterset.local. A";
+    assert_eq!(dunlin.ask(question).rcode, "NXDOMAIN");
+    assert_eq!(dunlin.ask("kubernetes.default.svc.cluster.local. A").data(), ["10.96.0.1"]);
+    control.kubectl("apply -f -", SERVICE_IMPORTS);
+    control.kubectl("wait --for=condition=Established crd/serviceimports.multicluster.x-k8s.io", "");
+    control.kubectl("apply -f -", FAR);
+    // It is asked for after a back-off.
+    let seen = wait_until(Duration::from_secs(60), || dunlin.ask(question).data() == ["10.9.0.1"]);
+    assert!(seen, "{:?}\n{}", dunlin.ask(question), dunlin.output());
+    control.kubectl("delete serviceimport far -n default", "");
+    delay(&dunlin, question, |answer| answer.rcode == "NXDOMAIN");
+}
+
+/// The kind, as far as this test needs it.
+const SERVICE_IMPORTS: &str = "\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: serviceimports.multicluster.x-k8s.io}
+spec:
+  group: multicluster.x-k8s.io
+  scope: Namespaced
+  names: {plural: serviceimports, singular: serviceimport, kind: ServiceImport}
+  versions:
+  - name: v1alpha1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+";
+
+const FAR: &str = "\
+apiVersion: multicluster.x-k8s.io/v1alpha1
+kind: ServiceImport
+metadata: {name: far, namespace: default}
+spec: {type: ClusterSetIP, ips: [10.9.0.1], ports: [{name: http, port: 80, protocol: TCP}]}
+";
 
 /// How long until the answer is right, from now.
 fn delay(dunlin: &Dunlin, question: &str, right: impl Fn(&support::Answer) -> bool) -> Duration {

@@ -8,137 +8,13 @@
 mod support;
 
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use support::fakeapi::{FakeApi, Fault};
-use support::{Dunlin, Scratch, Start, free_port, http_get, say, wait_until};
-
-/// The longest that any fault may be felt after its end: the longest back-off of a watch, and the list behind it.
-const LONGEST: Duration = Duration::from_secs(150);
-const STABLE: usize = 40;
-const CHANGING: usize = 10;
-
-const FAULTS: [Fault; 14] = [
-    Fault::CutInAnEvent,
-    Fault::CleanEnd,
-    Fault::Hang,
-    Fault::GoneStatus,
-    Fault::GoneEvent,
-    Fault::GoneInAList,
-    Fault::TooMany,
-    Fault::InternalError,
-    Fault::Unauthorized,
-    Fault::Garbage,
-    Fault::Undecodable,
-    Fault::Lagging,
-    Fault::Down,
-    Fault::Replaced,
-];
-
-/// What the API server holds, as answers: name to addresses, none for NXDOMAIN.
-type Truth = BTreeMap<String, Vec<String>>;
-
-/// A cluster on a fake API server: services, and headless ones with endpoints.
-struct Cluster {
-    api: FakeApi,
-    truth: Truth,
-    changes: u8,
-}
-
-impl Cluster {
-    fn new() -> Cluster {
-        let mut cluster = Cluster { api: FakeApi::start(), truth: Truth::new(), changes: 0 };
-        cluster.api.put("Namespace", json!({"metadata": {"name": "shop"}}));
-        for number in 0..STABLE {
-            cluster.put_service(&format!("stable-{number}"), &format!("10.1.0.{number}"));
-        }
-        for number in 0..CHANGING {
-            cluster.put_service(&format!("changing-{number}"), &format!("10.2.0.{number}"));
-            cluster.put_headless(&format!("headless-{number}"), &[format!("10.3.0.{number}")]);
-        }
-        cluster
-    }
-
-    fn put_service(&mut self, name: &str, address: &str) {
-        let spec = json!({"clusterIP": address, "clusterIPs": [address], "ports": [{"port": 80, "protocol": "TCP"}]});
-        self.api.put("Service", json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec}));
-        self.truth.insert(name.to_owned(), vec![address.to_owned()]);
-    }
-
-    fn put_headless(&mut self, name: &str, addresses: &[String]) {
-        let spec = json!({"clusterIP": "None", "clusterIPs": ["None"], "ports": [{"port": 80, "protocol": "TCP"}]});
-        self.api.put("Service", json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec}));
-        let endpoints: Vec<_> =
-            addresses.iter().map(|one| json!({"addresses": [one], "conditions": {"ready": true}})).collect();
-        let metadata =
-            json!({"name": format!("{name}-x"), "namespace": "shop", "labels": {"kubernetes.io/service-name": name}});
-        let ports = json!([{"name": "", "port": 80, "protocol": "TCP"}]);
-        self.api.put(
-            "EndpointSlice",
-            json!({"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints, "ports": ports}),
-        );
-        self.truth.insert(name.to_owned(), addresses.to_vec());
-    }
-
-    /// Adds, changes and deletes, each time others.
-    fn change(&mut self) {
-        self.changes = self.changes.wrapping_add(1);
-        let round = self.changes;
-        for number in 0..CHANGING {
-            let name = format!("changing-{number}");
-            if (number + usize::from(round)) % 3 == 0 {
-                self.api.delete("Service", "shop", &name);
-                self.truth.insert(name, Vec::new());
-            } else {
-                self.put_service(&name, &format!("10.2.{round}.{number}"));
-            }
-            let addresses = [format!("10.3.{round}.{number}"), format!("10.4.{round}.{number}")];
-            self.put_headless(&format!("headless-{number}"), &addresses[..1 + number % 2]);
-        }
-        self.put_service(&format!("new-{round}"), &format!("10.5.{round}.1"));
-    }
-
-    fn corefile(more: &str) -> String {
-        format!(
-            "cluster.local:{{$PORT}} {{\n    bind 127.0.0.1\n    ready 127.0.0.1:{{$READY}}\n    prometheus 127.0.0.1:{{$METRICS}}\n    \
-             kubernetes {{\n        endpoint {{$API}}\n        {more}\n    }}\n}}\n"
-        )
-    }
-
-    fn serve(&self, more: &str) -> (Dunlin, u16, u16) {
-        let (ready, metrics) = (free_port(), free_port());
-        let start = Start::corefile(&Cluster::corefile(more)).set("API", &self.api.url);
-        (start.set("READY", ready).set("METRICS", metrics).run(), ready, metrics)
-    }
-
-    /// The first name that is answered otherwise than it is here.
-    fn difference(&self, dunlin: &Dunlin) -> Option<String> {
-        self.truth.iter().find_map(|(name, addresses)| {
-            let answer = dunlin.ask(&format!("{name}.shop.svc.cluster.local. A"));
-            let mut expected: Vec<&str> = addresses.iter().map(String::as_str).collect();
-            expected.sort_unstable();
-            let rcode = if addresses.is_empty() { "NXDOMAIN" } else { "NOERROR" };
-            let mut found = answer.data();
-            found.sort_unstable();
-            (found != expected || answer.rcode != rcode)
-                .then(|| format!("{name}: {} {found:?}, not {expected:?}", answer.rcode))
-        })
-    }
-
-    /// How long until every name is answered as it is here.
-    fn time_to_truth(&self, dunlin: &Dunlin, what: &str) -> Duration {
-        let begun = Instant::now();
-        let mut difference = None;
-        let equal = wait_until(LONGEST, || {
-            difference = self.difference(dunlin);
-            difference.is_none()
-        });
-        assert!(equal, "{what}: after {LONGEST:?} {}", difference.unwrap_or_default());
-        begun.elapsed()
-    }
-}
+use support::cluster::{Cluster, STABLE};
+use support::fakeapi::{FAULTS, Fault};
+use support::tls::{Authority, Front};
+use support::{Dunlin, Scratch, Start, http_get, say, wait_until};
 
 /// Asks for names that do not change, over and over; counts answers that lack their address.
 struct Watchman {
@@ -193,10 +69,13 @@ fn inject(fault: Fault, times: u32) -> String {
         cluster.api.end();
         took.push(cluster.time_to_truth(&dunlin, &format!("{fault:?}")));
     }
+    row(&format!("{fault:?}"), times, &dunlin, watchman, took)
+}
+
+fn row(name: &str, times: u32, dunlin: &Dunlin, watchman: Watchman, mut took: Vec<Duration>) -> String {
     let (asked, lost) = watchman.report();
     let output = dunlin.output();
     assert!(!output.contains("panicked"), "{output}");
-    let name = format!("{fault:?}");
     assert_eq!(lost, 0, "{name}: {lost} of {asked} answers lacked a record that has not changed");
     took.sort();
     let (middle, longest) = (took[(took.len() - 1) / 2].as_secs_f64(), took[took.len() - 1].as_secs_f64());
@@ -215,6 +94,52 @@ fn every_fault_ends_in_the_truth_and_loses_nothing_on_the_way() {
         "fault", "times", "answers", "lost", "to truth", "longest"
     ));
     rows.iter().for_each(say);
+}
+
+/// Faults of TLS and of tokens, between a server that shows a certificate and one that shows a token.
+#[test]
+fn an_expired_certificate_and_a_rotated_token_end_in_the_truth_and_no_secret_is_told() {
+    let (files, authority, mut cluster) = (Scratch::new(), Authority::new(), Cluster::new());
+    let (good, expired) = (authority.issue("127.0.0.1"), authority.issue_until("127.0.0.1", 2001));
+    let behind = cluster.api.url.trim_start_matches("http://").parse().expect("an address");
+    let front = Front::start(behind, &good);
+    let tokens = ["token-that-nobody-may-see-1", "token-that-nobody-may-see-2"];
+    cluster.api.demand(tokens[0]);
+    let (authority, token) = (files.write("ca.pem", &authority.pem()), files.write("token", tokens[0]));
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "one",
+        "clusters": [{"name": "one", "cluster": {
+            "server": format!("https://{}", front.address), "certificate-authority": authority}}],
+        "users": [{"name": "one", "user": {"tokenFile": token}}],
+        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
+    });
+    let kubeconfig = files.write("kubeconfig", &kubeconfig.to_string());
+    let corefile = "cluster.local:{$PORT} {\n    bind 127.0.0.1\n    debug\n    errors\n    log\n    kubernetes {\n        kubeconfig {$FILE} one\n    }\n}\n";
+    let dunlin = Start::corefile(corefile).set("FILE", kubeconfig.display()).run();
+    cluster.time_to_truth(&dunlin, "over TLS");
+
+    let watchman = Watchman::over(&dunlin);
+    front.show(&expired);
+    cluster.change();
+    dunlin.wait_for_output("expired");
+    cluster.change();
+    front.show(&good);
+    let took = cluster.time_to_truth(&dunlin, "an expired certificate");
+    let certificate = row("Expired (TLS)", 1, &dunlin, watchman, vec![took]);
+
+    // The file changes first, as kubelet does it; the old token is not taken any more.
+    let watchman = Watchman::over(&dunlin);
+    files.write("token", tokens[1]);
+    cluster.api.demand(tokens[1]);
+    cluster.change();
+    dunlin.wait_for_output("401");
+    cluster.change();
+    let took = cluster.time_to_truth(&dunlin, "a rotated token");
+    let token = row("Rotated token", 1, &dunlin, watchman, vec![took]);
+    say(format!("\n{certificate}\n{token}"));
+    let output = dunlin.output();
+    let secret = good.key.lines().nth(1).expect("PEM has lines");
+    assert!(tokens.iter().chain([&secret]).all(|secret| !output.contains(secret)), "{output}");
 }
 
 #[test]
@@ -273,8 +198,8 @@ fn a_snapshot_that_is_not_fit_is_said_and_not_used() {
     let future = b"dunlin snapshot\n\x00\x00\x00\x09more";
     let cases: [(&str, &[u8], &str); 3] = [
         ("foreign", b"apiVersion: v1\n", "is no snapshot of dunlin"),
-        ("torn", b"dunlin snapshot\n\x00\x00\x00\x01\x00", "is damaged"),
-        ("future", future, "is of version 9; this program reads version 1"),
+        ("torn", b"dunlin snapshot\n\x00\x00\x00\x02\x00", "is damaged"),
+        ("future", future, "is of version 9; this program reads version 2"),
     ];
     for (name, octets, said) in cases {
         let path = files.path().join(name);

@@ -1,6 +1,6 @@
 //! How a plugin meets the slow lane: as a handler in a chain, around whole messages.
 
-use super::{BoxFuture, Context, Following, Moment, Shape, Source, Verdict};
+use super::{BoxFuture, Context, Following, Metadata, Moment, Shape, Source, Verdict};
 use crate::wire::{self, Edns, Name, NameBuffer, Query, Rcode, RecordType, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub struct Request {
     pub shape: Shape,
     /// The clock and the dice, at receipt.
     pub moment: Moment,
+    /// What plugins know of the query (`metadata`).
+    pub metadata: Metadata,
     /// How many internal lookups led here; see [`Request::lookup`].
     pub depth: u8,
     /// The whole server, for lookups.

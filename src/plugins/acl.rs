@@ -10,7 +10,7 @@
 //! The directive can be used several times.
 //! - **ZONE...** (the server block's): the names that the policies are for.
 //! - `allow` lets the query through, `block` answers REFUSED, `filter` NOERROR without records, `drop` nothing.
-//! - `type`: record types; `*`, `ANY` or none for all.
+//! - `type`: record types; `*` or none for all; `ANY` is the type of that name.
 //! - `net`: addresses and networks of clients; `*` or none for all.
 //!
 //! In a directive the first policy that fits decides, and the first directive with such a policy; where no policy fits,
@@ -99,7 +99,12 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         let policies = directive.options().iter().map(|option| read_policy(setup, option)).collect::<Result<_, _>>()?;
         rules.push(Rule { zones, policies });
     }
-    let acl = Arc::new(Acl { rules, metrics: setup.metrics.clone(), server: setup.plan.server.clone() });
+    let acl = Arc::new(Acl {
+        rules,
+        metrics: setup.metrics.clone(),
+        server: setup.plan.server.clone(),
+        view: setup.plan.view_name().to_owned(),
+    });
     let gate = acl.clone();
     setup.plan.leave_fast_lane_for(move |query| gate.is_concerned(&query.name, query.qtype));
     setup.plan.chain.push(acl);
@@ -139,7 +144,7 @@ fn read_policy(setup: &Setup<'_>, option: &Directive) -> Result<Policy, Error> {
 
 /// The types named; none for all.
 fn read_types(setup: &Setup<'_>, words: &[Token]) -> Result<Vec<RecordType>, Error> {
-    if words.iter().any(|word| word.text == "*" || word.text.eq_ignore_ascii_case("any")) {
+    if words.iter().any(|word| word.text == "*") {
         return Ok(Vec::new());
     }
     let read = |word: &Token| {
@@ -215,6 +220,7 @@ struct Acl {
     rules: Vec<Rule>,
     metrics: Metrics,
     server: String,
+    view: String,
 }
 
 impl Acl {
@@ -234,7 +240,7 @@ impl Acl {
     }
 
     fn count(&self, metric: &'static Descriptor, zone: &Name) {
-        self.metrics.counter(metric).with_label_values(&[&*self.server, &zone.to_string(), ""]).inc();
+        self.metrics.counter(metric).with_label_values(&[&*self.server, &zone.to_string(), &*self.view]).inc();
     }
 
     /// An empty answer that says why it is one.
@@ -274,7 +280,7 @@ impl Handler for Acl {
                 Box::pin(async { Outcome::Dropped })
             }
             Some((_, true)) => {
-                self.metrics.counter(&ALLOWED).with_label_values(&[&*self.server, ""]).inc();
+                self.metrics.counter(&ALLOWED).with_label_values(&[&*self.server, &*self.view]).inc();
                 next.run(request)
             }
             _ => next.run(request),
@@ -328,7 +334,8 @@ mod tests {
             ("acl {\nfilter type AAAA\n}", "10.1.2.3", "a.test", RecordType::A, "next"),
             ("acl {\ndrop type A net *\n}", "10.1.2.3", "a.test", RecordType::A, "dropped"),
             ("acl {\nblock type *\n}", "10.1.2.3", "a.test", RecordType::MX, "refused"),
-            ("acl {\nblock type ANY net 10.1.2.3/32\n}", "10.1.2.3", "a.test", RecordType::MX, "refused"),
+            ("acl {\nblock type * net 10.1.2.3/32\n}", "10.1.2.3", "a.test", RecordType::MX, "refused"),
+            ("acl {\nblock type ANY\nallow\n}", "10.1.2.3", "a.test", RecordType::ANY, "refused"),
             ("acl b.test {\nblock\n}", "10.1.2.3", "a.test", RecordType::A, "next"),
             ("acl b.test {\nblock\n}", "10.1.2.3", "x.B.test", RecordType::A, "refused"),
             ("acl a.test {\nallow\n}\nacl {\nblock\n}", "10.1.2.3", "a.test", RecordType::A, "next"),

@@ -3,9 +3,11 @@
 use crate::corefile::Span;
 use crate::engine::Arrival;
 use crate::metrics;
-use crate::plugin::{BlockPlan, Handler, Lookup, Moment, Next, Outcome, Request};
+use crate::plugin::expression::Asked;
+use crate::plugin::{BlockPlan, Handler, Lookup, Moment, Next, Outcome, Request, Transport};
 use crate::wire::{CLASS_IN, Name, Query, RecordType};
 use crate::zone::Suffixes;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -29,19 +31,50 @@ pub(super) struct Route {
 /// Everything one listener answers for. Immutable; a reload puts another in its place.
 pub(super) struct Routes {
     routes: Vec<Route>,
-    /// The place in `routes` of each zone.
-    zones: Suffixes<usize>,
+    zones: Suffixes<Choice>,
     /// Queries that no block is asked for (`zone="dropped"`).
     pub dropped: Option<Arc<metrics::Traffic>>,
+    /// Where lanes leave samples of their queries (`status`).
+    pub sampled: Option<Arc<metrics::Sampled>>,
     /// Whether classes other than IN are let in: some block has `chaos` or `forward`.
     any_class: bool,
 }
 
+/// The routes of one zone, by their places.
+enum Choice {
+    /// The zone has one block, which takes every query.
+    One(usize),
+    /// The first whose view admits the query, in the order of the file.
+    ByView(Vec<usize>),
+}
+
+/// Who asks, as far as a view can tell.
+#[derive(Clone, Copy)]
+pub(super) struct Asker {
+    pub client: SocketAddr,
+    /// The address asked; the fast lane does not know it.
+    pub local: Option<SocketAddr>,
+    pub transport: Transport,
+}
+
+impl From<Arrival> for Asker {
+    fn from(arrival: Arrival) -> Asker {
+        Asker { client: arrival.client, local: Some(arrival.local), transport: arrival.transport }
+    }
+}
+
+/// A view asks for what only the slow lane knows.
+pub(super) struct Later;
+
 impl Routes {
-    pub(super) fn new(routes: Vec<Route>, dropped: Option<Arc<metrics::Traffic>>) -> Routes {
+    pub(super) fn new(
+        routes: Vec<Route>,
+        dropped: Option<Arc<metrics::Traffic>>,
+        sampled: Option<Arc<metrics::Sampled>>,
+    ) -> Routes {
         let any_class = routes.iter().any(|route| route.block.plan.any_class);
-        let zones = Suffixes::new(routes.iter().enumerate().map(|(index, route)| (route.zone.clone(), index)));
-        Routes { routes, zones, dropped, any_class }
+        let zones = Suffixes::new(routes.iter().map(|route| (route.zone.clone(), choice(&routes, &route.zone))));
+        Routes { routes, zones, dropped, sampled, any_class }
     }
 
     /// The routes, for counters that go beside them.
@@ -52,16 +85,55 @@ impl Routes {
     /// The place of the route for a question; `None` is REFUSED.
     ///
     /// DS stands at the parent (RFC 4035 section 3.1.4.1), so it goes to the shortest zone that fits but the root's.
-    pub(super) fn find(&self, query: &Query<'_>) -> Option<usize> {
+    ///
+    /// # Errors
+    /// A view has to know the address asked, and the asker does not.
+    pub(super) fn find(&self, query: &Query<'_>, asker: Asker) -> Result<Option<usize>, Later> {
         if query.qclass != CLASS_IN && !self.any_class {
-            return None;
+            return Ok(None);
         }
-        let (_, &longest) = self.zones.find(&query.name)?;
-        if query.qtype != RecordType::DS {
-            return Some(longest);
+        match self.zones.find(&query.name) {
+            None => Ok(None),
+            Some((_, Choice::One(index))) if query.qtype != RecordType::DS => Ok(Some(*index)),
+            Some(_) => self.search(query, asker),
         }
-        let fitting = self.zones.iter().filter(|(zone, _)| !zone.is_root() && query.name.is_within(zone));
-        Some(fitting.last().map_or(longest, |(_, shortest)| *shortest))
+    }
+
+    /// Zone by zone, from the longest that fits to the shortest.
+    #[cold]
+    fn search(&self, query: &Query<'_>, asker: Asker) -> Result<Option<usize>, Later> {
+        let mut found = None;
+        for (zone, choice) in self.zones.iter().filter(|(zone, _)| query.name.is_within(zone)) {
+            // The root has no parent side: it is asked for a DS only where nothing else is.
+            if found.is_some() && zone.is_root() {
+                break;
+            }
+            found = match choice {
+                Choice::One(index) => Some(*index),
+                Choice::ByView(indexes) => self.admitting(indexes, query, asker)?.or(found),
+            };
+            if found.is_some() && query.qtype != RecordType::DS {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The first of these routes whose block has no view, or one that admits the query.
+    fn admitting(&self, indexes: &[usize], query: &Query<'_>, asker: Asker) -> Result<Option<usize>, Later> {
+        for index in indexes {
+            let plan = &self.routes[*index].block.plan;
+            let Some(view) = &plan.view else { return Ok(Some(*index)) };
+            if view.needs_local() && asker.local.is_none() {
+                return Err(Later);
+            }
+            let metadata = |label: &str| plan.metadata(&query.name, asker.client).value(label).unwrap_or_default();
+            let Asker { client, local, transport } = asker;
+            if view.admits(&Asked { query, client, local, transport, metadata: &metadata }) {
+                return Ok(Some(*index));
+            }
+        }
+        Ok(None)
     }
 
     /// Runs the chain of the block for this query. `None` where no block, or an empty one, stands for the name.
@@ -97,8 +169,18 @@ impl Routes {
             transport: arrival.transport,
             shape: self.routes[index].block.plan.shape_for(&query.name),
             moment,
+            metadata: self.routes[index].block.plan.metadata(&query.name, arrival.client),
             depth: 0,
             server,
         }
+    }
+}
+
+/// How the routes of a zone are told apart.
+fn choice(routes: &[Route], zone: &Name) -> Choice {
+    let of_zone = || routes.iter().enumerate().filter(|(_, route)| route.zone == *zone);
+    match of_zone().next() {
+        Some((index, route)) if route.block.plan.view.is_none() => Choice::One(index),
+        _ => Choice::ByView(of_zone().map(|(index, _)| index).collect()),
     }
 }

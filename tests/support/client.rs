@@ -1,10 +1,11 @@
 //! A small synchronous DNS client, and the questions it asks.
 
 use super::Answer;
-use hickory_proto::rr::RecordType;
+use hickory_proto::op::Message;
+use hickory_proto::rr::{Record, RecordType};
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// How long an answer may take; a datagram is sent again each third of it.
@@ -12,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(6);
 /// Questions in flight on one socket.
 const WINDOW: usize = 64;
 
-/// One question. Its text form is `NAME TYPE [tcp] [edns=SIZE] [do] [cd] [chaos] [nord] [cookie] [version=N] [pad=N]`.
+/// One question. Its text form is `NAME TYPE [tcp] [edns=SIZE] [do] [cd] [chaos] [nord] [cookie] [nsid] [version=N] [pad=N]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Absolute, with its dot.
@@ -60,6 +61,7 @@ impl Question {
                 None if word == "nord" => question.recursion_desired = false,
                 None if word == "chaos" => question.qclass = 3,
                 None if word == "cookie" => question.option(10, &[1, 2, 3, 4, 5, 6, 7, 8]),
+                None if word == "nsid" => question.option(3, &[]),
                 Some(("edns", size)) => question.edns = size.parse().ok(),
                 Some(("version", number)) => question.version = number.parse().map_err(|_| "version=NUMBER")?,
                 Some(("pad", len)) => question.option(12, &vec![0; len.parse().map_err(|_| "pad=NUMBER")?]),
@@ -116,11 +118,13 @@ fn type_number(mnemonic: &str) -> Option<u16> {
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
     pub server: SocketAddr,
+    /// The address that datagrams come from; else the kernel's choice.
+    pub source: Option<IpAddr>,
 }
 
 impl Client {
     pub fn new(server: SocketAddr) -> Client {
-        Client { server }
+        Client { server, source: None }
     }
 
     /// Asks one question given as text.
@@ -164,9 +168,32 @@ impl Client {
         Some(buffer)
     }
 
+    /// Transfers a zone (AXFR): the records of all its messages, its SOA at both ends.
+    ///
+    /// # Panics
+    /// Where the transfer is refused or breaks off.
+    pub fn transfer(&self, zone: &str) -> Vec<Record> {
+        let mut stream = TcpStream::connect_timeout(&self.server, PATIENCE).expect("connected");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let message = Question::new(zone, "AXFR").message(1);
+        let len = u16::try_from(message.len()).expect("a query is short");
+        stream.write_all(&[&len.to_be_bytes()[..], &message].concat()).expect("sent");
+        let mut records: Vec<Record> = Vec::new();
+        while records.len() < 2 || records.last().is_some_and(|last| last.record_type() != RecordType::SOA) {
+            let mut len = [0; 2];
+            stream.read_exact(&mut len).expect("the transfer goes on");
+            let mut octets = vec![0; usize::from(u16::from_be_bytes(len))];
+            stream.read_exact(&mut octets).expect("the transfer goes on");
+            let message = Message::from_vec(&octets).expect("a DNS message");
+            assert!(!message.answers.is_empty(), "the transfer of {zone} is refused");
+            records.extend(message.answers);
+        }
+        records
+    }
+
     fn socket(&self) -> std::io::Result<UdpSocket> {
-        let any = if self.server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(any)?;
+        let any = if self.server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind(SocketAddr::new(self.source.unwrap_or(any), 0))?;
         socket.connect(self.server)?;
         Ok(socket)
     }

@@ -70,6 +70,29 @@ fn classify(outcome: &Outcome) -> Class {
     }
 }
 
+/// The values of the labels `log/class` and `log/type`.
+pub(super) fn labels(outcome: &Outcome) -> (&'static str, &'static str) {
+    let class = match classify(outcome) {
+        Class::Success => "success",
+        Class::Denial => "denial",
+        Class::Error => "error",
+    };
+    let (rcode, is_empty) = match outcome {
+        Outcome::Reply(reply) => (reply.rcode(), answers(&reply.packet) == 0),
+        Outcome::Failed(failure) => (failure.rcode, true),
+        Outcome::Dropped => (Rcode::NOERROR, false),
+    };
+    let kind = match (rcode, class) {
+        (Rcode::NXDOMAIN, _) => "NXDOMAIN",
+        (Rcode::NOERROR, "denial") => "NODATA",
+        (Rcode::NOERROR, "success") if is_empty => "DELEGATION",
+        (Rcode::NOERROR, _) => "NOERROR",
+        (Rcode::SERVFAIL | Rcode::NOTIMP, _) => "SERVERERROR",
+        _ => "OTHERERROR",
+    };
+    (class, kind)
+}
+
 fn rcode(packet: &[u8]) -> u8 {
     packet.get(3).copied().unwrap_or(2) & 0x0f
 }

@@ -29,7 +29,7 @@ enum Part {
     Field(Field),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Field {
     Type,
     Class,
@@ -47,7 +47,7 @@ enum Field {
     Do,
     Bufsize,
     Rflags,
-    Metadata,
+    Metadata(String),
 }
 
 impl Format {
@@ -85,7 +85,7 @@ impl Format {
         for part in &self.0 {
             match part {
                 Part::Text(text) => line.push_str(text),
-                Part::Field(field) => write_field(&mut line, *field, exchange),
+                Part::Field(field) => write_field(&mut line, field, exchange),
             }
         }
         line
@@ -110,12 +110,12 @@ fn field(name: &str) -> Option<Field> {
         ">do" => Field::Do,
         ">bufsize" => Field::Bufsize,
         ">rflags" => Field::Rflags,
-        label if label.len() > 1 && label.starts_with('/') => Field::Metadata,
+        label if label.len() > 1 && label.starts_with('/') => Field::Metadata(label[1..].to_owned()),
         _ => return None,
     })
 }
 
-fn write_field(line: &mut String, field: Field, exchange: &Exchange<'_>) {
+fn write_field(line: &mut String, field: &Field, exchange: &Exchange<'_>) {
     let request = exchange.request;
     let reply = match exchange.outcome {
         Outcome::Reply(reply) => Some(reply),
@@ -149,7 +149,10 @@ fn write_field(line: &mut String, field: Field, exchange: &Exchange<'_>) {
             Some(reply) => write_flags(line, &reply.packet),
             None => line.write_str(EMPTY),
         },
-        Field::Metadata => line.write_str(EMPTY),
+        Field::Metadata(label) => match request.metadata.value(label) {
+            Some(value) if !value.is_empty() => line.write_str(&value),
+            _ => line.write_str(EMPTY),
+        },
     };
 }
 

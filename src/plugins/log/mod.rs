@@ -20,7 +20,7 @@
 //! Placeholders: `{type}` `{class}` `{name}` of the question; `{proto}` (udp, tcp); `{remote}` and `{port}` of the
 //! client, `{local}` address asked (IPv6 in brackets); `{size}` of the query and `{rsize}` of the answer in octets;
 //! `{duration}` in seconds; `{rcode}`; `{>id}`, `{>opcode}`, `{>do}` and `{>bufsize}` of the query; `{>rflags}` of the
-//! answer; `{/LABEL}` for metadata, `-` where there is none. Other braces are text.
+//! answer; `{/LABEL}` for a label of `metadata`, `-` where there is none; `log` itself knows `log/class` and `log/type`. Other braces are text.
 //!
 //! `{common}` is
 //! `{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}`;
@@ -122,6 +122,8 @@ impl Handler for Log {
         Box::pin(async move {
             let began = Instant::now();
             let outcome = next.run(request).await;
+            request.metadata.note("log/class", || class::labels(&outcome).0.to_owned());
+            request.metadata.note("log/type", || class::labels(&outcome).1.to_owned());
             if let Some(line) = self.line(&Exchange { request, outcome: &outcome, took: began.elapsed() }) {
                 // A core line, without the plugin's name, as CoreDNS writes it.
                 tracing::info!(target: "dunlin", "{line}");

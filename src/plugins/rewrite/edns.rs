@@ -30,6 +30,8 @@ enum Verb {
 enum Data {
     Octets(Vec<u8>),
     Variable(Variable),
+    /// A label of `metadata`, empty where there is none.
+    Label(String),
     /// Prefix lengths for clients over IPv4 and IPv6.
     Subnet(u8, u8),
 }
@@ -112,8 +114,7 @@ fn read_data(word: &str) -> Option<Data> {
         "protocol" => Variable::Protocol,
         "server_ip" => Variable::ServerAddress,
         "server_port" => Variable::ServerPort,
-        // Nobody provides metadata here: its labels are empty, as CoreDNS has it for a label that nobody provides.
-        label if label.contains('/') => return Some(Data::Octets(Vec::new())),
+        label if label.contains('/') => return Some(Data::Label(label.to_owned())),
         _ => return None,
     }))
 }
@@ -150,6 +151,7 @@ impl Data {
         };
         match self {
             Data::Octets(octets) => octets.clone(),
+            Data::Label(label) => request.metadata.value(label).unwrap_or_default().into_bytes(),
             Data::Subnet(v4, v6) => {
                 let octets = address(request.client.ip());
                 let (family, bits) = if octets.len() == 4 { (1, *v4) } else { (2, *v6) };

@@ -43,12 +43,12 @@ enum Operand {
 }
 
 impl Template {
-    /// Parses a template.
+    /// Parses a template; `set` are the names of `var`.
     ///
     /// # Errors
     /// What is wrong, or not known here, as a sentence.
-    pub(super) fn parse(source: &str) -> Result<Template, String> {
-        let mut parser = Parser { pieces: split(source)?, at: 0, variables: Vec::new() };
+    pub(super) fn parse(source: &str, set: &[String]) -> Result<Template, String> {
+        let mut parser = Parser { pieces: split(source)?, at: 0, variables: Vec::new(), set };
         let nodes = parser.nodes(0)?;
         match parser.pieces.get(parser.at) {
             None => Ok(Template { source: source.to_owned(), nodes }),
@@ -158,14 +158,15 @@ fn quoted(text: &str) -> Option<usize> {
     None
 }
 
-struct Parser {
+struct Parser<'p> {
     pieces: Vec<Piece>,
     at: usize,
     /// Those declared so far.
     variables: Vec<String>,
+    set: &'p [String],
 }
 
-impl Parser {
+impl Parser<'_> {
     /// Reads nodes up to an `else` or `end`, which stays to be read, or to the end.
     fn nodes(&mut self, depth: usize) -> Result<Vec<Node>, String> {
         if depth > MAX_DEPTH {
@@ -308,7 +309,11 @@ impl Parser {
         match word.as_bytes() {
             [b'.', ..] => {
                 let path = path(word);
-                if is_field(&path) { Ok(Operand::Field(path)) } else { Err(format!("'{word}' is not known here")) }
+                if is_field(&path, self.set) {
+                    Ok(Operand::Field(path))
+                } else {
+                    Err(format!("'{word}' is not known here"))
+                }
             }
             [b'$', ..] => {
                 let name = word.split('.').next().unwrap_or(word);
@@ -378,7 +383,7 @@ impl<'f> Filling<'f> {
                 Command::Function(name, operands) => {
                     let mut arguments = operands.iter().map(|one| self.operand(one)).collect::<Result<Vec<_>, _>>()?;
                     arguments.extend(value.take());
-                    super::value::call(name, arguments)?
+                    super::value::call(self.scope.request(), name, arguments)?
                 }
             });
         }

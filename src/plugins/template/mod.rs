@@ -5,6 +5,8 @@
 //! ```text
 //! template CLASS TYPE [ZONE...] {
 //!     match REGEX...
+//!     var NAME EXPRESSION
+//!     expr EXPRESSION
 //!     answer RR...
 //!     additional RR...
 //!     authority RR...
@@ -17,6 +19,9 @@
 //! - **CLASS**, **TYPE**: those answered for; `ANY` for all. A query for `ANY` fits every template.
 //! - **ZONE...** (the server block's): the names answered for.
 //! - `match` (`.*`): patterns for the name, lower case and with its last dot; not anchored. The first that matches counts.
+//! - `expr`: a condition in the language of `view`, with its functions; all have to be true, or it is as if no `match`
+//!   fitted. `group(NAME)` and `group(NUMBER)` are what the pattern matched.
+//! - `var`: a value, for the conditions and variables behind it by its **NAME**, and for templates as `.Var.NAME`.
 //! - `answer`, `additional`, `authority`: records in the form of zone files, after the template is filled. A TTL left out
 //!   is 3600, a class left out IN. A CNAME that answers A or AAAA is followed.
 //! - `rcode` (NOERROR): SERVFAIL is the server's own, without records and AA.
@@ -26,13 +31,13 @@
 //!
 //! Templates know these values: `.Zone`, `.Name` (lower case), `.Class`, `.Type`, `.Match` and `.Group` (what the pattern
 //! matched, by number and by name), `.Remote` (the client's address), `.Question.Name`, `.Question.Qtype`,
-//! `.Question.Qclass`, `.Message.Id`, `.Message.RecursionDesired`, `.Message.CheckingDisabled`, and `.Meta "label"`, which is
-//! empty, as nothing provides labels here. They know pipelines, variables, `if`, `else`, `end`, and the functions `index`
+//! `.Question.Qclass`, `.Message.Id`, `.Message.RecursionDesired`, `.Message.CheckingDisabled`, `.Var.NAME`, and
+//! `.Meta "label"`, the value of a label of `metadata`. They know pipelines, variables, `if`, `else`, `end`, and the functions `index`
 //! `len` `parseInt` `print` `printf` `eq` `ne` `lt` `le` `gt` `ge` `and` `or` `not`. What is not known is an error at
 //! load. `{{$x}}` has to be written `{{ $x }}`: the Corefile would take it for a variable of the environment.
 //!
 //! A template without records costs no more than an answer from memory; one with records makes only the queries it fits
-//! leave the fast lane. `var` and `expr` are not supported yet.
+//! leave the fast lane, and so do those that conditions are asked about.
 //!
 //! # Examples
 //! No IPv6 addresses for one zone:
@@ -65,6 +70,20 @@
 //! }
 //! ```
 //!
+//! Names that hold an address, if it is a private one:
+//! ```corefile
+//! . {
+//!     template IN A example.com {
+//!         match ^(?P<ip>[0-9]{1,3}(-[0-9]{1,3}){3})[.]device[.]example[.]com[.]$
+//!         var ip replace(group('ip'), '-', '.')
+//!         expr "any(['10.0.0.0/8', '192.168.0.0/16'], incidr(ip, #))"
+//!         answer "{{ .Name }} 60 IN A {{ .Var.ip }}"
+//!         fallthrough
+//!     }
+//!     forward . /etc/resolv.conf
+//! }
+//! ```
+//!
 //! # Metrics
 //! - `coredns_template_matches_total{server,zone,view,class,type}`: queries that a pattern matched.
 //! - `coredns_template_template_failures_total{server,zone,view,class,type,section,template}`: templates that could not be
@@ -74,6 +93,7 @@
 //! # See also
 //! `nodata`, for the commonest template in one line. `rewrite`. Go's text/template.
 
+mod conditions;
 mod language;
 mod read;
 mod record;
@@ -90,6 +110,7 @@ use crate::wire::flags::{AA, TC};
 use crate::wire::{
     Answer, CLASS_ANY, LowerName, Message, Name, NameText, Query, Rcode, RecordType, ResourceRecord, Section,
 };
+use conditions::{Conditions, Variables};
 use language::Template;
 use regex::Regex;
 use std::sync::Arc;
@@ -125,7 +146,12 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     for directive in setup.directives {
         rules.push(read::rule(setup, directive)?);
     }
-    let templates = Arc::new(Templates { rules, metrics: setup.metrics.clone(), server: setup.plan.server.clone() });
+    let templates = Arc::new(Templates {
+        rules,
+        metrics: setup.metrics.clone(),
+        server: setup.plan.server.clone(),
+        view: setup.plan.view_name().to_owned(),
+    });
     setup.plan.stores.push(templates.clone());
     setup.plan.chain.push(templates);
     Ok(())
@@ -137,8 +163,9 @@ struct Rule {
     qtype: RecordType,
     /// The zones, each with its counter of matches.
     zones: Vec<(Name, prometheus::IntCounter)>,
-    /// None for `.*`.
+    /// Empty for `.*`.
     patterns: Vec<Regex>,
+    conditions: Conditions,
     records: Vec<(Section, Template)>,
     rcode: Rcode,
     extended_error: Option<(u16, String)>,
@@ -148,7 +175,10 @@ struct Rule {
 impl Rule {
     /// Whether the answer is the same for all questions, but for the question.
     fn is_plain(&self) -> bool {
-        self.records.is_empty() && self.extended_error.is_none() && self.rcode != Rcode::SERVFAIL
+        self.records.is_empty()
+            && self.conditions.is_empty()
+            && self.extended_error.is_none()
+            && self.rcode != Rcode::SERVFAIL
     }
 
     /// The longest of the zones that the query is for, if class and type fit too.
@@ -168,26 +198,34 @@ enum Choice<'t> {
     None,
     /// A rule's zone is, but none of its patterns.
     Stranger,
+    /// A rule may be for it: its conditions need the whole request.
+    Later,
     /// This rule answers, by this pattern, in this zone.
-    Rule(&'t Rule, Option<&'t Regex>, &'t (Name, prometheus::IntCounter)),
+    Rule(&'t Rule, Option<&'t Regex>, &'t (Name, prometheus::IntCounter), Variables),
 }
 
 struct Templates {
     rules: Vec<Rule>,
     metrics: Metrics,
     server: String,
+    view: String,
 }
 
 impl Templates {
-    fn choose(&self, query: &Query<'_>) -> Choice<'_> {
+    fn choose(&self, query: &Query<'_>, request: Option<&Request>) -> Choice<'_> {
         let mut text = NameText::default();
         for rule in &self.rules {
             let Some(zone) = rule.zone(&query.name, query) else { continue };
-            if rule.patterns.is_empty() {
-                return Choice::Rule(rule, None, zone);
-            }
-            if let Some(pattern) = rule.patterns.iter().find(|pattern| pattern.is_match(text.of(&query.name))) {
-                return Choice::Rule(rule, Some(pattern), zone);
+            let pattern = rule.patterns.iter().find(|pattern| pattern.is_match(text.of(&query.name)));
+            if pattern.is_some() || rule.patterns.is_empty() {
+                let variables = match request {
+                    _ if rule.conditions.is_empty() => Some(Variables::default()),
+                    Some(request) => rule.conditions.admit(query, request, pattern),
+                    None => return Choice::Later,
+                };
+                if let Some(variables) = variables {
+                    return Choice::Rule(rule, pattern, zone, variables);
+                }
             }
             if !rule.fallthrough.lets(&query.name) {
                 return Choice::Stranger;
@@ -200,13 +238,13 @@ impl Templates {
 /// The fast lane: answers without records.
 impl Source for Templates {
     fn answer(&self, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Verdict {
-        match self.choose(query) {
+        match self.choose(query, None) {
             Choice::None => Verdict::Pass,
-            Choice::Rule(rule, _, (_, matches)) if rule.is_plain() => {
+            Choice::Rule(rule, _, (_, matches), _) if rule.is_plain() => {
                 matches.inc();
                 Verdict::Answered(Answer::begin(query, out, context.limit).finish(rule.rcode, true))
             }
-            Choice::Rule(..) | Choice::Stranger => Verdict::Slow,
+            Choice::Rule(..) | Choice::Stranger | Choice::Later => Verdict::Slow,
         }
     }
 }
@@ -218,15 +256,16 @@ impl Handler for Templates {
 
     fn handle<'a>(&'a self, request: &'a Request, next: Next<'a>) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
-            let Some(choice) = request.with_query(|query| self.choose(query)) else {
+            let Some(choice) = request.with_query(|query| self.choose(query, Some(request))) else {
                 return next.run(request).await;
             };
             match choice {
-                Choice::None => next.run(request).await,
+                Choice::None | Choice::Later => next.run(request).await,
                 Choice::Stranger => Outcome::Failed(Failure::servfail("")),
-                Choice::Rule(rule, pattern, (zone, matches)) => {
+                Choice::Rule(rule, pattern, (zone, matches), variables) => {
                     matches.inc();
-                    match self.fill(request, rule, pattern, zone).await {
+                    let scope = Scope::new(request, zone, pattern, variables);
+                    match self.fill(request, rule, zone, &scope).await {
                         Ok(message) => request.reply(&message),
                         Err(reason) => Outcome::Failed(Failure::servfail(reason)),
                     }
@@ -237,28 +276,22 @@ impl Handler for Templates {
 }
 
 impl Templates {
-    async fn fill(
-        &self,
-        request: &Request,
-        rule: &Rule,
-        pattern: Option<&Regex>,
-        zone: &Name,
-    ) -> Result<Message, String> {
+    async fn fill(&self, request: &Request, rule: &Rule, zone: &Name, scope: &Scope<'_>) -> Result<Message, String> {
         let Some(mut message) = request.answer().filter(|_| rule.rcode != Rcode::SERVFAIL) else {
             return Err(String::new());
         };
         message.flags |= AA;
         message.set_rcode(rule.rcode);
-        let scope = Scope::new(request, zone, pattern);
         for (section, template) in &rule.records {
             let failed = |metric: &'static Descriptor, why: String| {
                 let section = section_name(*section);
                 let (zone, class) = (zone.to_string(), value::class(rule.class));
-                let labels = [&*self.server, &zone, "", &class, &rule.qtype.to_string(), section, &template.source];
+                let labels =
+                    [&*self.server, &zone, &*self.view, &class, &rule.qtype.to_string(), section, &template.source];
                 self.metrics.counter(metric).with_label_values(&labels).inc();
                 format!("{section} '{}': {why}", template.source)
             };
-            let text = template.fill(&scope).map_err(|why| failed(&TEMPLATE_FAILURES, why))?;
+            let text = template.fill(scope).map_err(|why| failed(&TEMPLATE_FAILURES, why))?;
             let record = record::read(&text).map_err(|why| failed(&RECORD_FAILURES, format!("'{text}': {why}")))?;
             let target = followed(request, *section, &record);
             message.sections_mut()[*section as usize].push(record);

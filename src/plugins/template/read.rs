@@ -5,7 +5,7 @@ use crate::corefile::values;
 use crate::plugin::{Directive, Token};
 use crate::wire::{CLASS_CH, CLASS_IN};
 
-const OPTIONS: &str = "match, answer, additional, authority, rcode, ederror, fallthrough";
+const OPTIONS: &str = "match, var, expr, answer, additional, authority, rcode, ederror, fallthrough";
 
 /// Reads one directive.
 pub(super) fn rule(setup: &mut Setup<'_>, directive: &Directive) -> Result<Rule, Error> {
@@ -18,15 +18,30 @@ pub(super) fn rule(setup: &mut Setup<'_>, directive: &Directive) -> Result<Rule,
             .ok_or_else(|| setup.error(qtype, format!("invalid RR type '{}'", qtype.text)))?,
         zones: Vec::new(),
         patterns: Vec::new(),
+        conditions: Conditions::default(),
         records: Vec::new(),
         rcode: Rcode::NOERROR,
         extended_error: None,
         fallthrough: Fallthrough::default(),
     };
     for zone in setup.zones_or_block(zones)? {
-        let labels = [&*setup.plan.server, &zone.to_string(), "", &value::class(rule.class), &rule.qtype.to_string()];
+        let labels = [
+            &*setup.plan.server,
+            &zone.to_string(),
+            setup.plan.view_name(),
+            &value::class(rule.class),
+            &rule.qtype.to_string(),
+        ];
         let matches = setup.metrics.counter(&MATCHES).with_label_values(&labels);
         rule.zones.push((zone, matches));
+    }
+    // Templates may stand before the variables they use; the variables need the order of the file.
+    for option in directive.options() {
+        match option.name.text.as_str() {
+            "var" => rule.conditions.read_variable(setup, option)?,
+            "expr" => rule.conditions.read_condition(setup, option)?,
+            _ => {}
+        }
     }
     for option in directive.options() {
         read_option(setup, &mut rule, option)?;
@@ -62,7 +77,7 @@ fn read_option(setup: &mut Setup<'_>, rule: &mut Rule, option: &Directive) -> Re
         ("ederror", _) => return Err(setup.arguments(option, "ederror CODE [TEXT]")),
         ("fallthrough", _) => rule.fallthrough = Fallthrough::read(setup, option)?,
         ("upstream", _) => setup.warn(&option.name, "upstream does nothing since CoreDNS 1.6; leave it out"),
-        ("var" | "expr", _) => return Err(setup.not_supported(&option.name)),
+        ("var" | "expr", _) => {}
         _ => return Err(setup.unknown(option, OPTIONS)),
     }
     Ok(())
@@ -70,7 +85,7 @@ fn read_option(setup: &mut Setup<'_>, rule: &mut Rule, option: &Directive) -> Re
 
 fn read_records(setup: &Setup<'_>, rule: &mut Rule, section: Section, records: &[Token]) -> Result<(), Error> {
     for word in records {
-        let template = Template::parse(&word.text)
+        let template = Template::parse(&word.text, &rule.conditions.names())
             .map_err(|why| setup.error(word, format!("could not compile template '{}': {why}", word.text)))?;
         rule.records.push((section, template));
     }

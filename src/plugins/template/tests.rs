@@ -172,12 +172,45 @@ async fn matches_and_failures_are_counted() {
     }
 }
 
+fn subject(request: &Request) -> crate::plugin::Subject {
+    crate::plugin::Subject { name: request.name.clone(), client: request.client }
+}
+
+#[tokio::test]
+async fn conditions_and_variables() {
+    let lines = "template IN A example.com {\n\
+        match ^(?P<ip>[0-9]{1,3}(-[0-9]{1,3}){3})[.]example[.]com[.]$\n\
+        answer \"{{ .Name }} 60 IN A {{ .Var.ip }}\"\n\
+        var ip replace(group('ip'), '-', '.')\n\
+        expr \"any(['10.0.0.0/8', '192.168.0.0/16'], incidr(ip, #))\"\n\
+        expr client_ip() == '10.1.2.3' and group(0) == name() and group('none') == ''\n\
+        fallthrough\n}";
+    let (code, records) = answer(lines, "10-9-8-7.example.com", RecordType::A).await;
+    assert_eq!((code.as_str(), records[0].as_str()), ("NOERROR", "10-9-8-7.example.com. 60 IN A 10.9.8.7"));
+    for name in ["11-9-8-7.example.com", "999-9-8-7.example.com", "x.example.com"] {
+        assert_eq!(answer(lines, name, RecordType::A).await.1, ["next"], "{name}");
+    }
+    let strict = lines.replace("\nfallthrough", "");
+    assert_eq!(
+        answer(&strict, "11-9-8-7.example.com", RecordType::A).await,
+        ("SERVFAIL".to_owned(), vec![String::new()])
+    );
+    let refused = "template IN ANY {\nexpr type() == 'A'\nrcode REFUSED\nfallthrough\n}";
+    assert_eq!(answer(refused, "a.test", RecordType::A).await.0, "REFUSED");
+    assert_eq!(answer(refused, "a.test", RecordType::MX).await.1, ["next"]);
+}
+
 #[test]
 fn the_language() {
     let mut request = request(query("Ip0A7b.Example", RecordType::A));
     request.client = "[::ffff:10.0.0.9]:53".parse().unwrap();
     let pattern = Regex::new("^ip(?P<a>[0-9a-f]{2})([0-9a-f]{2})[.](?P<none>x)?").unwrap();
-    let scope = Scope::new(&request, &Name::from_text("example").unwrap(), Some(&pattern));
+    let metadata = crate::plugin::Metadata::new(Vec::new(), subject(&request));
+    metadata.note("test/label", || "noted".to_owned());
+    request.metadata = metadata;
+    let variables = vec![("v".to_owned(), crate::plugin::expression::Value::Integer(5))];
+    let scope = Scope::new(&request, &Name::from_text("example").unwrap(), Some(&pattern), variables);
+    let set = ["v".to_owned()];
     for (template, expected) in [
         ("plain", "plain"),
         ("{{.Zone}}|{{ .Name }}|{{.Class}}|{{.Type}}|{{.Remote}}", "example.|ip0a7b.example.|IN|A|10.0.0.9"),
@@ -185,6 +218,7 @@ fn the_language() {
         ("{{ .Message.Id }} {{ .Message.RecursionDesired }} {{ .Message.CheckingDisabled }}", "4660 true false"),
         ("{{ index .Match 0 }} {{ index .Match 1 }} {{ .Group.a }} {{ index .Group \"2\" }}", "ip0a7b. 0a 0a 7b"),
         ("[{{ .Group.none }}{{ .Meta \"kubernetes/client-namespace\" }}]", "[]"),
+        ("{{ .Meta \"test/label\" }} {{ .Var.v }}", "noted 5"),
         ("{{ .Group.missing }}", "<no value>"),
         ("{{ parseInt .Group.a 16 8 }}.{{ parseInt \"7b\" 16 8 }}", "10.123"),
         ("{{ .Group.a | len }} {{ len .Match }}", "2 4"),
@@ -197,7 +231,7 @@ fn the_language() {
         ("{{ print .Type 1 2 `raw` }}", "A1 2raw"),
         ("{{ \"}}\" }}{{ \"\\t\" }}", "}}\t"),
     ] {
-        let parsed = Template::parse(template).unwrap_or_else(|why| panic!("{template}: {why}"));
+        let parsed = Template::parse(template, &set).unwrap_or_else(|why| panic!("{template}: {why}"));
         assert_eq!(parsed.fill(&scope).as_deref(), Ok(expected), "{template}");
     }
     for (template, why) in [
@@ -208,7 +242,7 @@ fn the_language() {
         ("{{ len 5 }}", "wrong kind"),
         ("{{ printf \"%d\" .Name }}", "does not fit"),
     ] {
-        let error = Template::parse(template).unwrap().fill(&scope).expect_err(template);
+        let error = Template::parse(template, &set).unwrap().fill(&scope).expect_err(template);
         assert!(error.contains(why), "{template}: {error}");
     }
 }
@@ -231,7 +265,15 @@ fn errors() {
             ("template IN A {\nederror x\n}", "extended DNS error code"),
             ("template IN A {\nederror 1 a b\n}", "expected: ederror CODE [TEXT]"),
             ("template IN A {\nfallthrough a..b\n}", "a label is empty"),
-            ("template IN A {\nexpr true\n}", "'expr' is not supported by dunlin yet"),
+            ("template IN A {\nexpr\n}", "expected: expr EXPRESSION"),
+            ("template IN A {\nexpr name()\n}", "the value is a string; expected true or false"),
+            ("template IN A {\nexpr ip == 'x'\nvar ip 'x'\n}", "column 1: 'ip' is not known"),
+            ("template IN A {\nvar x\n}", "expected: var NAME EXPRESSION"),
+            ("template IN A {\nvar len 1\n}", "'len' is a word of the language"),
+            ("template IN A {\nvar 1x 1\n}", "'1x' is no name"),
+            ("template IN A {\nvar x 1\nvar x 2\n}", "'x' is set already"),
+            ("template IN A {\nvar x group(true, 1)\n}", "group has 2 arguments; expected 1"),
+            ("template IN A {\nvar x 1\nanswer \"{{ .Var.y }}\"\n}", "'.Var.y' is not known here"),
             ("template IN A {\nanswers x\n}", "unknown property 'answers'"),
             ("template IN A {\nanswer \"{{ .Name\"\n}", "unclosed action"),
             ("template IN A {\nanswer \"{{ .Nam }}\"\n}", "'.Nam' is not known here"),

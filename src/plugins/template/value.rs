@@ -1,6 +1,7 @@
 //! What templates calculate with: the question's values, and functions.
 
-use crate::plugin::Request;
+use super::conditions::Variables;
+use crate::plugin::{Request, expression};
 use crate::wire::Name;
 use regex::Regex;
 use std::collections::BTreeMap;
@@ -31,6 +32,21 @@ impl fmt::Display for Value {
                 let entries: Vec<_> = map.iter().map(|(key, value)| format!("{key}:{value}")).collect();
                 write!(f, "map[{}]", entries.join(" "))
             }
+        }
+    }
+}
+
+impl From<&expression::Value> for Value {
+    fn from(value: &expression::Value) -> Value {
+        match value {
+            expression::Value::Nil => Value::Nothing,
+            expression::Value::Truth(truth) => Value::Truth(*truth),
+            expression::Value::Integer(number) => Value::Number(*number),
+            expression::Value::List(items) => Value::List(items.iter().map(ToString::to_string).collect()),
+            expression::Value::Map(map) => {
+                Value::Map(map.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect())
+            }
+            other => Value::Text(other.to_string()),
         }
     }
 }
@@ -76,9 +92,10 @@ const FIELDS: &[&str] = &[
 ];
 
 /// Whether the path behind a dot is known.
-pub(super) fn is_field(path: &[String]) -> bool {
+pub(super) fn is_field(path: &[String], variables: &[String]) -> bool {
     match path {
         [group, _] if group == "Group" => true,
+        [group, name] if group == "Var" => variables.contains(name),
         path => FIELDS.contains(&path.join(".").as_str()),
     }
 }
@@ -89,12 +106,15 @@ pub(super) struct Scope<'s> {
     zone: String,
     matched: Vec<String>,
     groups: BTreeMap<String, String>,
+    /// Those of `var`.
+    variables: Variables,
 }
 
 impl<'s> Scope<'s> {
-    pub(super) fn new(request: &'s Request, zone: &Name, pattern: Option<&Regex>) -> Scope<'s> {
+    pub(super) fn new(request: &'s Request, zone: &Name, pattern: Option<&Regex>, variables: Variables) -> Scope<'s> {
         let name = request.name.to_string();
-        let mut scope = Scope { request, zone: zone.to_string(), matched: Vec::new(), groups: BTreeMap::new() };
+        let mut scope =
+            Scope { request, zone: zone.to_string(), matched: Vec::new(), groups: BTreeMap::new(), variables };
         let captures = pattern.and_then(|pattern| Some((pattern, pattern.captures(&name)?)));
         match captures {
             Some((pattern, captures)) => {
@@ -111,6 +131,11 @@ impl<'s> Scope<'s> {
         scope
     }
 
+    /// The request, for functions.
+    pub(super) fn request(&self) -> &Request {
+        self.request
+    }
+
     pub(super) fn field(&self, path: &[String]) -> Result<Value, String> {
         let (request, path): (_, Vec<&str>) = (self.request, path.iter().map(String::as_str).collect());
         let flags = request.packet.get(2..4).unwrap_or(&[0, 0]);
@@ -123,7 +148,11 @@ impl<'s> Scope<'s> {
             ["Group"] => Value::Map(self.groups.clone()),
             ["Group", key] => self.groups.get(*key).cloned().map_or(Value::Nothing, Value::Text),
             ["Remote"] => Value::Text(request.client.ip().to_canonical().to_string()),
-            ["Meta"] => Value::Text(String::new()),
+            ["Meta"] => return Err("Meta needs a label".to_owned()),
+            ["Var", name] => {
+                let found = self.variables.iter().find(|(known, _)| known == name);
+                found.map_or(Value::Nothing, |(_, value)| Value::from(value))
+            }
             ["Question", "Name"] => Value::Text(name_as_asked(request)),
             ["Question", "Qtype"] => Value::Number(request.qtype.0.into()),
             ["Question", "Qclass"] => Value::Number(request.qclass.into()),
@@ -182,9 +211,9 @@ pub(super) const FUNCTIONS: &[(&str, RangeInclusive<usize>)] = &[
 ];
 
 /// Calls a function, or `.Meta`.
-pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
+pub(super) fn call(request: &Request, name: &str, arguments: Vec<Value>) -> Result<Value, String> {
     match (name, arguments.as_slice()) {
-        (".Meta", _) => Ok(Value::Text(String::new())),
+        (".Meta", [Value::Text(label)]) => Ok(Value::Text(request.metadata.value(label).unwrap_or_default())),
         ("and", values) => {
             Ok(values.iter().find(|value| !value.is_true()).or(values.last()).cloned().unwrap_or(Value::Nothing))
         }

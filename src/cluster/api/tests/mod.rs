@@ -248,6 +248,23 @@ async fn a_list_is_tried_until_it_is_complete() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_a_kind_that_is_not_installed_and_it_is_asked_for_again() {
+    let missing = || Reply::error("404 Not Found", "the server could not find the requested resource");
+    let script = || vec![missing(), missing(), empty_list("10")];
+    let custom = run(Kind::ServiceImport, script()).await;
+    custom.api.requested(2).await;
+    assert_eq!(custom.unsynced.load(Ordering::Acquire), 0);
+    custom.sink.told(&["begin ServiceImport", "end ServiceImport"]).await;
+    // Once is enough: the list takes nothing more from those that are waited for.
+    custom.api.requested(4).await;
+    assert_eq!((custom.unsynced.load(Ordering::Acquire), custom.counters.failures.get() >= 2), (0, true));
+    // A kind that every API server has is waited for: a 404 is a wrong address.
+    let built_in = run(Kind::Service, vec![missing(), missing()]).await;
+    built_in.api.requested(2).await;
+    assert_eq!((built_in.unsynced.load(Ordering::Acquire), built_in.sink.take()), (1, Vec::new()));
+}
+
+#[tokio::test]
 async fn a_continue_token_that_has_expired_asks_for_everything_at_once() {
     let script = vec![
         list("10", "more", &[service("a", "1", "10.0.0.1")]),
@@ -373,7 +390,7 @@ async fn a_pod_that_loses_its_address_is_deleted() {
 /// Namespaces and Services of a source.
 fn options(source: Source) -> Options {
     let (labels, namespace_labels) = (String::new(), String::new());
-    Options { source, labels, namespace_labels, endpoints: false, pods: false }
+    Options { source, labels, namespace_labels, endpoints: false, pods: false, imports: false }
 }
 
 /// Whether a feed is synced within a time.

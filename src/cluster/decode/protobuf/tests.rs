@@ -79,6 +79,7 @@ fn a_slice_with_everything() {
         Object::EndpointSlice(cluster::EndpointSlice {
             key: Some(key("db-1")),
             service: "db".into(),
+            cluster: String::new(),
             endpoints: vec![cluster::Endpoint {
                 address: Some("10.1.0.1".parse().unwrap()),
                 text: "10.1.0.1".into(),
@@ -90,6 +91,24 @@ fn a_slice_with_everything() {
             last_change: Some("2026-01-02T03:04:05Z".into()),
         })
     );
+}
+
+#[test]
+fn an_imported_slice_has_its_service_and_cluster_from_its_labels() {
+    let label = |key: &str, value: &str| bytes(11, [bytes(1, key), bytes(2, value)].concat());
+    let labels = [
+        label("multicluster.kubernetes.io/service-name", "db"),
+        label("multicluster.kubernetes.io/source-cluster", "c1"),
+        label("kubernetes.io/service-name", "derived-db"),
+    ];
+    let metadata = [metadata("db-c1", "9"), labels.concat()].concat();
+    let endpoint = [bytes(1, "10.1.0.1"), bytes(2, number(1, 1))].concat();
+    let message = [bytes(1, metadata), bytes(2, endpoint), bytes(4, "IPv4")].concat();
+    let Object::ImportedSlice(slice) = present::<raw::ImportedSlice>(message.clone()) else { panic!("another kind") };
+    assert_eq!((slice.key, slice.service.as_str(), slice.cluster.as_str()), (Some(key("db-c1")), "db", "c1"));
+    assert_eq!(slice.endpoints.len(), 1);
+    let page = page::<raw::ImportedSlice>(&list("12", "", &[message])).unwrap();
+    assert!(matches!(page.states[..], [State::Present(Object::ImportedSlice(_))]), "{page:?}");
 }
 
 #[test]
