@@ -11,8 +11,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::LazyLock;
 
+/// What is called with octets that somebody made up.
+type Target = fn(&[u8]);
+
 /// Every target by name.
-pub const ALL: [(&str, fn(&[u8])); 8] = [
+pub const ALL: [(&str, Target); 8] = [
     ("question", question),
     ("lanes", lanes),
     ("answer", answer),

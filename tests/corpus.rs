@@ -28,5 +28,8 @@ fn the_corpus_holds() {
 fn a_target_complains() {
     let held = std::panic::catch_unwind(|| targets::manifests(b"kind: [Service"));
     assert!(held.is_ok(), "bad YAML is an error of the right form, not a panic");
-    assert_eq!(fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets")).expect("targets").count(), targets::ALL.len());
+    assert_eq!(
+        fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets")).expect("targets").count(),
+        targets::ALL.len()
+    );
 }
