@@ -5,18 +5,7 @@
 mod support;
 
 use std::time::Duration;
-use support::{Scratch, Start, Steady, Upstream, free_port, say, wait_until};
-
-const MANIFEST: &str = "\
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80, protocol: TCP}]}
-";
+use support::{SHOP, Scratch, Start, Steady, Upstream, free_port, say, wait_until};
 
 /// Queries a second from each of [`SOCKETS`], half for the cluster, half forwarded.
 const RATE: u32 = 500;
@@ -54,7 +43,7 @@ fn corefile(round: usize) -> String {
 fn reloads_under_load_lose_no_query_and_keep_no_memory() {
     let reloads: usize = std::env::var("DUNLIN_RELOADS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
     let (upstream, manifests) = (Upstream::start(), Scratch::new());
-    manifests.write("shop.yaml", MANIFEST);
+    manifests.write("shop.yaml", SHOP);
     let dunlin = Start::corefile(&corefile(0))
         .set("MANIFESTS", manifests.path().display())
         .set("UPSTREAM", upstream.address)

@@ -3,20 +3,9 @@
 mod support;
 
 use std::time::{Duration, Instant};
-use support::{Dunlin, Scratch, Start, free_port, http_get, wait_until};
+use support::{Dunlin, SHOP, Scratch, Start, free_port, http_get, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(15);
-
-const SHOP: &str = "\
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80, protocol: TCP}]}
-";
 
 /// A Corefile of one zone with these lines in its block.
 fn corefile(ttl: u32, more: &[&str]) -> String {

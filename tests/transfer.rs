@@ -107,12 +107,7 @@ fn a_secondary_stays_in_step() {
 #[test]
 fn dig_transfers_the_zone() {
     let (dunlin, _manifests) = run(free_port());
-    let dig = |arguments: &[&str]| {
-        let mut command = Command::new("dig");
-        command.args(["@127.0.0.1", "-p", &dunlin.port.to_string(), "+time=5", "+tries=1"]).args(arguments);
-        command.output().ok().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-    };
-    let Some(zone) = dig(&["+noall", "+answer", "cluster.local", "AXFR"]) else {
+    let Some(zone) = dunlin.dig(&["+noall", "+answer", "cluster.local", "AXFR"]) else {
         return skip("dig_transfers_the_zone", "there is no dig");
     };
     let lines: Vec<&str> = zone.lines().filter(|line| !line.starts_with(';') && !line.is_empty()).collect();
@@ -120,13 +115,13 @@ fn dig_transfers_the_zone() {
     assert!(lines[0].contains("SOA") && lines.last() == lines.first(), "{zone}");
     assert_eq!(zone.matches("SOA").count(), 2, "{zone}");
     let serial = lines[0].split_whitespace().nth(6).unwrap();
-    let known = dig(&["+noall", "+answer", "cluster.local", &format!("IXFR={serial}")]).unwrap();
+    let known = dunlin.dig(&["+noall", "+answer", "cluster.local", &format!("IXFR={serial}")]).unwrap();
     assert_eq!(known.lines().filter(|line| line.contains("IN\tSOA")).count(), 1, "{known}");
-    let older = dig(&["+noall", "+answer", "cluster.local", "IXFR=1"]).unwrap();
+    let older = dunlin.dig(&["+noall", "+answer", "cluster.local", "IXFR=1"]).unwrap();
     assert_eq!(older.lines().filter(|line| line.contains("IN\tSOA")).count(), 2, "{older}");
     // Over UDP (dig would go over to TCP by itself), of other zones, and by others.
     assert_eq!(dunlin.ask("cluster.local. AXFR").rcode, "REFUSED");
     assert_eq!(dunlin.ask("in-addr.arpa. AXFR tcp").rcode, "REFUSED");
-    let stranger = dig(&["-b", "127.0.0.2", "cluster.local", "AXFR"]).unwrap();
+    let stranger = dunlin.dig(&["-b", "127.0.0.2", "cluster.local", "AXFR"]).unwrap();
     assert!(stranger.contains("Transfer failed"), "{stranger}");
 }

@@ -6,7 +6,7 @@ mod support;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Client, Question, Scratch, Start, Upstream, free_port, say, wait_until};
+use support::{Client, Question, SHOP, Scratch, Start, Upstream, free_port, say, wait_until};
 
 #[test]
 fn the_upstream_answers_as_recorded() {
@@ -38,23 +38,12 @@ fn the_upstream_answers_as_recorded() {
     }
 }
 
-const MANIFEST: &str = "\
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80, protocol: TCP}]}
-";
-
 /// A thousand clients wait for an upstream that says nothing; a name of the cluster takes what it takes without them.
 #[test]
 fn a_dead_upstream_slows_no_cluster_name() {
     let silent = UdpSocket::bind("127.0.0.1:0").expect("a port that nobody reads");
     let manifests = Scratch::new();
-    manifests.write("shop.yaml", MANIFEST);
+    manifests.write("shop.yaml", SHOP);
     let corefile = "\
 .:{$PORT} {
     bind 127.0.0.1

@@ -27,6 +27,18 @@ pub use upstream::Upstream;
 
 use std::path::PathBuf;
 
+/// One namespace with one service, `web.shop` at 10.0.0.1.
+pub const SHOP: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80, protocol: TCP}]}
+";
+
 /// A path in the repository.
 pub fn repository(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)

@@ -224,6 +224,13 @@ pub struct Dunlin {
 }
 
 impl Dunlin {
+    /// What Debian's dig prints when it asks this server; `None` where there is no dig.
+    pub fn dig(&self, arguments: &[&str]) -> Option<String> {
+        let mut command = Command::new("dig");
+        command.args(["@127.0.0.1", "-p", &self.port.to_string(), "+time=5", "+tries=1"]).args(arguments);
+        command.output().ok().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Starts with this Corefile and waits until it listens.
     pub fn start(corefile: &str) -> Dunlin {
         Start::corefile(corefile).run()
