@@ -8,6 +8,7 @@
 //! only file of the program with `unsafe`.
 
 mod counters;
+mod limits;
 mod single;
 mod slow;
 mod sockets;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use crate::wire::Transport;
 pub use counters::DROPPED;
+pub use limits::{ConnectionLimits, Limits};
 pub use tcp::HTTPS_RESPONSES;
 
 use crate::metrics::Metrics;
@@ -115,6 +117,8 @@ pub struct ListenerOptions {
     pub workers: usize,
     /// Slow-lane queries that may be in flight for this listener; more are answered by silence and counted.
     pub max_slow: usize,
+    /// What its connections may do.
+    pub limits: Limits,
     /// Where panics and what is let go are counted.
     pub metrics: Metrics,
 }
@@ -164,8 +168,8 @@ pub fn listen(
         listener.tasks.spawn_on(worker.start(number)?, &runtime);
     }
     let max_connections = tcp::max_connections(&protocol, system::raise_descriptor_limit());
-    let metrics = options.metrics.clone();
-    let acceptor = tcp::Acceptor { protocol, answerer, slow, counters, metrics, closing, max_connections };
+    let (metrics, limits) = (options.metrics.clone(), options.limits.clone());
+    let acceptor = tcp::Acceptor { protocol, answerer, slow, limits, counters, metrics, closing, max_connections };
     listener.tasks.spawn_on(acceptor.run(tokio::net::TcpListener::from_std(opened.tcp)?), &runtime);
     Ok(listener)
 }

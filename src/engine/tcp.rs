@@ -8,7 +8,7 @@ pub use https::RESPONSES as HTTPS_RESPONSES;
 
 use super::counters::Counters;
 use super::slow::SlowLane;
-use super::{Answerer, Closing, Protocol};
+use super::{Answerer, Closing, Limits, Protocol};
 use crate::metrics::Metrics;
 use std::io;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ pub(super) struct Acceptor {
     pub protocol: Protocol,
     pub answerer: Arc<dyn Answerer>,
     pub slow: SlowLane,
+    pub limits: Limits,
     pub counters: Counters,
     pub metrics: Metrics,
     pub closing: Arc<Closing>,

@@ -26,7 +26,7 @@ pub use fallthrough::Fallthrough;
 pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};
 pub use lifecycle::{Arrivals, Command, Control, Keep, Lifecycle, Readiness};
 pub use metadata::{Metadata, Provider, Subject};
-pub use plan::{BlockPlan, ProcessPlan};
+pub use plan::{BlockPlan, ConnectionBounds, ProcessPlan};
 pub use setup::{BlockInfo, Setup};
 pub use transfer::{Following, ZoneHolder, ZoneHolders};
 pub use view::View;

@@ -3,6 +3,7 @@
 use super::explain::Trail;
 use super::routes::{Block, Route, Routes};
 use crate::corefile::{self, Address, Corefile, Directive, Error, Scheme, ServerBlock};
+use crate::engine::ConnectionLimits;
 use crate::metrics::{Metrics, PLUGIN_ENABLED};
 use crate::plugin::{BlockInfo, BlockPlan, Control, Keep, ProcessPlan, Setup};
 use crate::plugins::{self, Found};
@@ -27,6 +28,10 @@ pub(super) struct Served {
     pub routes: Arc<Routes>,
     /// What it proves itself with, where it is encrypted.
     pub keys: Option<Arc<rustls::ServerConfig>>,
+    /// What its connections may do.
+    pub limits: ConnectionLimits,
+    /// Its UDP sockets, where a block says how many.
+    pub sockets: Option<usize>,
 }
 
 /// A configuration, ready to run.
@@ -293,7 +298,9 @@ impl Builder<'_> {
                 let server = server_name(place.scheme, bind.as_ref(), place.address.port());
                 let dropped = counted.then(|| self.metrics.traffic(&server, "dropped", "", ""));
                 let keys = keys(place.scheme, &routes);
-                (place, Served { routes: Arc::new(Routes::new(routes, dropped)), keys })
+                let limits = limits(&routes);
+                let sockets = routes.iter().find_map(|route| route.block.plan.sockets);
+                (place, Served { routes: Arc::new(Routes::new(routes, dropped)), keys, limits, sockets })
             })
             .collect();
         Ok(Plan { places, process: self.process, keep: self.keep, banner: self.banner.into_iter().collect() })
@@ -319,6 +326,19 @@ fn keys(scheme: Scheme, routes: &[Route]) -> Option<Arc<rustls::ServerConfig>> {
     let mut config = (**routes.iter().find_map(|route| route.block.plan.tls.as_ref())?).clone();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Some(Arc::new(config))
+}
+
+/// What the connections of a listener may do: each limit as the last block there that has it says.
+fn limits(routes: &[Route]) -> ConnectionLimits {
+    routes.iter().fold(ConnectionLimits::default(), |limits, route| {
+        let said = route.block.plan.connections;
+        ConnectionLimits {
+            read: said.read.unwrap_or(limits.read),
+            write: said.write.unwrap_or(limits.write),
+            idle: said.idle.unwrap_or(limits.idle),
+            queries: said.queries.or(limits.queries),
+        }
+    })
 }
 
 /// A listener as metrics name it: `dns://:53`, `dns://127.0.0.1:1053`, `tls://[::1]:853`.

@@ -3,7 +3,7 @@
 use super::build::{self, Place, Served};
 use super::lanes::Current;
 use crate::corefile::Scheme;
-use crate::engine::{self, Keys, Listener, ListenerOptions, Protocol};
+use crate::engine::{self, Keys, Limits, Listener, ListenerOptions, Protocol};
 use crate::metrics::Metrics;
 use crate::plugin::Arrivals;
 use arc_swap::ArcSwap;
@@ -29,13 +29,14 @@ struct Open {
     listener: Listener,
     current: Arc<Current>,
     keys: Keys,
+    limits: Limits,
 }
 
 impl Listeners {
     /// None open yet; a worker a core, as far as the process may use them.
     pub(super) fn new(metrics: Metrics, arrivals: Arrivals) -> Listeners {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let options = ListenerOptions { workers, max_slow: MAX_SLOW, metrics };
+        let options = ListenerOptions { workers, max_slow: MAX_SLOW, limits: Limits::default(), metrics };
         Listeners { options, arrivals, open: BTreeMap::new() }
     }
 
@@ -60,6 +61,7 @@ impl Listeners {
             if let Some(served) = places.get(place) {
                 open.current.routes.store(Arc::clone(&served.routes));
                 open.keys.store(served.keys.clone());
+                open.limits.store(Arc::new(served.limits));
             }
         }
         self.open.extend(opened);
@@ -76,6 +78,9 @@ impl Listeners {
         let routes = ArcSwap::from(Arc::clone(&served.routes));
         let current = Arc::new(Current { routes, arrivals: self.arrivals.clone() });
         let keys = Keys::new(served.keys.clone().into());
+        let limits = Limits::new(Arc::new(served.limits).into());
+        let mut options = ListenerOptions { limits: limits.clone(), ..self.options.clone() };
+        options.workers = served.sockets.unwrap_or(options.workers);
         let protocol = match place.scheme {
             Scheme::Tls => Protocol::Tls(keys.clone()),
             Scheme::Https => {
@@ -85,8 +90,8 @@ impl Listeners {
             }
             _ => Protocol::Dns,
         };
-        let listener = engine::listen(place.address, protocol, Arc::new(Arc::clone(&current)), &self.options)?;
-        Ok(Open { listener, current, keys })
+        let listener = engine::listen(place.address, protocol, Arc::new(Arc::clone(&current)), &options)?;
+        Ok(Open { listener, current, keys, limits })
     }
 
     /// The bound addresses of `dns://`.
