@@ -48,7 +48,8 @@ pub enum Fast {
     Slow,
 }
 
-/// The fast lane of one worker or connection. Allocates nothing, waits for nothing.
+/// The fast lane of one worker or connection. Allocates nothing, waits for nothing; the one exception to the first is a
+/// zone whose blocks have views, whose expressions make strings.
 pub trait Lane: Send {
     /// A batch begins: the only moment to read the clock or pick up a new plan.
     fn batch_begins(&mut self);

@@ -232,7 +232,12 @@ impl Builder<'_> {
                     let traffic =
                         compiled.plan.counted.then(|| self.metrics.traffic(&server, &zone.to_string(), view, writer));
                     if compiled.plan.counted {
-                        let names = compiled.plan.chain.iter().map(|handler| handler.name().to_owned());
+                        // These two stand beside the chain here, and in it in CoreDNS.
+                        let beside =
+                            [("metadata", !compiled.plan.labelled.is_empty()), ("view", compiled.plan.view.is_some())];
+                        let beside = beside.into_iter().filter_map(|(name, is_there)| is_there.then_some(name));
+                        let handlers = compiled.plan.chain.iter().map(|handler| handler.name());
+                        let names = handlers.chain(beside).map(str::to_owned);
                         let labels = |name| [server.clone(), zone.to_string(), view.to_owned(), name];
                         self.enabled.extend(names.map(labels));
                     }
