@@ -99,7 +99,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
 fn of_pods(setup: &mut Setup<'_>, from: &Token) -> Result<Search, Error> {
     let shown = shown(setup, from)?;
     let siblings = setup.siblings.iter().filter(|sibling| sibling.name.text == "kubernetes");
-    let pods = siblings.flat_map(|sibling| sibling.options()).filter(|option| option.name.text == "pods").last();
+    let pods = siblings.flat_map(|sibling| sibling.options()).rfind(|option| option.name.text == "pods");
     let is_verified = pods.is_some_and(|pods| pods.args.iter().any(|arg| arg.text == "verified"));
     match shown {
         Search::Shown { zones, node } if is_verified => {
