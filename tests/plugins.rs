@@ -3,7 +3,8 @@
 
 mod support;
 
-use support::{Answer, Dunlin, repository, sorted};
+use std::process::Command;
+use support::{Answer, Dunlin, Scratch, Upstream, free_port, http_get, repository, sorted};
 
 const PLUGINS: &str = r#"
     bind 127.0.0.1
@@ -139,4 +140,51 @@ fn the_class_chaos_and_the_type_any() {
     assert!(any.answer[0].contains("8482") && any.answer[0].contains("HINFO"), "{any:?}");
     let blocked = dunlin.ask("a.blocked.test. A edns=1232");
     assert_eq!(blocked.edns.map(|edns| edns.options), Some(vec![15]));
+}
+
+/// The labels of views, upstreams and clients, where operators look for them.
+#[test]
+fn labels_carry_values_in_metrics_logs_and_explain() {
+    let (upstream, metrics) = (Upstream::start(), free_port());
+    let manifests = Scratch::new();
+    // The test asks from 127.0.0.1, which so is a pod's address.
+    manifests.write(
+        "pod.yaml",
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\napiVersion: v1\nkind: Pod\n\
+         metadata: {name: asker, namespace: shop}\nstatus: {phase: Running, podIP: 127.0.0.1, podIPs: [{ip: 127.0.0.1}]}\n",
+    );
+    let corefile = format!(
+        ".:{{$PORT}} {{\n view near {{\n expr incidr(client_ip(), '127.0.0.0/8') && type() == 'A'\n }}\n metadata\n\
+         prometheus 127.0.0.1:{metrics}\n\
+         log . \"saw {{name}} by {{/view/name}} for {{/kubernetes/client-namespace}} from {{/forward/upstream}}\"\n\
+         kubernetes cluster.local {{\n manifests {}\n pods verified\n }}\n forward . {}\n}}\n\
+         .:{{$PORT}} {{\n prometheus 127.0.0.1:{metrics}\n whoami\n}}\n",
+        manifests.path().display(),
+        upstream.address
+    );
+    let dunlin = Dunlin::start(&corefile);
+    dunlin.ask("www.example.org. A");
+    dunlin.ask("www.example.org. AAAA");
+    dunlin.wait_for_output(&format!("saw www.example.org. by near for shop from {}", upstream.address));
+    let (_, page) = http_get(metrics, "/metrics").unwrap();
+    let has = |name: &str, labels: &[&str]| {
+        page.lines().any(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)))
+    };
+    for (view, qtype) in [(r#"view="near""#, r#"type="A""#), (r#"view="""#, r#"type="AAAA""#)] {
+        assert!(has("coredns_dns_requests_total", &[view, qtype]), "{view} {qtype}: {page}");
+    }
+    for plugin in ["view", "metadata", "log", "forward"] {
+        let name = format!("name=\"{plugin}\"");
+        assert!(has("coredns_plugin_enabled", &[&name, r#"view="near""#]), "{plugin}: {page}");
+        assert!(!has("coredns_plugin_enabled", &[&name, r#"view="""#]), "{plugin}: {page}");
+    }
+    let file = manifests.write("Corefile", &corefile.replace("{$PORT}", "1053"));
+    for (client, view) in [("127.0.0.9", true), ("192.0.2.1", false)] {
+        let explain = Command::new(env!("CARGO_BIN_EXE_dunlin"))
+            .args(["explain", file.to_str().unwrap(), "www.example.org", "A", "--client", client])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&explain.stdout).into_owned();
+        assert_eq!(said.contains("view: near"), view, "{client}: {said}");
+    }
 }

@@ -409,3 +409,48 @@ fn no_path_of_a_machine_is_committed() {
     found.remove(".git");
     assert!(found.is_empty(), "{found:#?}");
 }
+
+/// What the manual of a plugin offers is tried in its tests: every option of the syntax has to be named there.
+#[test]
+fn every_option_of_a_manual_is_named_in_its_plugin_s_tests() {
+    let mut missing = Vec::new();
+    for directory in std::fs::read_dir(repository("src/plugins")).expect("the plugins") {
+        let path = directory.expect("an entry").path();
+        let mut files = vec![path.clone()];
+        if path.is_dir() {
+            files.clear();
+            collect(&path, &mut files, &|path| path.extension().is_some_and(|extension| extension == "rs"));
+        }
+        let head = if path.is_dir() { path.join("mod.rs") } else { path.clone() };
+        let manual = std::fs::read_to_string(head).expect("a source file");
+        let tests: String = files.iter().map(|file| tests_of(file)).collect();
+        for option in options_of(&manual) {
+            let named =
+                tests.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == option);
+            if !named {
+                missing.push(format!("{}: {option}", path.file_stem().unwrap_or_default().display()));
+            }
+        }
+    }
+    missing.sort();
+    assert!(missing.is_empty(), "options that no test of their plugin names:\n{}", missing.join("\n"));
+}
+
+/// The first words of the lines within the braces of a manual's syntax.
+fn options_of(manual: &str) -> BTreeSet<String> {
+    let lines = manual.lines().map_while(|line| line.strip_prefix("//!"));
+    let syntax = lines.skip_while(|line| line.trim() != "# Syntax").skip(1).take_while(|line| !line.starts_with(" # "));
+    let inside = syntax.filter(|line| line.starts_with("     ")).filter_map(|line| line.split_whitespace().next());
+    let names = inside.flat_map(|word| word.split('|')).map(|word| word.trim_matches(['[', ']']));
+    names.filter(|word| word.starts_with(|letter: char| letter.is_ascii_lowercase())).map(str::to_owned).collect()
+}
+
+/// The tests of a file: all of it, or what stands behind `#[cfg(test)]`.
+fn tests_of(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).expect("a source file");
+    let is_all_tests = file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
+    let (_, tests) =
+        if is_all_tests { ("", text.as_str()) } else { text.split_once("#[cfg(test)]").unwrap_or_default() };
+    // `\n` of the texts would grow together with the word behind it.
+    tests.replace("\\n", " ")
+}

@@ -9,6 +9,7 @@
 
 mod beside;
 mod counters;
+mod limits;
 mod quic;
 mod single;
 mod slow;
@@ -22,11 +23,12 @@ mod tests;
 
 pub use crate::wire::Transport;
 pub use counters::DROPPED;
+pub use limits::{Limits, SharedLimits};
 pub use quic::RESPONSES as QUIC_RESPONSES;
 pub use tcp::HTTPS_RESPONSES;
 
 use crate::metrics::Metrics;
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use beside::{Beside, Crew, Group};
 use counters::Counters;
 use futures_util::future::BoxFuture;
@@ -50,7 +52,8 @@ pub enum Fast {
     Slow,
 }
 
-/// The fast lane of one worker or connection. Allocates nothing, waits for nothing.
+/// The fast lane of one worker or connection. Allocates nothing, waits for nothing; the one exception to the first is a
+/// zone whose blocks have views, whose expressions make strings.
 pub trait Lane: Send {
     /// A batch begins: the only moment to read the clock or pick up a new plan.
     fn batch_begins(&mut self);
@@ -73,33 +76,11 @@ pub enum Protocol {
         keys: Keys,
         /// The listener as metrics name it.
         server: Arc<str>,
-        limits: SharedLimits,
     },
     /// DNS over QUIC (RFC 9250), on UDP alone. It needs keys.
     #[allow(missing_docs)]
-    Quic { keys: Keys, server: Arc<str>, limits: SharedLimits },
+    Quic { keys: Keys, server: Arc<str> },
 }
-
-/// What the clients of a listener for HTTP or QUIC may have, all together.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limits {
-    /// Connections.
-    pub connections: usize,
-    /// Streams of one connection: queries in flight.
-    pub streams: u32,
-    /// QUIC streams of all connections.
-    pub workers: usize,
-}
-
-impl Default for Limits {
-    /// CoreDNS's.
-    fn default() -> Limits {
-        Limits { connections: 200, streams: 256, workers: 512 }
-    }
-}
-
-/// Limits that a reload may change, for new connections.
-pub type SharedLimits = Arc<ArcSwap<Limits>>;
 
 /// What new connections prove us with; a reload may put something else in. Without anything they are not encrypted:
 /// something in front of us ends TLS.
@@ -144,6 +125,8 @@ pub struct ListenerOptions {
     pub workers: usize,
     /// Slow-lane queries that may be in flight for this listener; more are answered by silence and counted.
     pub max_slow: usize,
+    /// What its clients may have; kept by the caller too, to change them.
+    pub limits: SharedLimits,
     /// Where panics and what is let go are counted.
     pub metrics: Metrics,
 }
@@ -175,11 +158,12 @@ pub fn listen(
 ) -> io::Result<Listener> {
     let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
     let counters = Counters::new(&options.metrics);
+    let limits = options.limits.clone();
     let slow = SlowLane::new(answerer.clone(), options.max_slow, counters.clone());
     let opened = match protocol {
         Protocol::Dns => sockets::open(address, options.workers)?,
         Protocol::Tls(_) | Protocol::Https { .. } => sockets::open_tcp(address)?,
-        Protocol::Quic { keys, server, limits } => {
+        Protocol::Quic { keys, server } => {
             let (closing, responses) = (Arc::<Closing>::default(), quic::responses(&options.metrics));
             let acceptor =
                 quic::Acceptor { keys, limits, server, answerer, slow, counters, responses, closing: closing.clone() };
@@ -203,7 +187,7 @@ pub fn listen(
     }
     let descriptors = system::raise_descriptor_limit();
     let metrics = options.metrics.clone();
-    let acceptor = tcp::Acceptor { protocol, answerer, slow, counters, metrics, closing, descriptors };
+    let acceptor = tcp::Acceptor { protocol, answerer, slow, limits, counters, metrics, closing, descriptors };
     listener.tasks.spawn_on(acceptor.run(tokio::net::TcpListener::from_std(opened.tcp)?), &crew.runtime);
     Ok(listener)
 }

@@ -8,7 +8,7 @@ pub use https::RESPONSES as HTTPS_RESPONSES;
 
 use super::counters::Counters;
 use super::slow::SlowLane;
-use super::{Answerer, Closing, Protocol};
+use super::{Answerer, Closing, Protocol, SharedLimits};
 use crate::metrics::Metrics;
 use std::io;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ pub(super) struct Acceptor {
     pub protocol: Protocol,
     pub answerer: Arc<dyn Answerer>,
     pub slow: SlowLane,
+    pub limits: SharedLimits,
     pub counters: Counters,
     pub metrics: Metrics,
     pub closing: Arc<Closing>,
@@ -44,7 +45,7 @@ impl Acceptor {
             Protocol::Dns => MAX_CONNECTIONS,
             Protocol::Tls(_) => MAX_ENCRYPTED,
             // Each may have hundreds of requests in flight.
-            Protocol::Https { limits, .. } | Protocol::Quic { limits, .. } => limits.load().connections,
+            Protocol::Https { .. } | Protocol::Quic { .. } => self.limits.load().connections,
         };
         most.min(self.descriptors / 2)
     }

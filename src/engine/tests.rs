@@ -82,13 +82,17 @@ struct Bench {
 }
 
 fn bench_with(address: &str, workers: usize, max_slow: usize) -> Bench {
+    bench_limited(address, workers, max_slow, SharedLimits::default())
+}
+
+fn bench_limited(address: &str, workers: usize, max_slow: usize, limits: SharedLimits) -> Bench {
     let echo = Arc::new(Echo {
         gate: Arc::new(Semaphore::new(0)),
         slow_seen: AtomicUsize::new(0),
         arrivals: Default::default(),
     });
     let metrics = Metrics::new();
-    let options = ListenerOptions { workers, max_slow, metrics: metrics.clone() };
+    let options = ListenerOptions { workers, max_slow, limits, metrics: metrics.clone() };
     Bench { listener: listen(address.parse().unwrap(), Protocol::Dns, echo.clone(), &options).unwrap(), echo, metrics }
 }
 
@@ -466,6 +470,7 @@ async fn connections_above_the_bound_are_closed_and_counted() {
         protocol: Protocol::Dns,
         slow: SlowLane::new(echo.clone(), 1, counters.clone()),
         answerer: echo,
+        limits: SharedLimits::default(),
         counters: counters.clone(),
         metrics: metrics.clone(),
         closing: listener.closing.clone(),
@@ -510,4 +515,42 @@ fn link_local() -> Option<(std::net::Ipv6Addr, u32)> {
     let fields = list.lines().find(|line| line.starts_with("fe80"))?.split_whitespace().collect::<Vec<_>>();
     let address = u128::from_str_radix(fields[0], 16).ok()?;
     Some((address.into(), u32::from_str_radix(fields[1], 16).ok()?))
+}
+
+/// The system says how long a connection was open; only which limit ended it is of interest.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_limit_of_a_connection_ends_it() {
+    let long = Duration::from_secs(3600);
+    let short = Duration::from_millis(50);
+    let open = Limits { read: long, write: long, idle: long, ..Limits::default() };
+    let limits = SharedLimits::new(Arc::new(open).into());
+    let bench = bench_limited("127.0.0.1:0", 1, 100, limits.clone());
+    let connect = |limited| {
+        limits.store(Arc::new(limited));
+        let stream = TcpStream::connect(bench.listener.address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream
+    };
+    let is_closed = |stream: &mut TcpStream| matches!(stream.read(&mut [0]), Ok(0));
+
+    assert!(is_closed(&mut connect(Limits { read: short, ..open })), "read, without a query");
+
+    let mut idle = connect(Limits { idle: short, ..open });
+    idle.write_all(&framed(&[packet(FAST, 1)])).unwrap();
+    assert_eq!(take_framed(&mut idle), reply(FAST, 1));
+    assert!(is_closed(&mut idle), "idle, after the answer");
+
+    let mut counted = connect(Limits { queries: Some(2), ..open });
+    counted.write_all(&framed(&[packet(FAST, 1), packet(SLOW, 2), packet(FAST, 3)])).unwrap();
+    assert_eq!(take_framed(&mut counted), reply(FAST, 1));
+    bench.echo.gate.add_permits(1);
+    assert_eq!(take_framed(&mut counted), reply(SLOW, 2));
+    // What was sent above the bound is not read: closing says so by a reset.
+    assert!(matches!(counted.read(&mut [0]), Ok(0) | Err(_)) && bench.echo.slow_seen.load(Ordering::SeqCst) == 1);
+
+    let mut deaf = connect(Limits { write: short, ..open });
+    deaf.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+    let many = framed(&vec![packet(LARGE, 1); 64]);
+    let sent = (0..4096).find_map(|_| deaf.write_all(&many).err());
+    assert!(sent.is_some_and(|why| why.kind() != io::ErrorKind::WouldBlock), "write, of what nobody takes");
 }

@@ -35,7 +35,7 @@ pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};
 pub use keys::Keys;
 pub use lifecycle::{Arrivals, Command, Control, History, Keep, Lifecycle, Occasion, Readiness};
 pub use metadata::{Metadata, Provider, Subject};
-pub use plan::{BlockPlan, ProcessPlan};
+pub use plan::{BlockPlan, ConnectionBounds, ProcessPlan};
 pub use setup::{BlockInfo, Setup};
 pub use status::{Sections, Table};
 pub use transfer::{Following, ZoneHolder, ZoneHolders};

@@ -10,6 +10,7 @@ use crate::metrics::Sampled;
 use crate::wire::{LowerName, Name, Query};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// The plan of one server block, filled by its plugins in the order of the registry.
 #[derive(Default)]
@@ -32,6 +33,10 @@ pub struct BlockPlan {
     pub any_class: bool,
     /// The addresses to listen on; empty for all.
     pub binds: Vec<IpAddr>,
+    /// What is said of connections (`timeouts`).
+    pub connections: ConnectionBounds,
+    /// The UDP sockets of each address (`multisocket`).
+    pub sockets: Option<usize>,
     /// What proves us to clients of the block's encrypted listeners (`tls`).
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// What chooses this block among those of the same zone (`view`).
@@ -55,6 +60,19 @@ pub struct BlockPlan {
     ttl: Option<ZonedTtl>,
     slow: Vec<Name>,
     held: Vec<Held>,
+}
+
+/// What connections may do, where a block says it; the engine has a default for the rest.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct ConnectionBounds {
+    /// How long the first message may take to come, and the handshake before it.
+    pub read: Option<Duration>,
+    /// How long the client may take to read what is written.
+    pub write: Option<Duration>,
+    /// How long a connection may stay without messages.
+    pub idle: Option<Duration>,
+    /// How many queries one connection may bring.
+    pub queries: Option<u32>,
 }
 
 /// Answers that a plugin must see, whatever source they come from.

@@ -7,13 +7,17 @@
 //!     drop [AMOUNT]
 //!     truncate [AMOUNT]
 //!     delay [AMOUNT [DURATION]]
+//!     large
 //! }
 //! ```
 //! - `drop` (2): one query in **AMOUNT** gets no answer; 0 for none. Without `delay` and `truncate` it is on.
 //! - `truncate` (2): one answer in **AMOUNT** is marked truncated.
 //! - `delay` (2, 100ms): one answer in **AMOUNT** comes late by **DURATION**.
 //!
-//! A is 192.0.2.53 and AAAA 2001:db8::53 for every name, with AA and the TTL 0. Other types are SERVFAIL.
+//! - `large`: answers have 29 addresses, which are too many for 512 octets.
+//!
+//! A is 192.0.2.53 and AAAA 2001:db8::53 for every name, with AA and the TTL 0. AXFR is a small zone, without its last SOA
+//! where `truncate` strikes. Other types are SERVFAIL.
 //!
 //! # Examples
 //! ```corefile
@@ -42,12 +46,18 @@ use std::time::Duration;
 /// `erratic`.
 pub const DEFINITION: Definition = Definition { directive: "erratic", setup, metrics: &[] };
 
+/// 2001:db8::53.
+const ADDRESS: &[u8; 16] = b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x53";
+/// The addresses of an answer with `large`.
+const LARGE: u8 = 29;
+
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let directive = setup.once()?;
     if !directive.args.is_empty() {
         return Err(setup.arguments(directive, "erratic"));
     }
     let (mut drop, mut truncate, mut delay, mut duration) = (None, 0, 0, Duration::from_millis(100));
+    let mut large = false;
     for option in directive.options() {
         match (option.name.text.as_str(), option.args.len()) {
             ("drop", 0..=1) => drop = Some(read_amount(setup, option)?),
@@ -61,11 +71,13 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
                 }
             }
             ("delay", _) => return Err(setup.arguments(option, "delay [AMOUNT [DURATION]]")),
-            _ => return Err(setup.unknown(option, "drop, truncate, delay")),
+            ("large", 0) => large = true,
+            ("large", _) => return Err(setup.arguments(option, "large")),
+            _ => return Err(setup.unknown(option, "drop, truncate, delay, large")),
         }
     }
     let drop = drop.unwrap_or(if truncate > 0 || delay > 0 { 0 } else { 2 });
-    setup.plan.chain.push(Arc::new(Erratic { asked: AtomicU64::new(0), drop, truncate, delay, duration }));
+    setup.plan.chain.push(Arc::new(Erratic { asked: AtomicU64::new(0), drop, truncate, delay, duration, large }));
     Ok(())
 }
 
@@ -85,21 +97,56 @@ struct Erratic {
     truncate: u64,
     delay: u64,
     duration: Duration,
+    large: bool,
 }
 
 impl Erratic {
     fn answer(&self, request: &Request, number: u64) -> Outcome {
+        let is_cut = is_turn(number, self.truncate);
         let rdata = match request.qtype {
+            RecordType::AXFR => return transfer(request, is_cut),
             RecordType::A => vec![192, 0, 2, 53],
-            RecordType::AAAA => b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x53".to_vec(),
+            RecordType::AAAA => ADDRESS.to_vec(),
             _ => return Outcome::Failed(Failure::servfail("")),
         };
         let Some(mut message) = request.answer() else { return Outcome::Dropped };
         let owner = request.name_as_asked().to_vec();
-        message.answers.push(ResourceRecord { owner, rtype: request.qtype, class: request.qclass, ttl: 0, rdata });
-        message.flags |= if is_turn(number, self.truncate) { AA | TC } else { AA };
+        let first = ResourceRecord { owner, rtype: request.qtype, class: request.qclass, ttl: 0, rdata };
+        message.answers.push(first.clone());
+        for number in 1..if self.large { LARGE } else { 1 } {
+            let mut next = first.clone();
+            next.rdata.splice(next.rdata.len() - 1.., [number]);
+            message.answers.push(next);
+        }
+        message.flags |= if is_cut { AA | TC } else { AA };
         request.reply(&message)
     }
+}
+
+/// A zone of the name asked: SOA, two name servers with an address each, and the SOA again unless it is cut off.
+fn transfer(request: &Request, is_cut: bool) -> Outcome {
+    let Some(mut message) = request.answer() else { return Outcome::Dropped };
+    let zone = request.name_as_asked().to_vec();
+    let below = |label: &[u8; 2]| [&label[..], &zone].concat();
+    let (a, b) = (below(b"\x01a"), below(b"\x01b"));
+    let numbers: Vec<u8> = [1_u32, 7200, 3600, 1_209_600, 3600].into_iter().flat_map(u32::to_be_bytes).collect();
+    let record = |owner: &[u8], rtype, rdata: Vec<u8>| {
+        let owner = owner.to_vec();
+        ResourceRecord { owner, rtype, class: request.qclass, ttl: 0, rdata }
+    };
+    let soa = record(&zone, RecordType::SOA, [&a[..], &b, &numbers].concat());
+    message.answers = vec![
+        soa.clone(),
+        record(&zone, RecordType::NS, a.clone()),
+        record(&zone, RecordType::NS, b.clone()),
+        record(&a, RecordType::AAAA, ADDRESS.to_vec()),
+        record(&b, RecordType::AAAA, ADDRESS.to_vec()),
+    ];
+    if !is_cut {
+        message.answers.push(soa);
+    }
+    message.flags |= AA;
+    request.reply(&message)
 }
 
 fn is_turn(number: u64, amount: u64) -> bool {
@@ -164,6 +211,24 @@ mod tests {
         assert_eq!(six("erratic {\ndrop 0\n}", RecordType::MX).await, ["failed"; 6]);
     }
 
+    #[tokio::test]
+    async fn large_answers_and_small_zones() {
+        for (lines, qtype, counts) in [
+            ("erratic {\nlarge\ndrop 0\n}", RecordType::AAAA, [29, 29]),
+            ("erratic {\ndrop 0\n}", RecordType::AXFR, [6, 6]),
+            ("erratic {\ntruncate 2\n}", RecordType::AXFR, [5, 6]),
+        ] {
+            let bench = Bench::new();
+            bench.set_up(&DEFINITION, lines).unwrap();
+            for count in counts {
+                let mut request = request(query("a.test", qtype));
+                request.transport = crate::plugin::Transport::Tcp;
+                let Outcome::Reply(reply) = bench.ask(&request, Outcome::Dropped).await else { panic!("no reply") };
+                assert_eq!(Message::from_vec(&reply.packet).unwrap().answers.len(), count, "{lines}");
+            }
+        }
+    }
+
     #[test]
     fn errors() {
         Bench::errors(
@@ -175,7 +240,8 @@ mod tests {
                 ("erratic {\ntruncate 1 2\n}", "expected: truncate [AMOUNT]"),
                 ("erratic {\ndelay 1 soon\n}", "is no duration"),
                 ("erratic {\ndelay 1 1s 2\n}", "expected: delay"),
-                ("erratic {\nlarge\n}", "unknown property 'large'"),
+                ("erratic {\nlarge 1\n}", "expected: large"),
+                ("erratic {\nsmall\n}", "unknown property 'small'"),
                 ("erratic\nerratic", "once"),
             ],
         );

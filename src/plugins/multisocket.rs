@@ -1,13 +1,14 @@
 //! # Description
-//! `multisocket` opens several sockets an address in CoreDNS, so that queries are taken by several threads. Here every
-//! address has a socket and a thread for each CPU that the process may use, always; the directive is read
-//! and checked, and a number is warned about.
+//! `multisocket` says how many UDP sockets, with a thread each, an address has. Without it, and without a number, that is
+//! one for each CPU that the process may use, which is what most machines are best served by. TCP needs no such number:
+//! its connections are spread over all threads of the process.
 //!
 //! # Syntax
 //! ```text
 //! multisocket [NUMBER]
 //! ```
-//! **NUMBER** is from 1 to 1024.
+//! **NUMBER** is from 1 to 1024. Where several server blocks share an address, the first that has one decides. An address
+//! that stays open over a reload keeps the sockets it has.
 //!
 //! # Examples
 //! ```corefile
@@ -37,8 +38,8 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     match directive.args.as_slice() {
         [] => Ok(()),
         [word] => match values::integer(&word.text, 1..=1024) {
-            Ok(_) => {
-                setup.warn(word, "the number is not used: every address has a socket for each CPU");
+            Ok(number) => {
+                setup.plan.sockets = usize::try_from(number).ok();
                 Ok(())
             }
             Err(why) => Err(setup.error(word, format!("invalid num sockets: {why}"))),
@@ -53,12 +54,11 @@ mod tests {
     use crate::plugins::testing::Bench;
 
     #[test]
-    fn numbers_are_checked_and_not_used() {
-        let bench = Bench::new();
-        bench.set_up(&DEFINITION, "multisocket 7").unwrap();
-        assert!(bench.done().process.warnings[0].contains("is not used"));
-        for lines in ["multisocket", "multisocket 1", "multisocket 1024"] {
-            Bench::new().set_up(&DEFINITION, lines).unwrap();
+    fn numbers_are_checked_and_taken() {
+        for (lines, sockets) in [("multisocket", None), ("multisocket 1", Some(1)), ("multisocket 1024", Some(1024))] {
+            let bench = Bench::new();
+            bench.set_up(&DEFINITION, lines).unwrap();
+            assert_eq!(bench.done().plan.sockets, sockets);
         }
         Bench::errors(
             &DEFINITION,

@@ -1,6 +1,6 @@
 //! # Description
-//! `timeouts` bounds how long TCP connections may wait in CoreDNS. Here it is read and checked; the listeners keep their
-//! own bounds, which are CoreDNS's defaults, and a value that differs is warned about.
+//! `timeouts` bounds how long connections over TCP, TLS and HTTPS may keep the server waiting, and how many queries each
+//! may bring. UDP has no connections.
 //!
 //! # Syntax
 //! ```text
@@ -11,8 +11,15 @@
 //!     maxtcpqueries NUMBER
 //! }
 //! ```
-//! Durations are from 1s to 24h, a bare number means seconds; at least one option has to be there. The defaults: `read`
-//! 3s, `write` 5s, `idle` 10s, `maxtcpqueries` -1 for no bound.
+//! - `read` (3s): a new connection's handshake, and then its first query, must be done within this; over HTTPS each
+//!   request's head and body.
+//! - `write` (5s): a client that does not take its answers is dropped after this.
+//! - `idle` (10s): a connection is closed this long after its last query or answer.
+//! - `maxtcpqueries` (-1, no bound): a connection over TCP or TLS is closed after as many queries, so that long-lived ones
+//!   spread over the replicas behind a load balancer.
+//!
+//! Durations are from 1s to 24h, a bare number means seconds; at least one option has to be there. Where several server
+//! blocks share a listener, the last that gives an option decides it. A reload changes them for new connections.
 //!
 //! # Examples
 //! ```corefile
@@ -28,7 +35,7 @@
 //! None.
 //!
 //! # See also
-//! `cancel`, for queries.
+//! `cancel`, for queries; `tls`.
 
 use crate::corefile::values;
 use crate::plugin::{Definition, Directive, Error, Setup};
@@ -49,15 +56,12 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         return Err(setup.error(&directive.name, "config block has no options; expected read, write, idle"));
     }
     for option in directive.options() {
-        let is_default = match option.name.text.as_str() {
-            "read" => read(setup, option)? == Duration::from_secs(3),
-            "write" => read(setup, option)? == Duration::from_secs(5),
-            "idle" => read(setup, option)? == Duration::from_secs(10),
-            "maxtcpqueries" => read_count(setup, option)?,
+        match option.name.text.as_str() {
+            "read" => setup.plan.connections.read = Some(read(setup, option)?),
+            "write" => setup.plan.connections.write = Some(read(setup, option)?),
+            "idle" => setup.plan.connections.idle = Some(read(setup, option)?),
+            "maxtcpqueries" => setup.plan.connections.queries = read_count(setup, option)?,
             _ => return Err(setup.unknown(option, "read, write, idle, maxtcpqueries")),
-        };
-        if !is_default {
-            setup.warn(&option.name, format!("{} cannot be changed yet; the default holds", option.name.text));
         }
     }
     Ok(())
@@ -74,33 +78,35 @@ fn read(setup: &Setup<'_>, option: &Directive) -> Result<Duration, Error> {
     Ok(duration)
 }
 
-/// Whether the number stands for no bound.
-fn read_count(setup: &Setup<'_>, option: &Directive) -> Result<bool, Error> {
+/// The bound; `None` for none.
+fn read_count(setup: &Setup<'_>, option: &Directive) -> Result<Option<u32>, Error> {
     let [word] = option.args.as_slice() else { return Err(setup.arguments(option, "maxtcpqueries NUMBER")) };
     if word.text == "-1" {
-        return Ok(true);
+        return Ok(None);
     }
-    values::integer(&word.text, 1..=u64::from(u32::MAX)).map_err(|why| setup.error(word, format!("{why}, or -1")))?;
-    Ok(false)
+    let number = values::integer(&word.text, 1..=u64::from(u32::MAX));
+    let number = number.map_err(|why| setup.error(word, format!("{why}, or -1")))?;
+    Ok(u32::try_from(number).ok())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::ConnectionBounds;
     use crate::plugins::testing::Bench;
 
-    fn warnings(lines: &str) -> Vec<String> {
+    fn bounds(lines: &str) -> ConnectionBounds {
         let bench = Bench::new();
         bench.set_up(&DEFINITION, lines).unwrap();
-        std::mem::take(&mut bench.done().process.warnings)
+        bench.done().plan.connections
     }
 
     #[test]
-    fn what_differs_is_warned_about() {
-        assert!(warnings("timeouts {\nread 3s\nwrite 5\nidle 10s\nmaxtcpqueries -1\n}").is_empty());
-        let warned = warnings("timeouts {\nread 4s\nwrite 24h\nidle 1s\nmaxtcpqueries 5\n}");
-        assert_eq!(warned.len(), 4, "{warned:?}");
-        assert!(warned[0].contains("Corefile:3") && warned[0].contains("read cannot be changed yet"));
+    fn each_option_is_taken() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let all = ConnectionBounds { read: seconds(4), write: seconds(5), idle: seconds(86400), queries: Some(7) };
+        assert_eq!(bounds("timeouts {\nread 4s\nwrite 5\nidle 24h\nmaxtcpqueries 7\n}"), all);
+        assert_eq!(bounds("timeouts {\nmaxtcpqueries -1\n}"), ConnectionBounds::default());
     }
 
     #[test]

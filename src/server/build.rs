@@ -29,6 +29,8 @@ pub(super) struct Served {
     pub keys: Option<Arc<rustls::ServerConfig>>,
     /// What its clients may have.
     pub limits: Limits,
+    /// Its UDP sockets, where a block says how many.
+    pub sockets: Option<usize>,
 }
 
 /// A configuration, ready to run.
@@ -228,7 +230,12 @@ impl Builder<'_> {
                     let traffic =
                         compiled.plan.counted.then(|| self.metrics.traffic(&server, &zone.to_string(), view, writer));
                     if compiled.plan.counted {
-                        let names = compiled.plan.chain.iter().map(|handler| handler.name().to_owned());
+                        // These two stand beside the chain here, and in it in CoreDNS.
+                        let beside =
+                            [("metadata", !compiled.plan.labelled.is_empty()), ("view", compiled.plan.view.is_some())];
+                        let beside = beside.into_iter().filter_map(|(name, is_there)| is_there.then_some(name));
+                        let handlers = compiled.plan.chain.iter().map(|handler| handler.name());
+                        let names = handlers.chain(beside).map(str::to_owned);
                         let labels = |name| [server.clone(), zone.to_string(), view.to_owned(), name];
                         self.enabled.extend(names.map(labels));
                     }
@@ -306,7 +313,8 @@ impl Builder<'_> {
                 let server = server_name(place.scheme, bind.as_ref(), place.address.port());
                 let dropped = counted.then(|| self.metrics.traffic(&server, "dropped", "", ""));
                 let (keys, limits) = (keys(place.scheme, &routes), limits(place.scheme, &routes));
-                (place, Served { routes: Arc::new(Routes::new(routes, dropped, sampled)), keys, limits })
+                let sockets = routes.iter().find_map(|route| route.block.plan.sockets);
+                (place, Served { routes: Arc::new(Routes::new(routes, dropped, sampled)), keys, limits, sockets })
             })
             .collect();
         Ok(Plan { places, process: self.process, keep: self.keep, banner: self.banner.into_iter().collect() })
@@ -345,21 +353,23 @@ fn keys(scheme: Scheme, routes: &[Route]) -> Option<Arc<rustls::ServerConfig>> {
     Some(Arc::new(config))
 }
 
-/// What a listener's clients may have: what the first block there says, else CoreDNS's.
+/// What a listener's clients may have: of all of them together what the first block there says (`https`, `quic`), of each
+/// connection what the last one says (`timeouts`), else the engine's defaults.
 fn limits(scheme: Scheme, routes: &[Route]) -> Limits {
     let plans = || routes.iter().map(|route| &route.block.plan);
-    let default = Limits::default();
-    match scheme {
-        Scheme::Https => {
-            let connections = plans().find_map(|plan| plan.https_connections).unwrap_or(default.connections);
-            Limits { connections, ..default }
-        }
-        _ => Limits {
-            streams: plans().find_map(|plan| plan.quic_streams.0).unwrap_or(default.streams),
-            workers: plans().find_map(|plan| plan.quic_streams.1).unwrap_or(default.workers),
-            ..default
-        },
+    let mut limits = Limits::default();
+    if scheme == Scheme::Https {
+        limits.connections = plans().find_map(|plan| plan.https_connections).unwrap_or(limits.connections);
     }
+    limits.streams = plans().find_map(|plan| plan.quic_streams.0).unwrap_or(limits.streams);
+    limits.workers = plans().find_map(|plan| plan.quic_streams.1).unwrap_or(limits.workers);
+    for said in plans().map(|plan| plan.connections) {
+        limits.read = said.read.unwrap_or(limits.read);
+        limits.write = said.write.unwrap_or(limits.write);
+        limits.idle = said.idle.unwrap_or(limits.idle);
+        limits.queries = said.queries.or(limits.queries);
+    }
+    limits
 }
 
 /// A listener as metrics name it: `dns://:53`, `dns://127.0.0.1:1053`, `tls://[::1]:853`.

@@ -36,7 +36,7 @@ impl Listeners {
     /// None open yet; a worker a core, as far as the process may use them.
     pub(super) fn new(metrics: Metrics, arrivals: Arrivals) -> Listeners {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let options = ListenerOptions { workers, max_slow: MAX_SLOW, metrics };
+        let options = ListenerOptions { workers, max_slow: MAX_SLOW, limits: SharedLimits::default(), metrics };
         Listeners { options, arrivals, open: BTreeMap::new() }
     }
 
@@ -80,15 +80,20 @@ impl Listeners {
         let current = Arc::new(Current { routes, arrivals: self.arrivals.clone() });
         let keys = Keys::new(served.keys.clone().into());
         let limits = SharedLimits::new(ArcSwap::from_pointee(served.limits));
+        let options = ListenerOptions {
+            workers: served.sockets.unwrap_or(self.options.workers),
+            limits: limits.clone(),
+            ..self.options.clone()
+        };
         let bind = Some(place.address.ip()).filter(|ip| !ip.is_unspecified());
         let server = build::server_name(place.scheme, bind.as_ref(), place.address.port());
         let protocol = match place.scheme {
             Scheme::Tls => Protocol::Tls(keys.clone()),
-            Scheme::Https => Protocol::Https { keys: keys.clone(), server: server.into(), limits: limits.clone() },
-            Scheme::Quic => Protocol::Quic { keys: keys.clone(), server: server.into(), limits: limits.clone() },
+            Scheme::Https => Protocol::Https { keys: keys.clone(), server: server.into() },
+            Scheme::Quic => Protocol::Quic { keys: keys.clone(), server: server.into() },
             _ => Protocol::Dns,
         };
-        let listener = engine::listen(place.address, protocol, Arc::new(Arc::clone(&current)), &self.options)?;
+        let listener = engine::listen(place.address, protocol, Arc::new(Arc::clone(&current)), &options)?;
         Ok(Open { listener, current, keys, limits })
     }
 

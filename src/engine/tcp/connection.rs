@@ -4,7 +4,7 @@
 use super::stream::Stream;
 use super::{Acceptor, https};
 use crate::engine::slow::servfail;
-use crate::engine::{Arrival, Fast, Lane, Protocol, Sent, Transport};
+use crate::engine::{Arrival, Fast, Lane, Limits, Protocol, Sent, Transport};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -13,16 +13,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// A new connection's handshake, where there is one, must be done within this, and its first whole message come.
-const FIRST: Duration = Duration::from_secs(3);
-/// Every further one within this of the last, or of the last reply (RFC 7766 section 6.2.3).
-const IDLE: Duration = Duration::from_secs(10);
-/// The client must take what is written within this.
-const WRITE: Duration = Duration::from_secs(5);
 /// Octets of replies after which they are written before more queries are answered.
 const WRITE_AT: usize = 64 << 10;
 /// Queries of one connection that may be in the slow lane; behind them the connection is not read.
@@ -42,6 +35,9 @@ struct Connection {
     arrival: Arrival,
     lane: Box<dyn Lane>,
     acceptor: Acceptor,
+    limits: Limits,
+    /// Queries taken so far.
+    taken: u32,
     /// Octets read and not answered yet: less than a message, unless the slow lane holds back.
     pending: Vec<u8>,
     slow: FuturesUnordered<BoxFuture<'static, Option<Sent>>>,
@@ -54,9 +50,10 @@ struct Connection {
 /// Serves a connection to its end.
 pub(super) async fn serve(stream: TcpStream, acceptor: Acceptor) {
     let (Ok(client), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
+    let limits = **acceptor.limits.load();
     // Small replies must not wait for the client's acknowledgement of those before.
     let _ = stream.set_nodelay(true);
-    let Ok(Ok(stream)) = timeout(FIRST, Stream::open(stream, &acceptor.protocol)).await else { return };
+    let Ok(Ok(stream)) = timeout(limits.read, Stream::open(stream, &acceptor.protocol)).await else { return };
     let arrival = Arrival { client, local, transport: Transport::Tcp };
     if matches!(acceptor.protocol, Protocol::Https { .. }) {
         return https::serve(stream, acceptor, arrival).await;
@@ -66,10 +63,12 @@ pub(super) async fn serve(stream: TcpStream, acceptor: Acceptor) {
         arrival,
         lane: acceptor.answerer.lane(Transport::Tcp),
         acceptor,
+        limits,
+        taken: 0,
         pending: Vec::new(),
         slow: FuturesUnordered::new(),
         following: VecDeque::new(),
-        deadline: Instant::now() + FIRST,
+        deadline: Instant::now() + limits.read,
     };
     // A connection that fails is the client's affair.
     let _ = connection.run().await;
@@ -94,8 +93,9 @@ impl Connection {
                 }
             }
             self.answer_pending(output).await?;
+            reading &= !self.has_taken_all();
         }
-        timeout(WRITE, self.stream.shutdown()).await?
+        timeout(self.limits.write, self.stream.shutdown()).await?
     }
 
     /// Takes a reply of the slow lane, and those that came with it.
@@ -106,7 +106,7 @@ impl Connection {
                 append(&message, output);
                 self.following.extend(more.map(|more| (more, 0)));
             }
-            self.deadline = Instant::now() + IDLE;
+            self.deadline = Instant::now() + self.limits.idle;
             // Nothing comes between the messages of a transfer: some clients would not understand (RFC 5936 section 2.2).
             let room = output.len() < WRITE_AT && self.following.is_empty();
             next = if room { self.slow.next().now_or_never().flatten() } else { None };
@@ -124,7 +124,7 @@ impl Connection {
             if output.is_empty() {
                 break;
             }
-            timeout(WRITE, self.stream.write(&output)).await??;
+            timeout(self.limits.write, self.stream.write(&output)).await??;
             output.clear();
         }
         if done == self.pending.len() {
@@ -160,15 +160,21 @@ impl Connection {
         let begun = std::time::Instant::now();
         let mut at = start;
         self.guarded(|lane| lane.batch_begins());
-        while self.slow.len() < MAX_SLOW && output.len() < WRITE_AT {
+        while self.slow.len() < MAX_SLOW && output.len() < WRITE_AT && !self.has_taken_all() {
             let Some(message) = whole_message(&pending[at..]) else { break };
             self.answer(message, output);
+            self.taken = self.taken.saturating_add(1);
             at += 2 + message.len();
         }
         self.guarded(|lane| lane.batch_ends(begun.elapsed()));
-        self.deadline = Instant::now() + IDLE;
+        self.deadline = Instant::now() + self.limits.idle;
         self.pending = pending;
         at - start
+    }
+
+    /// Whether the connection has asked as much as it may.
+    fn has_taken_all(&self) -> bool {
+        self.limits.queries.is_some_and(|most| self.taken >= most)
     }
 
     fn answer(&mut self, message: &[u8], output: &mut Vec<u8>) {

@@ -8,8 +8,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Lines of one kind in a window before the rest is counted.
-const LINES_A_KIND: u64 = 5;
 /// Kinds of messages told apart; what comes after them is one kind more.
 const KINDS: usize = 16;
 /// How long a window of a kind stays open.
@@ -40,6 +38,7 @@ pub(super) struct Folds {
     kinds: Mutex<HashMap<String, Kind>>,
 }
 
+/// The errors of a kind in its window: the first has been logged, the others are counted.
 #[derive(Default)]
 struct Kind {
     seen: u64,
@@ -123,14 +122,11 @@ impl Folds {
             None => kinds.entry(name.to_owned()).or_default(),
         };
         kind.seen += 1;
-        let line = line();
-        let say = if kind.seen > LINES_A_KIND {
-            kind.last = line;
-            None
-        } else {
-            Some((Level::Error, line))
-        };
-        Step { say, opened: (kind.seen == 1).then(|| (Window::Kind(name.to_owned()), WINDOW)) }
+        if kind.seen > 1 {
+            kind.last = line();
+            return Step { say: None, opened: None };
+        }
+        Step { say: Some((Level::Error, line())), opened: Some((Window::Kind(name.to_owned()), WINDOW)) }
     }
 
     /// Closes a window: the next such error opens it again. The line that tells what it counted, if it counted.
@@ -147,10 +143,9 @@ impl Folds {
             }
             Window::Kind(name) => {
                 let kind = self.kinds.lock().ok()?.remove(name)?;
-                let folded = kind.seen.saturating_sub(LINES_A_KIND);
-                let period = go_duration(WINDOW);
-                (folded > 0)
-                    .then(|| (Level::Error, format!("{} (and {folded} such errors in last {period})", kind.last)))
+                let (folded, period, last) = (kind.seen.saturating_sub(1), go_duration(WINDOW), kind.last);
+                let like = if name.is_empty() { "other errors".into() } else { format!("more errors like '{name}'") };
+                (folded > 0).then(|| (Level::Error, format!("{folded} {like} occurred in last {period}, last: {last}")))
             }
         }
     }
@@ -219,11 +214,12 @@ mod tests {
     #[test]
     fn floods_of_one_message_are_folded_and_others_heard() {
         let folds = Folds::new(Vec::new());
-        let said = (0..1000).filter(|_| step(&folds, "refused").say.is_some()).count();
-        assert_eq!(said as u64, LINES_A_KIND);
+        assert!(step(&folds, "refused").say.is_some(), "the first is logged at once");
+        assert!((1..1000).all(|_| step(&folds, "refused").say.is_none()));
         assert!(step(&folds, "another").say.is_some());
         let told = folds.close(&Window::Kind("refused".into())).unwrap();
-        assert_eq!(told, (Level::Error, "2 a.test. A: refused (and 995 such errors in last 10s)".into()));
+        let line = "999 more errors like 'refused' occurred in last 10s, last: 2 a.test. A: refused";
+        assert_eq!(told, (Level::Error, line.into()));
         assert_eq!(folds.close(&Window::Kind("another".into())), None);
         assert!(folds.kinds.lock().unwrap().is_empty());
     }
@@ -232,8 +228,10 @@ mod tests {
     fn messages_that_never_repeat_are_bounded_too() {
         let folds = Folds::new(Vec::new());
         let said = (0..10_000).filter(|index| step(&folds, &format!("port {index}")).say.is_some()).count();
-        assert_eq!(said as u64, KINDS as u64 + LINES_A_KIND);
+        assert_eq!(said, KINDS + 1);
         assert_eq!(folds.kinds.lock().unwrap().len(), KINDS + 1);
+        let told = folds.close(&Window::Kind(OTHERS.into())).unwrap().1;
+        assert_eq!(told, "9983 other errors occurred in last 10s, last: 2 a.test. A: port 9999");
     }
 
     #[tokio::test]

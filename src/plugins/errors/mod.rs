@@ -6,8 +6,12 @@
 //! ```text
 //! [ERROR] plugin/errors: 2 example.org. A: no upstream answered within 5s
 //! ```
-//! Floods are folded: of errors with the same message, 5 are logged in any 10 seconds and the rest is counted; then one
-//! line gives the count and the last of them. An upstream outage makes some lines a minute, whatever the load.
+//! Floods are folded: the first error with a message is logged at once, those of the next 10 seconds are counted, and one
+//! line then gives their number and the last of them. An upstream outage makes some lines a minute, whatever the load:
+//! ```text
+//! [ERROR] plugin/errors: 811 more errors like 'no upstream answered within 5s' occurred in last 10s, last: 2 a.org. A: no upstream answered within 5s
+//! ```
+//! Sixteen messages are told apart at a time; what comes beside them is folded together, as `other errors`.
 //!
 //! # Syntax
 //! ```text

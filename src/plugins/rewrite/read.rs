@@ -54,6 +54,9 @@ impl Reader<'_, '_> {
         let (kind, words) = kind(words, 2);
         let [from, to, answers @ ..] = words else { return Err(self.expected(FORM)) };
         let pattern = self.pattern(kind, from)?;
+        if let Pattern::Regex(regex) = &pattern {
+            self.check_groups(regex, from, to)?;
+        }
         let to = normal(&to.text);
         if kind == "exact" {
             Name::from_text(&to).map_err(|why| self.setup.error(words[1], format!("'{to}' is no name: {why}")))?;
@@ -62,6 +65,7 @@ impl Reader<'_, '_> {
         Ok(Action::Name { pattern, to, answer })
     }
 
+    /// The changes of answers; `auto` is one change of names, and explicit ones beside it would contradict it.
     fn answers(&self, mut words: &[&Token], form: &str) -> Result<Answer, Error> {
         let (mut answer, mut opened) = (Answer::default(), false);
         while let Some((keyword, rest)) = words.split_first() {
@@ -76,12 +80,17 @@ impl Reader<'_, '_> {
                     rest
                 }
                 [what, from, to, rest @ ..] if matches!(what.text.as_str(), "name" | "value") => {
-                    let edit = (self.regex(from)?, normal(&to.text));
+                    let edit = (self.regex_for(from, to)?, normal(&to.text));
                     if what.text == "name" { &mut answer.owners } else { &mut answer.values }.push(edit);
                     rest
                 }
                 _ => return Err(self.expected(form)),
             };
+            if answer.auto && !answer.owners.is_empty() {
+                return Err(self
+                    .setup
+                    .error(keyword, "answer auto cannot be combined with explicit answer name rules"));
+            }
             opened = true;
         }
         Ok(answer)
@@ -154,6 +163,22 @@ impl Reader<'_, '_> {
                 Pattern::Exact(name.to_string(), name)
             }
         })
+    }
+
+    fn regex_for(&self, from: &Token, to: &Token) -> Result<Regex, Error> {
+        let regex = self.regex(from)?;
+        self.check_groups(&regex, from, to)?;
+        Ok(regex)
+    }
+
+    /// A replacement uses no more groups than its expression has, by their number, as CoreDNS counts them.
+    fn check_groups(&self, regex: &Regex, from: &Token, to: &Token) -> Result<(), Error> {
+        let used = (1..=100).filter(|index| to.text.contains(&format!("{{{index}}}"))).count();
+        if used < regex.captures_len() {
+            return Ok(());
+        }
+        let message = format!("'{}' uses more groups than the regex pattern '{}' has", to.text, from.text);
+        Err(self.setup.error(to, message))
     }
 
     fn regex(&self, word: &Token) -> Result<Regex, Error> {

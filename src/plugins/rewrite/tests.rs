@@ -200,7 +200,7 @@ async fn a_failure_stays_what_it_is() {
 #[tokio::test]
 async fn a_result_that_is_no_name_is_servfail() {
     let bench = Bench::new();
-    bench.set_up(&DEFINITION, "rewrite name regex (.*)\\.test {1}{2}..b").unwrap();
+    bench.set_up(&DEFINITION, "rewrite name regex (.*)\\.test {1}..b").unwrap();
     let outcome = bench.ask(&request(query("a.test", RecordType::A)), Outcome::Dropped).await;
     assert!(
         matches!(outcome, Outcome::Failed(failure) if failure.rcode == Rcode::SERVFAIL && failure.reason.contains("empty"))
@@ -277,6 +277,37 @@ async fn present_options_are_replaced_kept_or_removed() {
 }
 
 #[tokio::test]
+async fn nsid_and_subnet_by_every_action() {
+    let subnet: &[u8] = &[0, 1, 24, 0, 10, 1, 2];
+    let table: [(&str, u16, &[u8], &[u8]); 8] = [
+        ("nsid set", 3, b"", b""),
+        ("nsid append", 3, b"", b"old"),
+        ("nsid replace", 3, b"-", b""),
+        ("nsid unset", 3, b"-", b"-"),
+        ("subnet set 24 56", 8, subnet, subnet),
+        ("subnet append 24 56", 8, subnet, b"old"),
+        ("subnet replace 24 56", 8, b"-", subnet),
+        ("subnet unset", 8, b"-", b"-"),
+    ];
+    for (rule, code, where_absent, where_present) in table {
+        for (options, expected) in [(vec![], where_absent), (vec![(code, b"old".to_vec())], where_present)] {
+            let mut message = Message::parse(&query("a.test", RecordType::A)).unwrap();
+            message.opt = Some(Opt { options, ..Opt::new(1232, false) });
+            let rules = format!("rewrite edns0 {rule}");
+            let exchange = exchange_with(&rules, request(message.to_octets(512)), Upstream::default()).await;
+            let data = exchange.query.opt.and_then(|opt| opt.options.first().map(|(_, data)| data.clone()));
+            assert_eq!(data.unwrap_or(b"-".to_vec()), expected, "{rule}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_class_is_rewritten_and_put_back() {
+    assert_eq!(exchange("rewrite class IN CH", "a.test").await.query.question.qclass, 3);
+    assert_eq!(exchange("rewrite class CH IN", "a.test").await.query.question.qclass, 1);
+}
+
+#[tokio::test]
 async fn a_reverted_option_is_what_it_was() {
     let mut message = Message::parse(&query_with_edns("a.test", RecordType::A, 1232, false)).unwrap();
     let plain = message.to_octets(512);
@@ -345,6 +376,11 @@ fn errors() {
             ("rewrite rcode a.test NXDOMAIN OOPS", "'OOPS' is no response code"),
             ("rewrite cname a.test", "cname [exact"),
             ("rewrite edns0 local", "edns0 local|nsid|subnet"),
+            ("rewrite name regex (.*)\\.a {1}.{2}.b", "'{1}.{2}.b' uses more groups than the regex pattern"),
+            ("rewrite name suffix a b answer name (.*)\\.a {1}.{2}.b", "uses more groups than"),
+            ("rewrite name suffix a b answer value x {1}.b", "uses more groups than"),
+            ("rewrite name suffix a b answer auto answer name a b", "auto cannot be combined"),
+            ("rewrite name suffix a b answer name a b auto", "auto cannot be combined"),
             ("rewrite edns0 padding set", "'padding' is no option"),
             ("rewrite edns0 local put 1 2", "'put' is no action"),
             ("rewrite edns0 local set 0xfffff a", "is no option code"),

@@ -1,9 +1,13 @@
-//! The part of Go's template language that records need: text, values, pipelines, variables, `if`.
+//! The part of Go's template language that records need: text, values, pipelines, variables, `if`, `with`, `range`.
 
 use super::value::{FUNCTIONS, Scope, Value, is_field};
 
-/// How deep `if` and parentheses may stand in each other.
+/// How deep `if`, `with`, `range` and parentheses may stand in each other.
 const MAX_DEPTH: usize = 20;
+/// The longest text that is made of one: more than any record has, and a bound on what loops in loops can make.
+const MAX_TEXT: usize = 70_000;
+/// The turns of all loops of one filling.
+const MAX_TURNS: usize = 10_000;
 
 /// A template, parsed.
 #[derive(Debug)]
@@ -17,9 +21,26 @@ pub(super) struct Template {
 enum Node {
     Text(String),
     Output(Pipeline),
+    /// `:=`, up to the end of the body it stands in.
+    Declare(String, Pipeline),
+    /// `=`.
     Assign(String, Pipeline),
     /// The branches with their conditions; the last may be without one.
     If(Vec<(Option<Pipeline>, Vec<Node>)>),
+    /// `with`: the value is the dot of the first branch, and may have a name there.
+    With(Option<String>, Pipeline, Vec<Node>, Vec<Node>),
+    Range(Loop),
+}
+
+#[derive(Debug)]
+struct Loop {
+    over: Pipeline,
+    /// What place and value are called, where they are.
+    place: Option<String>,
+    value: Option<String>,
+    body: Vec<Node>,
+    /// For nothing to go over.
+    otherwise: Vec<Node>,
 }
 
 /// Commands, each of which gets the value of the one before as its last argument.
@@ -37,6 +58,8 @@ enum Operand {
     Literal(Value),
     /// `.Group.a`: the names behind the dots.
     Field(Vec<String>),
+    /// The dot where `with` or `range` has set it, with fields behind it.
+    Dot(Vec<String>),
     /// `$x`, with fields behind it.
     Variable(String, Vec<String>),
     Pipeline(Box<Pipeline>),
@@ -48,7 +71,7 @@ impl Template {
     /// # Errors
     /// What is wrong, or not known here, as a sentence.
     pub(super) fn parse(source: &str, set: &[String]) -> Result<Template, String> {
-        let mut parser = Parser { pieces: split(source)?, at: 0, variables: Vec::new(), set };
+        let mut parser = Parser { pieces: split(source)?, at: 0, variables: Vec::new(), dots: 0, set };
         let nodes = parser.nodes(0)?;
         match parser.pieces.get(parser.at) {
             None => Ok(Template { source: source.to_owned(), nodes }),
@@ -62,7 +85,7 @@ impl Template {
     /// # Errors
     /// Values that do not fit where they stand.
     pub(super) fn fill(&self, scope: &Scope<'_>) -> Result<String, String> {
-        let mut filled = Filling { scope, variables: Vec::new(), text: String::new() };
+        let mut filled = Filling { scope, variables: Vec::new(), dots: Vec::new(), turns: 0, text: String::new() };
         filled.run(&self.nodes)?;
         Ok(filled.text)
     }
@@ -163,6 +186,8 @@ struct Parser<'p> {
     at: usize,
     /// Those declared so far.
     variables: Vec<String>,
+    /// How many `with` and `range` the place stands in.
+    dots: usize,
     set: &'p [String],
 }
 
@@ -170,7 +195,7 @@ impl Parser<'_> {
     /// Reads nodes up to an `else` or `end`, which stays to be read, or to the end.
     fn nodes(&mut self, depth: usize) -> Result<Vec<Node>, String> {
         if depth > MAX_DEPTH {
-            return Err(format!("if is nested more than {MAX_DEPTH} deep"));
+            return Err(format!("if, with or range is nested more than {MAX_DEPTH} deep"));
         }
         let mut nodes = Vec::new();
         while let Some(piece) = self.pieces.get_mut(self.at) {
@@ -193,7 +218,9 @@ impl Parser<'_> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
             ["if", condition @ ..] => self.branches(condition, depth),
-            ["range" | "with" | "define" | "template" | "block" | "break" | "continue", ..] => {
+            ["with", value @ ..] => self.with(value, depth),
+            ["range", over @ ..] => self.range(over, depth),
+            ["define" | "template" | "block" | "break" | "continue", ..] => {
                 Err(format!("'{}' is not known here", words[0]))
             }
             [variable, ":=" | "=", value @ ..] if variable.starts_with('$') => {
@@ -201,8 +228,11 @@ impl Parser<'_> {
                 if words[1] == "=" && !self.variables.iter().any(|known| known == variable) {
                     return Err(format!("undefined variable '{variable}'"));
                 }
+                if words[1] == "=" {
+                    return Ok(Node::Assign((*variable).to_owned(), value));
+                }
                 self.variables.push((*variable).to_owned());
-                Ok(Node::Assign((*variable).to_owned(), value))
+                Ok(Node::Declare((*variable).to_owned(), value))
             }
             words => Ok(Node::Output(self.pipeline(words)?)),
         }
@@ -229,6 +259,53 @@ impl Parser<'_> {
                 _ => return Err(format!("unexpected {{{{{}}}}}", words.join(" "))),
             }
         }
+    }
+
+    fn with(&mut self, words: &[&str], depth: usize) -> Result<Node, String> {
+        let (names, value) = declared(words)?;
+        let value = self.pipeline(value)?;
+        let (body, otherwise) = self.body_with_dot(&names, "with", depth)?;
+        match names.as_slice() {
+            [] => Ok(Node::With(None, value, body, otherwise)),
+            [name] => Ok(Node::With(Some(name.clone()), value, body, otherwise)),
+            _ => Err("with declares one variable".to_owned()),
+        }
+    }
+
+    fn range(&mut self, words: &[&str], depth: usize) -> Result<Node, String> {
+        let (mut names, over) = declared(words)?;
+        let over = self.pipeline(over)?;
+        let (body, otherwise) = self.body_with_dot(&names, "range", depth)?;
+        let value = names.pop();
+        Ok(Node::Range(Loop { over, place: names.pop(), value, body, otherwise }))
+    }
+
+    /// What stands up to `end`, with these variables and a dot of its own, and what stands behind `else`, without.
+    fn body_with_dot(&mut self, names: &[String], word: &str, depth: usize) -> Result<(Vec<Node>, Vec<Node>), String> {
+        let known = self.variables.len();
+        self.variables.extend_from_slice(names);
+        self.dots += 1;
+        let body = self.nodes(depth + 1);
+        self.dots -= 1;
+        self.variables.truncate(known);
+        let (body, mut otherwise) = (body?, Vec::new());
+        let mut next = self.next_action();
+        if next.as_deref().is_some_and(|words| words == ["else"]) {
+            otherwise = self.nodes(depth + 1)?;
+            self.variables.truncate(known);
+            next = self.next_action();
+        }
+        match next {
+            Some(words) if words == ["end"] => Ok((body, otherwise)),
+            Some(words) => Err(format!("unexpected {{{{{}}}}}", words.join(" "))),
+            None => Err(format!("{word} has no end")),
+        }
+    }
+
+    fn next_action(&mut self) -> Option<Vec<String>> {
+        let Some(Piece::Action(words)) = self.pieces.get(self.at) else { return None };
+        self.at += 1;
+        Some(words.clone())
     }
 
     fn pipeline(&self, words: &[&str]) -> Result<Pipeline, String> {
@@ -307,7 +384,9 @@ impl Parser<'_> {
     fn operand(&self, word: &str) -> Result<Operand, String> {
         let path = |text: &str| text.split('.').skip(1).map(str::to_owned).collect::<Vec<_>>();
         match word.as_bytes() {
-            [b'.', ..] => {
+            b"." if self.dots > 0 => Ok(Operand::Dot(Vec::new())),
+            [b'.', ..] if self.dots > 0 => Ok(Operand::Dot(path(word))),
+            [b'$', b'.', ..] | [b'.', ..] => {
                 let path = path(word);
                 if is_field(&path, self.set) {
                     Ok(Operand::Field(path))
@@ -336,9 +415,27 @@ impl Parser<'_> {
     }
 }
 
+/// The variables that `with` and `range` declare in front of `:=`, and the words behind it.
+fn declared<'w>(words: &'w [&'w str]) -> Result<(Vec<String>, &'w [&'w str]), String> {
+    let Some(at) = words.iter().position(|word| *word == ":=") else { return Ok((Vec::new(), words)) };
+    let names = match &words[..at] {
+        [value] => vec![*value],
+        [place, ",", value] => vec![*place, *value],
+        _ => return Err("expected a variable or two in front of ':='".to_owned()),
+    };
+    match names.iter().find(|name| !name.starts_with('$') || name.len() < 2) {
+        Some(name) => Err(format!("'{name}' is no variable")),
+        None => Ok((names.into_iter().map(str::to_owned).collect(), &words[at + 1..])),
+    }
+}
+
 struct Filling<'f> {
     scope: &'f Scope<'f>,
     variables: Vec<(&'f str, Value)>,
+    /// What `.` is, from the outermost `with` or `range` to the innermost.
+    dots: Vec<Value>,
+    /// The turns of loops so far.
+    turns: usize,
     text: String,
 }
 
@@ -350,13 +447,19 @@ impl<'f> Filling<'f> {
                 Node::Output(pipeline) => {
                     let value = self.pipeline(pipeline)?;
                     self.text.push_str(&value.to_string());
+                    if self.text.len() > MAX_TEXT {
+                        return Err(format!("the text is longer than {MAX_TEXT} octets"));
+                    }
                 }
                 Node::Assign(name, pipeline) => {
                     let value = self.pipeline(pipeline)?;
-                    match self.variables.iter_mut().find(|(known, _)| known == name) {
-                        Some((_, held)) => *held = value,
-                        None => self.variables.push((name, value)),
+                    if let Some((_, held)) = self.variables.iter_mut().rev().find(|(known, _)| known == name) {
+                        *held = value;
                     }
+                }
+                Node::Declare(name, pipeline) => {
+                    let value = self.pipeline(pipeline)?;
+                    self.variables.push((name, value));
                 }
                 Node::If(branches) => {
                     for (condition, body) in branches {
@@ -365,14 +468,58 @@ impl<'f> Filling<'f> {
                             None => true,
                         };
                         if taken {
+                            let outside = self.variables.len();
                             self.run(body)?;
+                            self.variables.truncate(outside);
                             break;
                         }
                     }
                 }
+                Node::With(name, pipeline, body, otherwise) => {
+                    let value = self.pipeline(pipeline)?;
+                    if value.is_true() {
+                        self.run_with(name.iter().map(|name| (name.as_str(), value.clone())), value.clone(), body)?;
+                    } else {
+                        self.run(otherwise)?;
+                    }
+                }
+                Node::Range(range) => self.range(range)?,
             }
         }
         Ok(())
+    }
+
+    fn range(&mut self, range: &'f Loop) -> Result<(), String> {
+        let entries = self.pipeline(&range.over)?.entries()?;
+        if entries.is_empty() {
+            return self.run(&range.otherwise);
+        }
+        for (place, value) in entries {
+            self.turns += 1;
+            if self.turns > MAX_TURNS {
+                return Err(format!("range makes more than {MAX_TURNS} turns"));
+            }
+            let place = range.place.iter().map(|name| (name.as_str(), place.clone()));
+            let named = range.value.iter().map(|name| (name.as_str(), value.clone()));
+            self.run_with(place.chain(named), value.clone(), &range.body)?;
+        }
+        Ok(())
+    }
+
+    /// Runs what has a dot, and perhaps variables, of its own.
+    fn run_with(
+        &mut self,
+        variables: impl Iterator<Item = (&'f str, Value)>,
+        dot: Value,
+        body: &'f [Node],
+    ) -> Result<(), String> {
+        let outside = self.variables.len();
+        self.variables.extend(variables);
+        self.dots.push(dot);
+        let outcome = self.run(body);
+        self.dots.pop();
+        self.variables.truncate(outside);
+        outcome
     }
 
     fn pipeline(&self, pipeline: &Pipeline) -> Result<Value, String> {
@@ -394,8 +541,12 @@ impl<'f> Filling<'f> {
         match operand {
             Operand::Literal(value) => Ok(value.clone()),
             Operand::Field(path) => self.scope.field(path),
+            Operand::Dot(path) => {
+                let dot = self.dots.last().cloned().unwrap_or(Value::Nothing);
+                path.iter().try_fold(dot, |value, key| value.field(key))
+            }
             Operand::Variable(name, path) => {
-                let held = self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+                let held = self.variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
                 path.iter().try_fold(held.unwrap_or(Value::Nothing), |value, key| value.field(key))
             }
             Operand::Pipeline(pipeline) => self.pipeline(pipeline),

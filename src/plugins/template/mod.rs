@@ -32,8 +32,9 @@
 //! Templates know these values: `.Zone`, `.Name` (lower case), `.Class`, `.Type`, `.Match` and `.Group` (what the pattern
 //! matched, by number and by name), `.Remote` (the client's address), `.Question.Name`, `.Question.Qtype`,
 //! `.Question.Qclass`, `.Message.Id`, `.Message.RecursionDesired`, `.Message.CheckingDisabled`, `.Var.NAME`, and
-//! `.Meta "label"`, the value of a label of `metadata`. They know pipelines, variables, `if`, `else`, `end`, and the functions `index`
-//! `len` `parseInt` `print` `printf` `eq` `ne` `lt` `le` `gt` `ge` `and` `or` `not`. What is not known is an error at
+//! `.Meta "label"`, the value of a label of `metadata`. They know pipelines, variables, `if`, `with`
+//! and `range` with their `else` and `end` (`.` is then the value gone over, and `$` what stands above), and the functions
+//! `index` `len` `parseInt` `print` `printf` `eq` `ne` `lt` `le` `gt` `ge` `and` `or` `not`. What is not known is an error at
 //! load. `{{$x}}` has to be written `{{ $x }}`: the Corefile would take it for a variable of the environment.
 //!
 //! A template without records costs no more than an answer from memory; one with records makes only the queries it fits

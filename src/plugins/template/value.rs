@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+/// The largest number that `range` counts to.
+const MAX_COUNT: i64 = 1000;
+
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
@@ -61,6 +64,18 @@ impl Value {
             Value::Truth(truth) => *truth,
             Value::List(items) => !items.is_empty(),
             Value::Map(map) => !map.is_empty(),
+        }
+    }
+
+    /// What `range` goes over: places or keys, and values. Go takes the keys of a map in their order, as this map does.
+    pub(super) fn entries(self) -> Result<Vec<(Value, Value)>, String> {
+        let numbered = |values: Vec<Value>| (0..).map(Value::Number).zip(values).collect();
+        match self {
+            Value::Nothing => Ok(Vec::new()),
+            Value::List(items) => Ok(numbered(items.into_iter().map(Value::Text).collect())),
+            Value::Map(map) => Ok(map.into_iter().map(|(key, value)| (Value::Text(key), Value::Text(value))).collect()),
+            Value::Number(count) if count <= MAX_COUNT => Ok(numbered((0..count).map(Value::Number).collect())),
+            other => Err(format!("range can't iterate over {other}")),
         }
     }
 

@@ -1,7 +1,6 @@
 //! One request and its response.
 
 use super::super::Acceptor;
-use super::READ;
 use crate::engine::{Arrival, Protocol, single};
 use crate::metrics::{Descriptor, MetricKind};
 use crate::wire::{ReplyView, base64url};
@@ -12,6 +11,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use prometheus::IntCounterVec;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// Responses by status.
@@ -65,7 +65,7 @@ impl Responder {
         }
         let message = match *request.method() {
             Method::GET => in_query(request.uri().query().unwrap_or_default()).ok_or(StatusCode::BAD_REQUEST)?,
-            Method::POST => in_body(request).await?,
+            Method::POST => in_body(request, self.acceptor.limits.load().read).await?,
             _ => return Err(StatusCode::METHOD_NOT_ALLOWED),
         };
         if message.len() < MIN_MESSAGE {
@@ -85,12 +85,12 @@ fn in_query(query: &str) -> Option<Vec<u8>> {
 }
 
 /// The message in a body. A client that does not say what it sends is taken to send the only thing there is.
-async fn in_body(request: Request<Incoming>) -> Result<Vec<u8>, StatusCode> {
+async fn in_body(request: Request<Incoming>, within: Duration) -> Result<Vec<u8>, StatusCode> {
     if request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind != DNS_MESSAGE) {
         return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     let body = Limited::new(request.into_body(), MAX_MESSAGE).collect();
-    match timeout(READ, body).await {
+    match timeout(within, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes().into()),
         Ok(Err(why)) if why.is::<http_body_util::LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
         Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),

@@ -6,7 +6,7 @@ pub use exchange::RESPONSES;
 
 use super::Acceptor;
 use super::stream::Stream;
-use crate::engine::Arrival;
+use crate::engine::{Arrival, Limits};
 use exchange::Responder;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
@@ -21,12 +21,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 /// Requests of one connection in flight, as CoreDNS has it.
 const MAX_STREAMS: u32 = 256;
-/// A request's head must come within this; its body too.
-const READ: Duration = Duration::from_secs(3);
-/// A connection without requests is closed after this.
-const IDLE: Duration = Duration::from_secs(10);
-/// How long a connection that closes waits for what is in flight.
-const GRACE: Duration = Duration::from_secs(5);
 /// Octets of a request's head: the longest GET that anybody has a use for.
 const HEAD: usize = 16 << 10;
 /// Octets of bodies that a client may send before they are read: what 256 streams could fill would be too much.
@@ -35,12 +29,13 @@ const WINDOW: u32 = 128 << 10;
 /// Serves a connection to its end.
 pub(super) async fn serve(stream: Stream, acceptor: Acceptor, arrival: Arrival) {
     let Some(responder) = Responder::new(acceptor.clone(), arrival) else { return };
-    let activity = Arc::<Activity>::default();
+    let limits = **acceptor.limits.load();
+    let activity = Arc::new(Activity::new(limits.idle));
     let is_http2 = stream.application_protocol() == Some(b"h2");
     match stream {
-        Stream::Plain(stream) => run_http1(TokioIo::new(stream), responder, activity, &acceptor).await,
+        Stream::Plain(stream) => run_http1(TokioIo::new(stream), responder, activity, limits, &acceptor).await,
         Stream::Encrypted(stream) if !is_http2 => {
-            run_http1(TokioIo::new(stream), responder, activity, &acceptor).await;
+            run_http1(TokioIo::new(stream), responder, activity, limits, &acceptor).await;
         }
         Stream::Encrypted(stream) => {
             let service = service_fn(tracked(responder, activity.clone()));
@@ -48,19 +43,19 @@ pub(super) async fn serve(stream: Stream, acceptor: Acceptor, arrival: Arrival) 
             builder.timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS).max_header_list_size(HEAD as u32);
             builder.initial_stream_window_size(WINDOW / 2).initial_connection_window_size(WINDOW);
             let connection = builder.serve_connection(TokioIo::new(stream), service);
-            run(connection, &activity, &acceptor).await;
+            run(connection, &activity, limits, &acceptor).await;
         }
     }
 }
 
-async fn run_http1<I>(io: I, responder: Responder, activity: Arc<Activity>, acceptor: &Acceptor)
+async fn run_http1<I>(io: I, responder: Responder, activity: Arc<Activity>, limits: Limits, acceptor: &Acceptor)
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
 {
     let service = service_fn(tracked(responder, activity.clone()));
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(READ).max_buf_size(HEAD);
-    run(builder.serve_connection(io, service), &activity, acceptor).await;
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.read).max_buf_size(HEAD);
+    run(builder.serve_connection(io, service), &activity, limits, acceptor).await;
 }
 
 /// Answers requests, and knows how many are in flight.
@@ -78,8 +73,9 @@ fn tracked(responder: Responder, activity: Arc<Activity>) -> impl Fn(hyper::Requ
 
 type Responding = BoxFuture<'static, Result<exchange::Response, hyper::Error>>;
 
-/// Drives a connection until it ends, has been idle for too long, or the listener closes.
-async fn run<C: Connection>(connection: C, activity: &Activity, acceptor: &Acceptor) {
+/// Drives a connection until it ends, has been idle for too long, or the listener closes; what is in flight then has the
+/// time for writing.
+async fn run<C: Connection>(connection: C, activity: &Activity, limits: Limits, acceptor: &Acceptor) {
     let mut connection = pin!(connection);
     loop {
         let deadline = activity.deadline();
@@ -90,7 +86,7 @@ async fn run<C: Connection>(connection: C, activity: &Activity, acceptor: &Accep
         }
     }
     connection.as_mut().shut_down();
-    let _ = timeout(GRACE, connection).await;
+    let _ = timeout(limits.write, connection).await;
 }
 
 /// What both kinds of connection can.
@@ -123,23 +119,26 @@ where
 }
 
 /// The requests of a connection.
-struct Activity(Mutex<(usize, Instant)>);
-
-impl Default for Activity {
-    fn default() -> Activity {
-        Activity(Mutex::new((0, Instant::now())))
-    }
+struct Activity {
+    /// How many are in flight, and when that changed last.
+    state: Mutex<(usize, Instant)>,
+    /// How long there may be none.
+    idle: Duration,
 }
 
 impl Activity {
+    fn new(idle: Duration) -> Activity {
+        Activity { state: Mutex::new((0, Instant::now())), idle }
+    }
+
     /// When the connection has been idle for too long, should nothing happen.
     fn deadline(&self) -> Instant {
-        let (in_flight, last) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if in_flight > 0 { Instant::now() + IDLE } else { last + IDLE }
+        let (in_flight, last) = *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if in_flight > 0 { Instant::now() + self.idle } else { last + self.idle }
     }
 
     fn change(&self, step: impl FnOnce(usize) -> usize) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = (step(state.0), Instant::now());
     }
 }
