@@ -4,10 +4,8 @@
 
 mod support;
 
-use std::net::UdpSocket;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-use support::{Dunlin, Question, Scratch, Start, Upstream, free_port, say, wait_until};
+use std::time::Duration;
+use support::{Scratch, Start, Steady, Upstream, free_port, say, wait_until};
 
 const MANIFEST: &str = "\
 apiVersion: v1
@@ -22,9 +20,9 @@ spec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80, protocol: TCP}]}
 
 /// Queries a second from each of [`SOCKETS`], half for the cluster, half forwarded.
 const RATE: u32 = 500;
-const SOCKETS: u32 = 4;
-/// A query without an answer for so long is unanswered.
-const PATIENCE: Duration = Duration::from_secs(3);
+const SOCKETS: usize = 4;
+const NAMES: [&str; 4] =
+    ["web.shop.svc.cluster.local.", "www.example.com.", "no.shop.svc.cluster.local.", "www.example.com."];
 
 /// The configuration of a round: a zone, a port and an upstream's options come and go beside what stays.
 fn corefile(round: usize) -> String {
@@ -52,39 +50,6 @@ fn corefile(round: usize) -> String {
     text
 }
 
-/// Sends at the rate until it is over: how many were sent, and how many had no answer.
-fn load(dunlin: &Dunlin, over: &AtomicBool, number: u32) -> (u32, u32) {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    socket.connect(dunlin.address()).expect("connected");
-    socket.set_read_timeout(Some(Duration::from_micros(500))).expect("a timeout");
-    let names = ["web.shop.svc.cluster.local.", "www.example.com.", "no.shop.svc.cluster.local.", "www.example.com."];
-    let begun = Instant::now();
-    let (mut sent, mut waiting) = (0_u32, std::collections::HashMap::new());
-    let mut unanswered = 0;
-    let mut buffer = [0; 4096];
-    loop {
-        let is_over = over.load(Ordering::Relaxed);
-        let due = (begun.elapsed().as_secs_f64() * f64::from(RATE)) as u32;
-        while !is_over && sent < due {
-            let question = Question::new(names[((sent + number) % 4) as usize], "A");
-            let id = sent as u16;
-            socket.send(&question.message(id)).expect("sent");
-            waiting.insert(id, Instant::now());
-            sent += 1;
-        }
-        if let Ok(length) = socket.recv(&mut buffer) {
-            assert!(length >= 12 && matches!(buffer[3] & 15, 0 | 3), "rcode {}", buffer[3] & 15);
-            waiting.remove(&u16::from_be_bytes([buffer[0], buffer[1]]));
-        }
-        let before = waiting.len();
-        waiting.retain(|_, at| at.elapsed() < PATIENCE);
-        unanswered += (before - waiting.len()) as u32;
-        if is_over && waiting.is_empty() {
-            return (sent, unanswered);
-        }
-    }
-}
-
 #[test]
 fn reloads_under_load_lose_no_query_and_keep_no_memory() {
     let reloads: usize = std::env::var("DUNLIN_RELOADS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
@@ -107,24 +72,14 @@ fn reloads_under_load_lose_no_query_and_keep_no_memory() {
         std::thread::sleep(Duration::from_millis(50));
         assert_eq!(said("Restart failed") > refused, round % 5 == 4, "reload {round}:\n{}", dunlin.output());
     };
-    let over = AtomicBool::new(false);
-    let (sent, unanswered, before, after) = std::thread::scope(|scope| {
-        let loads: Vec<_> = (0..SOCKETS)
-            .map(|number| {
-                let (dunlin, over) = (&dunlin, &over);
-                scope.spawn(move || load(dunlin, over, number))
-            })
-            .collect();
-        // The first rounds fill caches, threads' stacks and the allocator's pages.
-        (1..=6).for_each(&reload);
-        let before = dunlin.resident();
-        (7..=6 + reloads).for_each(&reload);
-        std::thread::sleep(Duration::from_secs(1));
-        over.store(true, Ordering::Relaxed);
-        let sums = loads.into_iter().map(|load| load.join().expect("every answer is right in kind"));
-        let (sent, unanswered) = sums.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-        (sent, unanswered, before, dunlin.resident())
-    });
+    let load = Steady::over(&dunlin, &NAMES, RATE, SOCKETS);
+    // The first rounds fill caches, threads' stacks and the allocator's pages.
+    (1..=6).for_each(&reload);
+    let before = dunlin.resident();
+    (7..=6 + reloads).for_each(&reload);
+    std::thread::sleep(Duration::from_secs(1));
+    let (sent, unanswered) = load.report();
+    let after = dunlin.resident();
     let megabytes = |octets: u64| octets as f64 / 1e6;
     say(format!(
         "\nreloads {} queries {sent} unanswered {unanswered} resident {:.1} MB after six, {:.1} MB after all",

@@ -1,7 +1,8 @@
 //! A small synchronous DNS client, and the questions it asks.
 
 use super::Answer;
-use hickory_proto::rr::RecordType;
+use hickory_proto::op::Message;
+use hickory_proto::rr::{Record, RecordType};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -162,6 +163,29 @@ impl Client {
         let len = socket.recv(&mut buffer).ok()?;
         buffer.truncate(len);
         Some(buffer)
+    }
+
+    /// Transfers a zone (AXFR): the records of all its messages, its SOA at both ends.
+    ///
+    /// # Panics
+    /// Where the transfer is refused or breaks off.
+    pub fn transfer(&self, zone: &str) -> Vec<Record> {
+        let mut stream = TcpStream::connect_timeout(&self.server, PATIENCE).expect("connected");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let message = Question::new(zone, "AXFR").message(1);
+        let len = u16::try_from(message.len()).expect("a query is short");
+        stream.write_all(&[&len.to_be_bytes()[..], &message].concat()).expect("sent");
+        let mut records: Vec<Record> = Vec::new();
+        while records.len() < 2 || records.last().is_some_and(|last| last.record_type() != RecordType::SOA) {
+            let mut len = [0; 2];
+            stream.read_exact(&mut len).expect("the transfer goes on");
+            let mut octets = vec![0; usize::from(u16::from_be_bytes(len))];
+            stream.read_exact(&mut octets).expect("the transfer goes on");
+            let message = Message::from_vec(&octets).expect("a DNS message");
+            assert!(!message.answers.is_empty(), "the transfer of {zone} is refused");
+            records.extend(message.answers);
+        }
+        records
     }
 
     fn socket(&self) -> std::io::Result<UdpSocket> {

@@ -49,6 +49,24 @@ pub enum Fault {
     Replaced,
 }
 
+/// Each of them.
+pub const FAULTS: [Fault; 14] = [
+    Fault::CutInAnEvent,
+    Fault::CleanEnd,
+    Fault::Hang,
+    Fault::GoneStatus,
+    Fault::GoneEvent,
+    Fault::GoneInAList,
+    Fault::TooMany,
+    Fault::InternalError,
+    Fault::Unauthorized,
+    Fault::Garbage,
+    Fault::Undecodable,
+    Fault::Lagging,
+    Fault::Down,
+    Fault::Replaced,
+];
+
 /// A running server; ends with the test.
 pub struct FakeApi {
     pub url: String,

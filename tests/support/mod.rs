@@ -9,17 +9,20 @@
 mod answer;
 pub mod casefile;
 mod client;
+pub mod cluster;
 pub mod controlplane;
 pub mod fakeapi;
 mod process;
 pub mod recorded;
 pub mod shapes;
+mod steady;
 pub mod tls;
 mod upstream;
 
 pub use answer::{Answer, Opt, sorted};
 pub use client::{Client, Question};
 pub use process::{Dunlin, Scratch, Start, free_port, http_get, http_request, say, skip, wait_until};
+pub use steady::Steady;
 pub use upstream::Upstream;
 
 use std::path::PathBuf;
