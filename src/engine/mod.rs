@@ -4,10 +4,13 @@
 //! engine knows nothing of plugins: it asks a [`Lane`] for each packet and hands what that cannot answer to an
 //! [`Answerer`]. Under TCP's connections may be TLS, in them HTTP ([`Protocol`]).
 //!
-//! `udp.rs` and `tcp.rs` are the life of a packet; `slow.rs` bounds what waits; `sockets.rs` opens; `system.rs` is the
-//! only file of the program with `unsafe`.
+//! `udp.rs` and `tcp.rs` are the life of a packet; `slow.rs` bounds what waits, `shares.rs` each client's part of what is
+//! bounded, `fairness.rs` its part of an overload; `sockets.rs` opens; `system.rs` is the only file of the program with
+//! `unsafe`.
 
 mod counters;
+mod fairness;
+mod shares;
 mod single;
 mod slow;
 mod sockets;
@@ -19,13 +22,14 @@ mod udp;
 mod tests;
 
 pub use crate::wire::Transport;
-pub use counters::DROPPED;
+pub use counters::{CONNECTIONS, CONNECTIONS_ENDED, DROPPED, SLOW_QUERIES};
 pub use tcp::HTTPS_RESPONSES;
 
 use crate::metrics::Metrics;
 use arc_swap::ArcSwapOption;
 use counters::Counters;
 use futures_util::future::BoxFuture;
+use shares::Shares;
 use slow::SlowLane;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -164,8 +168,9 @@ pub fn listen(
         listener.tasks.spawn_on(worker.start(number)?, &runtime);
     }
     let max_connections = tcp::max_connections(&protocol, system::raise_descriptor_limit());
+    let connections = Shares::new(max_connections, counters.connections.clone());
     let metrics = options.metrics.clone();
-    let acceptor = tcp::Acceptor { protocol, answerer, slow, counters, metrics, closing, max_connections };
+    let acceptor = tcp::Acceptor { protocol, answerer, slow, counters, metrics, closing, connections };
     listener.tasks.spawn_on(acceptor.run(tokio::net::TcpListener::from_std(opened.tcp)?), &runtime);
     Ok(listener)
 }

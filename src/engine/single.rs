@@ -40,7 +40,7 @@ pub(super) async fn answer(
     match fast {
         Some(answer) => answer,
         None => {
-            let sent = slow.answer(message, arrival, slow.admit()?).await?;
+            let sent = slow.answer(message, arrival, slow.admit(arrival.client.ip())?).await?;
             // Half an answer is none: a transfer needs a connection of its own.
             sent.more.is_none().then_some(sent.message)
         }

@@ -381,7 +381,7 @@ async fn connections_above_the_bound_are_closed_and_counted() {
         counters: counters.clone(),
         metrics: metrics.clone(),
         closing: listener.closing.clone(),
-        max_connections: 2,
+        connections: Shares::new(2, counters.connections.clone()),
     };
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
