@@ -7,12 +7,14 @@
 
 mod support;
 
+use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::cluster::{Cluster, STABLE};
 use support::fakeapi::{FAULTS, Fault};
-use support::{Dunlin, Scratch, http_get, say, wait_until};
+use support::tls::{Authority, Front};
+use support::{Dunlin, Scratch, Start, http_get, say, wait_until};
 
 /// Asks for names that do not change, over and over; counts answers that lack their address.
 struct Watchman {
@@ -67,10 +69,13 @@ fn inject(fault: Fault, times: u32) -> String {
         cluster.api.end();
         took.push(cluster.time_to_truth(&dunlin, &format!("{fault:?}")));
     }
+    row(&format!("{fault:?}"), times, &dunlin, watchman, took)
+}
+
+fn row(name: &str, times: u32, dunlin: &Dunlin, watchman: Watchman, mut took: Vec<Duration>) -> String {
     let (asked, lost) = watchman.report();
     let output = dunlin.output();
     assert!(!output.contains("panicked"), "{output}");
-    let name = format!("{fault:?}");
     assert_eq!(lost, 0, "{name}: {lost} of {asked} answers lacked a record that has not changed");
     took.sort();
     let (middle, longest) = (took[(took.len() - 1) / 2].as_secs_f64(), took[took.len() - 1].as_secs_f64());
@@ -89,6 +94,52 @@ fn every_fault_ends_in_the_truth_and_loses_nothing_on_the_way() {
         "fault", "times", "answers", "lost", "to truth", "longest"
     ));
     rows.iter().for_each(say);
+}
+
+/// Faults of TLS and of tokens, between a server that shows a certificate and one that shows a token.
+#[test]
+fn an_expired_certificate_and_a_rotated_token_end_in_the_truth_and_no_secret_is_told() {
+    let (files, authority, mut cluster) = (Scratch::new(), Authority::new(), Cluster::new());
+    let (good, expired) = (authority.issue("127.0.0.1"), authority.issue_until("127.0.0.1", 2001));
+    let behind = cluster.api.url.trim_start_matches("http://").parse().expect("an address");
+    let front = Front::start(behind, &good);
+    let tokens = ["token-that-nobody-may-see-1", "token-that-nobody-may-see-2"];
+    cluster.api.demand(tokens[0]);
+    let (authority, token) = (files.write("ca.pem", &authority.pem()), files.write("token", tokens[0]));
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "one",
+        "clusters": [{"name": "one", "cluster": {
+            "server": format!("https://{}", front.address), "certificate-authority": authority}}],
+        "users": [{"name": "one", "user": {"tokenFile": token}}],
+        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
+    });
+    let kubeconfig = files.write("kubeconfig", &kubeconfig.to_string());
+    let corefile = "cluster.local:{$PORT} {\n    bind 127.0.0.1\n    debug\n    errors\n    log\n    kubernetes {\n        kubeconfig {$FILE} one\n    }\n}\n";
+    let dunlin = Start::corefile(corefile).set("FILE", kubeconfig.display()).run();
+    cluster.time_to_truth(&dunlin, "over TLS");
+
+    let watchman = Watchman::over(&dunlin);
+    front.show(&expired);
+    cluster.change();
+    dunlin.wait_for_output("expired");
+    cluster.change();
+    front.show(&good);
+    let took = cluster.time_to_truth(&dunlin, "an expired certificate");
+    let certificate = row("Expired (TLS)", 1, &dunlin, watchman, vec![took]);
+
+    // The file changes first, as kubelet does it; the old token is not taken any more.
+    let watchman = Watchman::over(&dunlin);
+    files.write("token", tokens[1]);
+    cluster.api.demand(tokens[1]);
+    cluster.change();
+    dunlin.wait_for_output("401");
+    cluster.change();
+    let took = cluster.time_to_truth(&dunlin, "a rotated token");
+    let token = row("Rotated token", 1, &dunlin, watchman, vec![took]);
+    say(format!("\n{certificate}\n{token}"));
+    let output = dunlin.output();
+    let secret = good.key.lines().nth(1).expect("PEM has lines");
+    assert!(tokens.iter().chain([&secret]).all(|secret| !output.contains(secret)), "{output}");
 }
 
 #[test]

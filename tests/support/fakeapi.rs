@@ -90,6 +90,8 @@ struct State {
     generation: u64,
     lists: u64,
     watches: u64,
+    /// The bearer token without which nothing is answered.
+    token: Option<String>,
 }
 
 #[derive(Clone)]
@@ -136,6 +138,15 @@ impl FakeApi {
     /// Takes an object away.
     pub fn delete(&self, kind: &'static str, namespace: &str, name: &str) {
         self.shared.state().delete(kind, namespace, name);
+        self.shared.changed.notify_all();
+    }
+
+    /// From now on only this token is taken; watches of another one end.
+    pub fn demand(&self, token: &str) {
+        let mut state = self.shared.state();
+        state.token = Some(token.to_owned());
+        state.generation += 1;
+        drop(state);
         self.shared.changed.notify_all();
     }
 
@@ -230,8 +241,17 @@ impl Shared {
         let mut stream = stream;
         let _ = stream.set_nodelay(true);
         while let Some(request) = lines.next() {
-            if lines.by_ref().find(|line| line.is_empty()).is_none() {
-                return;
+            let headers: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+            let token = self.state().token.clone();
+            let is_known = token.is_none_or(|token| {
+                let wanted = format!("authorization: bearer {token}").to_ascii_lowercase();
+                headers.iter().any(|header| header.to_ascii_lowercase() == wanted)
+            });
+            if !is_known {
+                match refuse(&mut stream, "401 Unauthorized", "") {
+                    Some(()) => continue,
+                    None => return,
+                }
             }
             let target = request.split(' ').nth(1).unwrap_or_default().to_owned();
             if self.answer(&mut stream, &target).is_none() {

@@ -4,7 +4,7 @@ use super::Scratch;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -29,11 +29,17 @@ impl Authority {
 
     /// Issues for one name or address.
     pub fn issue(&self, name: &str) -> Issued {
+        self.issue_until(name, 2100)
+    }
+
+    /// Issues what is good until a year begins.
+    pub fn issue_until(&self, name: &str, year: i32) -> Issued {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         // A subject that is the issuer's would make it self-signed in OpenSSL's eyes.
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let certificate = params.signed_by(&key, &self.0).expect("a certificate").pem();
         Issued { certificate, key: key.serialize_pem() }
     }
@@ -46,6 +52,11 @@ impl Authority {
         scratch.write("ca.pem", &self.0.pem());
     }
 
+    /// The authority's own certificate, in PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     /// A client that trusts this authority, and shows a certificate if it has one.
     pub fn client(&self, shows: Option<&Issued>, protocols: &[&[u8]]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
@@ -56,13 +67,67 @@ impl Authority {
         let mut config = match shows {
             None => builder.with_no_client_auth(),
             Some(issued) => {
-                let chain = vec![CertificateDer::from_pem_slice(issued.certificate.as_bytes()).expect("a certificate")];
-                let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).expect("a key");
+                let (chain, key) = issued.pair();
                 builder.with_client_auth_cert(chain, key).expect("a pair")
             }
         };
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         config
+    }
+}
+
+/// TLS in front of a server of a test: what comes is decrypted and passed on.
+pub struct Front {
+    pub address: SocketAddr,
+    keys: tokio::sync::watch::Sender<Arc<ServerConfig>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Front {
+    /// Before `behind`, with this certificate.
+    pub fn start(behind: SocketAddr, shows: &Issued) -> Front {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let (keys, current) = tokio::sync::watch::channel(shows.server());
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let address = listener.local_addr().expect("bound");
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut current = current.clone();
+                tokio::spawn(async move {
+                    let acceptor = tokio_rustls::TlsAcceptor::from(current.borrow_and_update().clone());
+                    let (Ok(mut inner), Ok(mut outer)) =
+                        (tokio::net::TcpStream::connect(behind).await, acceptor.accept(stream).await)
+                    else {
+                        return;
+                    };
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut inner, &mut outer) => {}
+                        _ = current.changed() => {}
+                    }
+                });
+            }
+        });
+        Front { address, keys, _runtime: runtime }
+    }
+
+    /// Shows another certificate; connections with the last one end.
+    pub fn show(&self, issued: &Issued) {
+        self.keys.send_replace(issued.server());
+    }
+}
+
+impl Issued {
+    fn pair(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let chain = vec![CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("a certificate")];
+        (chain, PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key"))
+    }
+
+    fn server(&self) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let (chain, key) = self.pair();
+        Arc::new(builder.expect("versions").with_no_client_auth().with_single_cert(chain, key).expect("a pair"))
     }
 }
 
