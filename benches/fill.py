@@ -2,6 +2,7 @@
 """Writes the benchmark's cluster as a manifest, and the questions that are asked of it.
 
 usage: fill.py DIRECTORY
+environment: SHAPE (100x100x10: namespaces, Services of each, endpoints of each Service)
 
 DIRECTORY/cluster.json     100 namespaces of 100 Services: of each hundred one is an ExternalName, nine are headless, the
                            rest have a cluster IP; all but the ExternalNames have an EndpointSlice of ten endpoints
@@ -13,7 +14,8 @@ import os
 import random
 import sys
 
-NAMESPACES, SERVICES, ENDPOINTS = 100, 100, 10
+# Namespaces, Services of each, endpoints of each Service.
+NAMESPACES, SERVICES, ENDPOINTS = map(int, os.environ.get("SHAPE", "100x100x10").split("x"))
 QUESTIONS = 20_000
 ZONE = "cluster.local"
 # The same cluster and the same questions in each run.

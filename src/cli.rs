@@ -11,6 +11,9 @@ use std::process::ExitCode;
 /// The port of DNS (RFC 1035 section 4.2).
 pub const DNS_PORT: u16 = 53;
 
+/// Columns of the help that words fill, the space in front of them not counted.
+const FOLD: usize = 84;
+
 /// One flag.
 pub struct Flag {
     /// Its name, without dashes.
@@ -18,6 +21,16 @@ pub struct Flag {
     /// What it is good for, in lines of the help.
     pub help: &'static str,
     takes: Takes,
+}
+
+impl Flag {
+    /// The name of its value in the help; none for a flag that is on or off.
+    pub fn value(&self) -> Option<&'static str> {
+        match self.takes {
+            Takes::Nothing(_) => None,
+            Takes::Value(name, _) => Some(name),
+        }
+    }
 }
 
 enum Takes {
@@ -53,6 +66,18 @@ pub const FLAGS: &[Flag] = &[
                broken runs that one, and says so; not in CoreDNS.",
         takes: Takes::Value("FILE", |flags, value| {
             flags.last_good = Some(value).filter(|path| !path.is_empty()).map(PathBuf::from);
+            Ok(())
+        }),
+    },
+    Flag {
+        name: "log-format",
+        help: "The form of log lines: 'text', CoreDNS's (default), or 'json', an object a line; not in CoreDNS.",
+        takes: Takes::Value("FORMAT", |flags, value| {
+            flags.log_format = match value {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err("expecting text or json".to_owned()),
+            };
             Ok(())
         }),
     },
@@ -109,6 +134,26 @@ pub const COMMANDS: &[Command] = &[
         arguments: "FILE NAME TYPE [--client IP]",
         help: "Answer one question without serving, and say what made the answer.",
     },
+    Command {
+        name: "query",
+        arguments: "NAME [TYPE] [@SERVER] [--tcp|--tls|--https] [-p PORT] [--search] [--timeout SECONDS] \
+                    [--resolv FILE] [--ca FILE] [--server-name NAME]",
+        help: "Ask a server, the first of /etc/resolv.conf where none is named; --search tries names as a\n\
+               libc does. Exit code: 0 for records, 1 for none, 3 for a failure, 4 for silence.",
+    },
+    Command {
+        name: "compare",
+        arguments: "A B --names FILE|--manifests PATH|--cluster [--kubeconfig FILE] [--zone ZONE] [--rate N] \
+                    [--exact-ttl]",
+        help: "Ask two servers, the one that runs and the dunlin that is to follow it, everything that a\n\
+               cluster implies, and say what differs. Exit code: 0 for nothing, 1 for something.",
+    },
+    Command { name: "man", arguments: "", help: "Print the manual page, for man -l or a man8 folder." },
+    Command {
+        name: "completions",
+        arguments: "bash|zsh|fish",
+        help: "Print what completes this command line in a shell.",
+    },
 ];
 
 /// Where the configuration comes from.
@@ -136,6 +181,18 @@ pub struct Invocation {
     pub quiet: bool,
     /// Where to keep the configuration that last ran.
     pub last_good: Option<PathBuf>,
+    /// The form of log lines.
+    pub log_format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LogFormat {
+    /// CoreDNS's.
+    #[default]
+    Text,
+    /// An object a line.
+    Json,
 }
 
 /// What to print, and to exit with, in place of a server.
@@ -193,8 +250,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, plugins: &[&str]) -> Res
     if flags.list_plugins {
         return Err(Stop::asked_for(plugin_list(plugins)));
     }
-    let Flags { config, port, pidfile, quiet, last_good, .. } = flags;
-    Ok(Invocation { config, port, pidfile, quiet, last_good })
+    let Flags { config, port, pidfile, quiet, last_good, log_format, .. } = flags;
+    Ok(Invocation { config, port, pidfile, quiet, last_good, log_format })
 }
 
 /// The version banner: name and version, then platform in the words of image registries.
@@ -211,15 +268,30 @@ pub fn version() -> String {
 pub fn usage() -> String {
     let mut text = "Usage: dunlin [FLAG]...".to_owned();
     for flag in FLAGS {
-        let value = match flag.takes {
-            Takes::Nothing(_) => String::new(),
-            Takes::Value(name, _) => format!(" {name}"),
-        };
+        let value = flag.value().map_or(String::new(), |name| format!(" {name}"));
         text += &format!("\n  -{}{value}\n        {}", flag.name, flag.help.replace('\n', "\n        "));
     }
     text += "\n\nIn place of a server:";
     for command in COMMANDS {
-        text += &format!("\n  dunlin {} {}\n        {}", command.name, command.arguments, command.help);
+        let words = format!("{} {}", command.name, command.arguments);
+        let help = command.help.replace('\n', "\n        ");
+        text += &format!("\n  {}\n        {help}", folded(&format!("dunlin {}", words.trim_end())));
+    }
+    text
+}
+
+/// A long line of words on several, those behind the first further in.
+fn folded(words: &str) -> String {
+    let (mut text, mut length) = (String::new(), 0);
+    for word in words.split(' ') {
+        if length > 0 && length + 1 + word.len() > FOLD {
+            text += "\n          ";
+            length = 0;
+        } else if length > 0 {
+            text.push(' ');
+        }
+        text += word;
+        length += word.len() + 1;
     }
     text
 }
@@ -239,6 +311,7 @@ struct Flags {
     pidfile: Option<PathBuf>,
     quiet: bool,
     last_good: Option<PathBuf>,
+    log_format: LogFormat,
     show_version: bool,
     list_plugins: bool,
 }
@@ -323,8 +396,14 @@ mod tests {
     }
 
     fn with(change: impl FnOnce(&mut Invocation)) -> Result<Invocation, Stop> {
-        let mut invocation =
-            Invocation { config: Config::Default, port: 53, pidfile: None, quiet: false, last_good: None };
+        let mut invocation = Invocation {
+            config: Config::Default,
+            port: 53,
+            pidfile: None,
+            quiet: false,
+            last_good: None,
+            log_format: LogFormat::Text,
+        };
         change(&mut invocation);
         Ok(invocation)
     }
@@ -343,6 +422,8 @@ mod tests {
         assert_eq!(read(&["-p", "1", "-dns.port", "2"]), with(|invocation| invocation.port = 2));
         assert_eq!(read(&["-dns.port", "2", "-p", "1"]), with(|invocation| invocation.port = 1));
         assert_eq!(read(&["-pidfile", "/run/pid"]), with(|invocation| invocation.pidfile = Some("/run/pid".into())));
+        assert_eq!(read(&["--log-format=json"]), with(|invocation| invocation.log_format = LogFormat::Json));
+        assert_eq!(read(&["-log-format", "text"]), with(|_| {}));
         assert_eq!(read(&["-quiet"]), with(|invocation| invocation.quiet = true));
         assert_eq!(read(&["-quiet=T", "--"]), with(|invocation| invocation.quiet = true));
         assert_eq!(read(&["-quiet", "-quiet=false", "-version=0", "-plugins=F"]), with(|_| {}));
@@ -374,6 +455,7 @@ mod tests {
             (&["-conf"], "flag needs an argument: -conf"),
             (&["-quiet=maybe"], "invalid value \"maybe\" for flag -quiet: expecting true or false"),
             (&["-p", "65536"], "invalid value \"65536\" for flag -p: expecting a port from 0 to 65535"),
+            (&["-log-format=xml"], "invalid value \"xml\" for flag -log-format: expecting text or json"),
             (&["-dns.port="], "invalid value \"\" for flag -dns.port: expecting a port from 0 to 65535"),
         ];
         for (words, why) in table {

@@ -7,8 +7,10 @@
 #![warn(missing_docs)]
 
 pub mod cli;
+pub mod client;
 pub mod cluster;
 pub mod commands;
+pub mod comparison;
 pub mod corefile;
 pub mod engine;
 pub mod http;

@@ -43,7 +43,15 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn the_fast_lane_allocates_nothing() {
-    let measured = Measured::start();
+    allocates_nothing(&Measured::start());
+}
+
+#[test]
+fn nor_does_it_while_its_queries_are_sampled() {
+    allocates_nothing(&Measured::start_with("status 127.0.0.1:0"));
+}
+
+fn allocates_nothing(measured: &Measured) {
     let mut lane = measured.bench.lane();
     let mut out = vec![0; 4096];
     for shape in shapes::shapes() {

@@ -29,6 +29,8 @@ fn identity(object: &Object) -> (Kind, Key) {
         Object::Service(service) => (Kind::Service, service.key.clone().unwrap()),
         Object::EndpointSlice(slice) => (Kind::EndpointSlice, slice.key.clone().unwrap()),
         Object::Pod(pod) => (Kind::Pod, pod.key.clone()),
+        Object::ServiceImport(import) => (Kind::ServiceImport, import.key.clone().unwrap()),
+        Object::ImportedSlice(slice) => (Kind::ImportedSlice, slice.key.clone().unwrap()),
     }
 }
 
@@ -145,6 +147,7 @@ async fn the_feed_holds_what_kubectl_prints() {
         namespace_labels: String::new(),
         endpoints: true,
         pods: true,
+        imports: false,
     };
     let metrics = Metrics::new();
     let feed = start(options, known.clone(), &metrics).unwrap();

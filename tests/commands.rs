@@ -1,9 +1,11 @@
-//! `check`, `migrate` and `explain` as an operator meets them: words in, text and exit code out.
+//! `check`, `migrate`, `explain`, `query` and `compare` as an operator meets them: words in, text and exit code out.
 
 mod support;
 
+use std::net::UdpSocket;
 use std::process::{Command, Output};
-use support::{Scratch, repository};
+use support::tls::Authority;
+use support::{Scratch, Start, repository, skip};
 
 const CLUSTER: &str = "cluster.local.:1053 {
     kubernetes cluster.local {
@@ -26,7 +28,7 @@ fn check_says_everything_and_ends_with_a_summary() {
     let good = scratch.write("good", "a.test:0 {\n    bind 127.0.0.1\n    whoami\n}\n");
     let good = good.to_str().unwrap();
     assert_eq!(dunlin(&["check", good]), (0, format!("{good}: 0 errors, 0 warnings\n"), String::new()));
-    let bad = scratch.write("bad", ". {\n    federation\n    cache 0\n    nodata AAAA\n}\n");
+    let bad = scratch.write("bad", ". {\n    federations\n    cache 0\n    nodata AAAA\n}\n");
     let bad = bad.to_str().unwrap();
     let (code, output, _) = dunlin(&["check", bad]);
     let lines: Vec<&str> = output.lines().collect();
@@ -95,6 +97,7 @@ fn explain_tells_block_lane_plugin_and_answer() {
             0,
             format!(
                 "block: cluster.local. at {file}:1, on 0.0.0.0:1053 [::]:1053\nlane: fast\nanswered by: kubernetes\n\
+                 object: Service default/backend-service, no EndpointSlices\n\
                  rcode: NOERROR\nflags: qr aa rd\n\
                  answer: backend-service.default.svc.cluster.local. 5 IN A 10.100.0.1\n"
             )
@@ -109,6 +112,136 @@ fn explain_tells_block_lane_plugin_and_answer() {
     assert!(code == 1 && error.contains("bad:2 - "), "{error}");
 }
 
+const SERVED: &str = ".:{$PORT} {
+    bind 127.0.0.1
+    kubernetes cluster.local {
+        manifests @sample
+    }
+}
+";
+
+#[test]
+fn query_asks_as_a_pod_would() {
+    let server = Start::corefile(SERVED).run();
+    let (at, port) = (format!("@127.0.0.1:{}", server.port), server.port.to_string());
+    let scratch = Scratch::new();
+    let search = "search default.svc.cluster.local svc.cluster.local cluster.local";
+    let resolv = scratch.write("resolv.conf", &format!("{search}\nnameserver 127.0.0.1\noptions ndots:5\n"));
+    let resolv = resolv.to_str().unwrap();
+    for way in [&[][..], &["--tcp"]] {
+        let name = "backend-service.default.svc.cluster.local";
+        let (code, output, error) = dunlin(&[&["query", name, &at][..], way].concat());
+        let lines: Vec<&str> = output.lines().collect();
+        assert_eq!((code, lines.len(), error.as_str()), (0, 3, ""), "{output}");
+        assert_eq!(lines[0], format!("; {name}. A: NOERROR, aa"));
+        assert_eq!(lines[1], format!("{name}. 5 IN A 10.100.0.1"));
+        let over = if way.is_empty() { "udp" } else { "tcp" };
+        assert!(lines[2].starts_with(&format!("; 127.0.0.1:{port} over {over}, ")), "{output}");
+    }
+    // The first server of resolv.conf; every name tried is shown.
+    let (code, output, _) = dunlin(&["query", "backend-service.default", "--search", "--resolv", resolv, "-p", &port]);
+    assert!(code == 0 && output.starts_with("; backend-service.default.default.svc.cluster.local. A: NXDOMAIN, aa\n"));
+    assert!(output.contains("\nbackend-service.default.svc.cluster.local. 5 IN A 10.100.0.1\n"), "{output}");
+    let (code, output, _) = dunlin(&["query", "gone.cluster.local", &at]);
+    assert!(code == 1 && output.starts_with("; gone.cluster.local. A: NXDOMAIN, aa\n; cluster.local. "), "{output}");
+    let (code, output, _) = dunlin(&["query", "backend-service.default.svc.cluster.local", "MX", &at]);
+    assert!(code == 1 && output.contains(" MX: NOERROR, no record of this type, aa\n"), "{output}");
+    let (code, output, _) = dunlin(&["query", "www.example.org", &at]);
+    assert!(code == 3 && output.starts_with("; www.example.org. A: SERVFAIL\n"), "{output}");
+}
+
+#[test]
+fn query_asks_over_tls_and_https() {
+    let (authority, files) = (Authority::new(), Scratch::new());
+    authority.write(&files, "dns.test");
+    let ca = files.path().join("ca.pem");
+    for scheme in ["tls", "https"] {
+        let corefile = SERVED.replace("bind", "tls {$FILES}/cert.pem {$FILES}/key.pem\n    bind");
+        let corefile = format!("{scheme}://{corefile}");
+        let server = Start::corefile(&corefile).set("FILES", files.path().display()).run();
+        let (at, way) = (format!("@127.0.0.1:{}", server.port), format!("--{scheme}"));
+        let words = ["query", "backend-service.default.svc.cluster.local", &at, &way, "--ca", ca.to_str().unwrap()];
+        let (code, output, error) = dunlin(&[&words[..], &["--server-name", "dns.test"]].concat());
+        assert!(code == 0 && output.contains(" 5 IN A 10.100.0.1\n") && output.contains(&way[2..]), "{output}{error}");
+        // Another name than the certificate has is no server of ours.
+        let (code, _, error) = dunlin(&words);
+        assert!(code == 3 && error.contains("ertificate"), "{error}");
+    }
+}
+
+#[test]
+fn query_says_that_nobody_answers() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = format!("@{}", silent.local_addr().unwrap());
+    let (code, output, error) = dunlin(&["query", "a.test", &at, "--timeout", "0.2"]);
+    assert_eq!((code, output.as_str()), (4, ""));
+    assert!(error.starts_with("a.test. A: no answer in time (127.0.0.1:"), "{error}");
+}
+
+/// A server with the manifests in a directory.
+fn serving(manifests: &Scratch) -> support::Dunlin {
+    let corefile = ".:{$PORT} {
+    bind 127.0.0.1
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+        pods verified
+        manifests {$MANIFESTS}
+    }
+}
+";
+    Start::corefile(corefile).set("MANIFESTS", manifests.path().display()).run()
+}
+
+#[test]
+fn compare_finds_what_differs_and_nothing_else() {
+    let (one, other) = (Scratch::new(), Scratch::new());
+    let cluster = support::read("tests/data/conformance/cluster.yaml");
+    one.write("cluster.yaml", &cluster);
+    // One Service has another address.
+    assert_eq!(cluster.matches("clusterIP: 10.100.1.1,").count(), 1, "the address of one Service");
+    other.write("cluster.yaml", &cluster.replace("clusterIP: 10.100.1.1,", "clusterIP: 10.100.1.99,"));
+    let (a, b) = (serving(&one), serving(&other));
+    let (a, b) = (format!("127.0.0.1:{}", a.port), format!("127.0.0.1:{}", b.port));
+    let manifests = one.path().to_str().unwrap();
+    let (code, output, error) = dunlin(&["compare", &a, &a, "--manifests", manifests, "--rate", "5000"]);
+    assert_eq!((code, output.lines().count(), error.as_str()), (0, 1, ""), "{output}");
+    assert!(output.ends_with(", deliberate 0, different 0, unanswered 0\n"), "{output}");
+    let equal: usize = output.split([' ', ',']).nth(1).unwrap().parse().unwrap();
+    assert!(equal > 300, "{output}");
+    let (code, output, _) = dunlin(&["compare", &a, &b, "--manifests", manifests, "--rate", "5000"]);
+    assert_eq!(code, 1, "{output}");
+    let different: Vec<&str> = output.lines().filter(|line| line.starts_with("different: ")).collect();
+    assert!(!different.is_empty() && output.contains(", unanswered 0\n"), "{output}");
+    let stray: Vec<_> = different
+        .iter()
+        .filter(|line| {
+            !line.contains(" api.staging.") && !line.contains(".api.staging.") && !line.contains("1.1.100.10.")
+        })
+        .collect();
+    assert!(stray.is_empty(), "{stray:#?}");
+    // Names from a file; a server that is silent.
+    let names = one.write("names", "gone.test\nweb.prod.svc.cluster.local AAAA\n");
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap().to_string();
+    let (code, output, _) = dunlin(&["compare", &a, &silent, "--names", names.to_str().unwrap()]);
+    assert!(code == 1 && output.ends_with("equal 0, deliberate 0, different 0, unanswered 2\n"), "{output}");
+    let (code, _, error) = dunlin(&["compare", &a, &b, "--names", "missing.txt"]);
+    assert!(code == 3 && error.starts_with("missing.txt: "), "{error}");
+}
+
+/// One object a line, the start's lines among them; the other form is tests/signals.rs's.
+#[test]
+fn logs_are_json_where_asked_for() {
+    let server = Start::corefile(".:{$PORT} {\n bind 127.0.0.1\n log\n whoami\n}").argument("--log-format=json").run();
+    server.client().ask("a.test. A");
+    server.wait_for_output("a.test.");
+    for line in server.output().lines() {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|why| panic!("{line}: {why}"));
+        for member in ["time", "level", "target", "message"] {
+            assert!(value[member].is_string(), "{line}");
+        }
+    }
+}
+
 #[test]
 fn words_that_are_no_command_are_refused_as_ever() {
     assert_eq!(dunlin(&["serve", "x"]), (1, String::new(), "extra command line arguments: [serve x]\n".to_owned()));
@@ -116,4 +249,80 @@ fn words_that_are_no_command_are_refused_as_ever() {
     let (code, _, error) = dunlin(&["check"]);
     assert_eq!((code, error.lines().last()), (2, Some("Usage: dunlin check FILE")));
     assert!(dunlin(&["-help"]).1.contains("\n  dunlin explain FILE NAME TYPE [--client IP]\n"));
+}
+
+/// Runs a program on a script that finds what `dunlin completions` printed in `$1`; nothing where the program is not here.
+fn in_shell(shell: &str, options: &[&str], script: &str) -> Option<String> {
+    if Command::new(shell).arg("--version").output().is_err() {
+        skip(&format!("completions of {shell}"), &format!("no {shell}: run tests/tools/install"));
+        return None;
+    }
+    let scratch = Scratch::new();
+    let (code, completions, _) = dunlin(&["completions", shell]);
+    assert_eq!(code, 0);
+    let completions = scratch.write("completions", &completions);
+    let script = scratch.write("script", &script.replace("$1", completions.to_str().unwrap()));
+    let output = Command::new(shell).args(options).arg(script).current_dir(repository("")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn bash_completes_flags_commands_and_files() {
+    let script = r#"
+        source $1
+        try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dunlin; echo "${COMPREPLY[@]}"; }
+        try dunlin exp; try dunlin -last; try dunlin --plug; try dunlin check READ; try dunlin -conf Cargo.t
+        try dunlin completions f; try dunlin explain --cl; try dunlin -p R
+    "#;
+    let Some(said) = in_shell("bash", &["--norc"], script) else { return };
+    assert_eq!(said, "explain\n-last-good\n--plugins\nREADME.md\nCargo.toml\nfish\n--client\n\n");
+}
+
+#[test]
+fn fish_completes_flags_commands_and_files() {
+    let script = "source $1
+        complete -C 'dunlin exp' | cut -f1; complete -C 'dunlin -last' | cut -f1; complete -C 'dunlin check READ'
+        complete -C 'dunlin completions f'; complete -C 'dunlin explain --cl'";
+    let Some(said) = in_shell("fish", &["--no-config"], script) else { return };
+    assert_eq!(said, "explain\n-last-good\nREADME.md\nfish\n--client\n");
+}
+
+/// Without a terminal zsh has no completion: its builtins are stood in for, and what they are given is looked at.
+#[test]
+fn zsh_completes_commands_and_files() {
+    let script = r#"
+        autoload -Uz compinit; compinit -u -D
+        source $1
+        compadd() { shift; print -r -- "words: $*" }
+        _files() { print files }
+        _describe() { print -r -- ${${(P)2}%%:*} }
+        _arguments() { print -r -- $# flags }
+        echo ${_comps[dunlin]}
+        words=(dunlin completions ''); CURRENT=3; _dunlin
+        words=(dunlin check ''); CURRENT=3; _dunlin
+        words=(dunlin ''); CURRENT=2; _dunlin
+    "#;
+    let Some(said) = in_shell("zsh", &["-f"], script) else { return };
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[..4], ["_dunlin", "words: bash zsh fish", "files", "words: "], "{said}");
+    assert!(lines[4].starts_with("check migrate explain"), "{said}");
+    assert_eq!(lines[5], format!("{} flags", dunlin::cli::FLAGS.len()));
+}
+
+#[test]
+fn the_manual_page_is_one() {
+    let (code, page, _) = dunlin(&["man"]);
+    assert_eq!(code, 0);
+    if Command::new("mandoc").output().is_err() {
+        return skip("the manual page", "no mandoc: run tests/tools/install");
+    }
+    let scratch = Scratch::new();
+    let file = scratch.write("dunlin.8", &page);
+    let Output { stdout, .. } =
+        Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(file).output().unwrap();
+    let said = String::from_utf8(stdout).unwrap();
+    // A date would make each build's page another.
+    let complaints: Vec<_> = said.lines().filter(|line| !line.contains("missing date")).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
 }

@@ -266,6 +266,77 @@ fn kdig_and_curl_ask_over_https() {
         };
         assert_eq!(String::from_utf8_lossy(&output.stdout), "200 application/dns-message", "{version}");
     }
+    let body = server.files.path().join("query");
+    std::fs::write(&body, query(0)).unwrap();
+    let posted = Command::new("curl")
+        .args(["--cacert", &authority, "-s", "-H", "Content-Type: application/dns-message", "--data-binary"])
+        .arg(format!("@{}", body.display()))
+        .arg(format!("https://{}/dns-query", server.dunlin.address()))
+        .output()
+        .unwrap();
+    assert_eq!(Answer::decode(&posted.stdout).unwrap().answer.len(), 1);
+}
+
+#[test]
+fn kdig_asks_over_quic() {
+    let server = run("quic", "client_auth nocert");
+    let options = [&format!("+tls-ca={}/ca.pem", server.files.path().display()), "+tls-hostname=127.0.0.1", "+quic"];
+    let Some(output) = kdig(server.dunlin.address(), &options) else {
+        return skip("kdig_asks_over_quic", "there is no kdig");
+    };
+    assert!(output.contains("status: NOERROR") && output.contains("QUIC session"), "{output}");
+    let address = server.dunlin.address();
+    let line = format!("coredns_dns_quic_responses_total{{server=\"quic://{address}\",status=\"0x0\"}} 1");
+    // The answer may be here before it is counted.
+    let counted = || http_get(server.metrics, "/metrics").is_some_and(|(_, text)| text.contains(&line));
+    assert!(wait_until(Duration::from_secs(10), counted), "{line}");
+}
+
+/// A connection of quinn's, which trusts the server's authority.
+async fn quic(server: &Running) -> (quinn::Endpoint, quinn::Connection) {
+    let crypto = server.authority.client(None, &[b"doq"]);
+    let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(crypto).unwrap();
+    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let config = quinn::ClientConfig::new(std::sync::Arc::new(crypto));
+    let connection = endpoint.connect_with(config, server.dunlin.address(), "127.0.0.1").unwrap().await.unwrap();
+    (endpoint, connection)
+}
+
+async fn ask_quic(connection: &quinn::Connection, message: &[u8]) -> Option<Answer> {
+    let (mut send, mut receive) = connection.open_bi().await.ok()?;
+    send.write_all(&[&(message.len() as u16).to_be_bytes()[..], message].concat()).await.ok()?;
+    send.finish().ok()?;
+    let octets = receive.read_to_end(70_000).await.ok()?;
+    Answer::decode(octets.get(2..)?).ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quic_has_a_stream_a_query_within_bounds() {
+    let server = run("quic", "client_auth nocert\n}\nquic {\nmax_streams 8\nworker_pool_size 4");
+    let (_endpoint, connection) = quic(&server).await;
+    // More than there may be at a time: they wait their turn.
+    let queries: Vec<_> = (0..200).map(|_| query(0)).collect();
+    let answers = futures_util::future::join_all(queries.iter().map(|message| ask_quic(&connection, message))).await;
+    assert!(answers.iter().all(|answer| answer.as_ref().is_some_and(|answer| answer.answer.len() == 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_query_ends_a_quic_connection() {
+    let server = run("quic", "client_auth nocert");
+    for message in [query(1), vec![0; 3]] {
+        let (_endpoint, connection) = quic(&server).await;
+        assert!(ask_quic(&connection, &message).await.is_none());
+        // DOQ_PROTOCOL_ERROR (RFC 9250 section 4.3).
+        let quinn::ConnectionError::ApplicationClosed(closed) = connection.closed().await else {
+            panic!("closed by us")
+        };
+        assert_eq!(closed.error_code, 2u32.into());
+    }
+    // Others are served.
+    let (_endpoint, connection) = quic(&server).await;
+    assert!(ask_quic(&connection, &query(0)).await.is_some());
+    let counted = || http_get(server.metrics, "/metrics").is_some_and(|(_, text)| text.contains("status=\"0x2\"} 2"));
+    assert!(wait_until(Duration::from_secs(10), counted));
 }
 
 /// One dunlin behind another: what the first one serves encrypted, the second one asks for.

@@ -198,7 +198,7 @@ fn a_snapshot_that_is_not_fit_is_said_and_not_used() {
     let future = b"dunlin snapshot\n\x00\x00\x00\x09more";
     let cases: [(&str, &[u8], &str); 3] = [
         ("foreign", b"apiVersion: v1\n", "is no snapshot of dunlin"),
-        ("torn", b"dunlin snapshot\n\x00\x00\x00\x01\x00", "is damaged"),
+        ("torn", b"dunlin snapshot\n\x00\x00\x00\x02\x00", "is damaged"),
         ("future", future, "is of version 9; this program reads version 1"),
     ];
     for (name, octets, said) in cases {

@@ -92,3 +92,34 @@ fn reloads_under_load_lose_no_query_and_keep_no_memory() {
     assert!(after < bound, "{:.1} MB, from {:.1} MB", megabytes(after), megabytes(before));
     assert_eq!(dunlin.ask("web.shop.svc.cluster.local. A").data(), ["10.0.0.1"]);
 }
+
+#[test]
+fn the_cache_stays_for_zones_whose_forward_does_not_change() {
+    let (one, other) = (Upstream::start(), Upstream::start());
+    let corefile = |before: &str, options: &str| {
+        format!(
+            "{before}.:{{$PORT}} {{\n    bind 127.0.0.1\n    forward . {{$ONE}}\n    cache 300\n}}\n\
+             example.com:{{$PORT}} {{\n    bind 127.0.0.1\n    forward . {{$TWO}} {{\n        {options}\n    }}\n    cache 300\n}}\n"
+        )
+    };
+    let dunlin = Start::corefile(&corefile("", "max_fails 2")).set("ONE", one.address).set("TWO", other.address).run();
+    let ask_all = || {
+        for name in ["www.example.com. A", "ns.example.net. A"] {
+            dunlin.ask(name);
+        }
+        (one.asked(), other.asked())
+    };
+    assert_eq!(ask_all(), (1, 1));
+    assert_eq!(ask_all(), (1, 1), "from the cache");
+    // A block comes before the others; then one's forward changes.
+    let added = "added.example:{$PORT} {\n    bind 127.0.0.1\n    whoami\n}\n";
+    for (round, (before, options, asked)) in
+        [(added, "max_fails 2", (1, 1)), (added, "max_fails 3", (1, 2))].into_iter().enumerate()
+    {
+        dunlin.scratch().write("Corefile", &corefile(before, options));
+        dunlin.signal("USR1");
+        let done = || dunlin.output().matches("Reloading complete").count() > round;
+        assert!(wait_until(Duration::from_secs(10), done), "{}", dunlin.output());
+        assert_eq!(ask_all(), asked, "reload {round}");
+    }
+}

@@ -1,8 +1,12 @@
-//! The tests' upstream answers as the one did that CoreDNS's answers were recorded with.
+//! Upstreams: the tests' own answers as the one did that CoreDNS's answers were recorded with, Debian's are relayed as they
+//! are, and a dead one slows no name of the cluster.
 
 mod support;
 
-use support::{Client, Question, Upstream};
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{Client, Question, Scratch, Start, Upstream, free_port, say, wait_until};
 
 #[test]
 fn the_upstream_answers_as_recorded() {
@@ -31,5 +35,210 @@ fn the_upstream_answers_as_recorded() {
         {
             assert!(tc || expected[section] == serde_json::json!(records), "{} {section}: {records:?}", expected["q"]);
         }
+    }
+}
+
+const MANIFEST: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80, protocol: TCP}]}
+";
+
+/// A thousand clients wait for an upstream that says nothing; a name of the cluster takes what it takes without them.
+#[test]
+fn a_dead_upstream_slows_no_cluster_name() {
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a port that nobody reads");
+    let manifests = Scratch::new();
+    manifests.write("shop.yaml", MANIFEST);
+    let corefile = "\
+.:{$PORT} {
+    bind 127.0.0.1
+    kubernetes cluster.local in-addr.arpa {
+        manifests {$MANIFESTS}
+    }
+    forward . {$UPSTREAM}
+    cache 30
+}
+";
+    let dunlin = Start::corefile(corefile)
+        .set("MANIFESTS", manifests.path().display())
+        .set("UPSTREAM", silent.local_addr().expect("an address"))
+        .run();
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.connect(dunlin.address()).expect("connected");
+    socket.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout");
+    let cluster = Question::new("web.shop.svc.cluster.local.", "A");
+    let mut buffer = [0; 4096];
+    let mut median = |with_dead: bool| {
+        let mut times: Vec<Duration> = (0..500u16)
+            .map(|number| {
+                if with_dead {
+                    for twin in 0..2 {
+                        let dead = Question::new(&format!("n{number}-{twin}.example.com."), "A");
+                        socket.send(&dead.message(0x8000 | number)).expect("sent");
+                    }
+                }
+                let began = Instant::now();
+                socket.send(&cluster.message(number)).expect("sent");
+                loop {
+                    let length = socket.recv(&mut buffer).expect("an answer for the cluster's name");
+                    if buffer[..2] == number.to_be_bytes() {
+                        assert!(length > 12 && buffer[3] & 15 == 0 && buffer[7] == 1);
+                        return began.elapsed();
+                    }
+                }
+            })
+            .collect();
+        times.sort();
+        times[times.len() / 2]
+    };
+    let alone = median(false);
+    let beside = median(true);
+    say(format!("\na cluster name: {alone:?} alone, {beside:?} beside 1000 queries that wait for a dead upstream"));
+    // The two queries before it take their share of one core; a timeout of the upstream is two seconds.
+    assert!(beside < 20 * alone + Duration::from_millis(5), "{beside:?}, {alone:?} alone");
+}
+
+/// Debian's resolvers and servers, where they are installed: what they answer is what their clients get by way of us.
+#[test]
+fn real_servers_are_relayed() {
+    let zone = "example.org";
+    let records = "$ORIGIN example.org.\n$TTL 300\n@ SOA ns.example.org. admin.example.org. 1 2 3 4 60\n@ NS ns\nns A 192.0.2.53\n\
+                   www A 192.0.2.1\nalias CNAME www\n*.wild TXT \"any\"\nlarge TXT \"";
+    // Too large for a datagram to a client without EDNS.
+    let strings = vec!["x".repeat(250); 4].join("\" \"");
+    let records = format!("{records}{strings}\"\n");
+    let mut tried = 0;
+    for server in ["nsd", "knotd", "unbound"] {
+        let Some(running) = RealServer::start(server, zone, &records) else {
+            say(format!("SKIPPED: real_servers_are_relayed: {server} is not installed"));
+            continue;
+        };
+        tried += 1;
+        let corefile = ".:{$PORT} {\n    bind 127.0.0.1\n    forward . {$UPSTREAM} {\n        prefer_udp\n    }\n    cache 30\n}\n";
+        let dunlin = Start::corefile(corefile).set("UPSTREAM", running.address).run();
+        for question in [
+            "www.example.org. A",
+            "WwW.eXample.org. A",
+            "alias.example.org. A",
+            "x.wild.example.org. TXT",
+            "no.example.org. A",
+            "www.example.org. AAAA",
+            "large.example.org. TXT",
+        ] {
+            let asked = Question::parse(question).expect("a question");
+            let direct = Client::new(running.address).ask_all(std::slice::from_ref(&asked)).remove(0);
+            let direct = direct.unwrap_or_else(|why| panic!("{server}: {question}: {why}"));
+            // Twice: from the upstream and from the cache.
+            for _ in 0..2 {
+                let relayed = dunlin.ask(question);
+                assert_eq!(relayed.rcode, direct.rcode, "{server}: {question}");
+                if !direct.has("TC") && !relayed.has("TC") {
+                    let owners = |answer: &[String]| {
+                        let text = answer.iter().map(|record| record.to_lowercase());
+                        // The cache gives all records one TTL.
+                        let mut lines: Vec<String> = text.map(without_ttl).collect();
+                        lines.sort();
+                        lines
+                    };
+                    assert_eq!(owners(&relayed.answer), owners(&direct.answer), "{server}: {question}");
+                }
+            }
+        }
+    }
+    say(format!("\nreal servers relayed: {tried} of 3"));
+}
+
+fn without_ttl(record: String) -> String {
+    record
+        .split_whitespace()
+        .enumerate()
+        .filter(|(place, _)| *place != 1)
+        .map(|(_, word)| word)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// A server of Debian's with one zone; it ends with the value.
+struct RealServer {
+    address: SocketAddr,
+    process: Child,
+    _scratch: Scratch,
+}
+
+impl RealServer {
+    /// `None` where it is not installed.
+    fn start(server: &str, zone: &str, records: &str) -> Option<RealServer> {
+        let path = ["/usr/sbin", "/usr/bin", "/usr/local/sbin"].map(|folder| format!("{folder}/{server}"));
+        let program = path.into_iter().find(|path| std::path::Path::new(path).exists())?;
+        let (scratch, port) = (Scratch::new(), free_port());
+        scratch.write("zone", records);
+        let folder = scratch.path().display().to_string();
+        let mut command = Command::new(program);
+        match server {
+            "nsd" => {
+                scratch.write(
+                    "conf",
+                    &format!(
+                        "server:\n  ip-address: 127.0.0.1\n  port: {port}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{folder}\"\n  \
+                         pidfile: \"{folder}/pid\"\n  xfrdfile: \"{folder}/xfrd\"\n  xfrdir: \"{folder}\"\n  zonelistfile: \"{folder}/list\"\n\
+                         remote-control:\n  control-enable: no\nzone:\n  name: {zone}\n  zonefile: zone\n"
+                    ),
+                );
+                command.args(["-d", "-c", &format!("{folder}/conf")]);
+            }
+            "knotd" => {
+                scratch.write(
+                    "conf",
+                    &format!(
+                        "server:\n  listen: 127.0.0.1@{port}\n  rundir: {folder}\n\ndatabase:\n  storage: {folder}\n\nzone:\n  - domain: {zone}\n    \
+                         storage: {folder}\n    file: zone\n    zonefile-sync: -1\n    journal-content: none\n"
+                    ),
+                );
+                command.args(["-c", &format!("{folder}/conf")]);
+            }
+            _ => {
+                let local = records.lines().filter(|line| !line.starts_with('$'));
+                let local: String = local.map(|line| local_data(line, zone)).collect();
+                scratch.write(
+                    "conf",
+                    &format!(
+                        "server:\n  interface: 127.0.0.1@{port}\n  username: \"\"\n  chroot: \"\"\n  directory: \"{folder}\"\n  pidfile: \"\"\n  \
+                         do-daemonize: no\n  use-syslog: no\n  logfile: \"{folder}/log\"\n  module-config: \"iterator\"\n  local-zone: {zone} static\n{local}"
+                    ),
+                );
+                command.args(["-d", "-c", &format!("{folder}/conf")]);
+            }
+        }
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let running = RealServer { address, process, _scratch: scratch };
+        let question = Question::new("www.example.org.", "A");
+        let answers = || Client::new(address).ask_all(std::slice::from_ref(&question)).remove(0).is_ok();
+        assert!(wait_until(Duration::from_secs(20), answers), "{server} does not answer");
+        Some(running)
+    }
+}
+
+/// A line of the zone as unbound's own data.
+fn local_data(line: &str, zone: &str) -> String {
+    let (owner, rest) = line.split_once(' ').unwrap_or_default();
+    // It has no wildcards in local data, and qualifies no names.
+    let rest = if rest == "CNAME www" { format!("CNAME www.{zone}.") } else { rest.to_owned() };
+    match owner {
+        "@" | "*.wild" => String::new(),
+        owner => format!("  local-data: '{owner}.{zone}. 300 IN {rest}'\n"),
+    }
+}
+
+impl Drop for RealServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }

@@ -73,6 +73,8 @@ pub struct Options {
     pub endpoints: bool,
     /// Whether Pods are followed.
     pub pods: bool,
+    /// Whether ServiceImports and their EndpointSlices are followed (the Multi-Cluster Services API).
+    pub imports: bool,
 }
 
 impl Options {
@@ -81,14 +83,20 @@ impl Options {
         let mut kinds = vec![Kind::Namespace, Kind::Service];
         kinds.extend(self.endpoints.then_some(Kind::EndpointSlice));
         kinds.extend(self.pods.then_some(Kind::Pod));
+        kinds.extend(self.imports.then_some(Kind::ServiceImport));
+        kinds.extend((self.imports && self.endpoints).then_some(Kind::ImportedSlice));
         kinds
     }
 
-    /// The label selector on a kind, as written.
-    fn selector_text(&self, kind: Kind) -> &str {
+    /// The label selector on a kind, as an API server reads it. ServiceImports have none: the labels of Services and of
+    /// Namespaces are not theirs.
+    fn selector_text(&self, kind: Kind) -> String {
         match kind {
-            Kind::Namespace => &self.namespace_labels,
-            Kind::Service | Kind::EndpointSlice | Kind::Pod => &self.labels,
+            Kind::Namespace => self.namespace_labels.clone(),
+            Kind::Service | Kind::EndpointSlice | Kind::Pod => self.labels.clone(),
+            Kind::ServiceImport => String::new(),
+            Kind::ImportedSlice if self.labels.trim().is_empty() => decode::IMPORT_NAME.to_owned(),
+            Kind::ImportedSlice => format!("{},{}", self.labels.trim(), decode::IMPORT_NAME),
         }
     }
 }

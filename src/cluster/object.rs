@@ -10,6 +10,9 @@ pub enum Kind {
     Service,
     EndpointSlice,
     Pod,
+    ServiceImport,
+    /// An EndpointSlice whose endpoints are those of a ServiceImport.
+    ImportedSlice,
 }
 
 /// An object's identity within its kind. A Namespace has an empty `namespace`.
@@ -31,6 +34,10 @@ pub enum Object {
     EndpointSlice(EndpointSlice),
     /// A Pod (v1) that is neither Succeeded, Failed nor Unknown.
     Pod(Pod),
+    /// A ServiceImport (multicluster.x-k8s.io/v1alpha1): `spec.ips` are its cluster IPs.
+    ServiceImport(Service),
+    /// An EndpointSlice (discovery.k8s.io/v1) with the label `multicluster.kubernetes.io/service-name`.
+    ImportedSlice(EndpointSlice),
 }
 
 /// What DNS needs of a Service.
@@ -66,8 +73,10 @@ pub struct Port {
 pub struct EndpointSlice {
     /// Namespace and name.
     pub key: Option<Key>,
-    /// The label `kubernetes.io/service-name`, empty where missing.
+    /// The label `kubernetes.io/service-name` (imported: `multicluster.kubernetes.io/service-name`), empty where missing.
     pub service: String,
+    /// Imported: the label `multicluster.kubernetes.io/source-cluster`. Else empty.
+    pub cluster: String,
     /// The ready endpoints, one entry an address, in order.
     pub endpoints: Vec<Endpoint>,
     /// The ports that hold for every endpoint.
@@ -110,6 +119,8 @@ impl Kind {
             Kind::Service => "Service",
             Kind::EndpointSlice => "EndpointSlice",
             Kind::Pod => "Pod",
+            Kind::ServiceImport => "ServiceImport",
+            Kind::ImportedSlice => "ImportedEndpointSlice",
         }
     }
 }
@@ -121,6 +132,8 @@ impl Object {
             Object::Namespace(key) => (Kind::Namespace, Some(key)),
             Object::Service(service) => (Kind::Service, service.key.as_ref()),
             Object::EndpointSlice(slice) => (Kind::EndpointSlice, slice.key.as_ref()),
+            Object::ServiceImport(service) => (Kind::ServiceImport, service.key.as_ref()),
+            Object::ImportedSlice(slice) => (Kind::ImportedSlice, slice.key.as_ref()),
             Object::Pod(pod) => (Kind::Pod, Some(&pod.key)),
         }
     }

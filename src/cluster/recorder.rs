@@ -36,12 +36,12 @@ impl Sink for Recorder {
     fn apply(&self, object: Object) {
         self.note(match object {
             Object::Namespace(key) => format!("apply {}", key.name),
-            Object::Service(service) => {
+            Object::Service(service) | Object::ServiceImport(service) => {
                 let key = service.key.unwrap();
                 let addresses: String = service.cluster_ips.iter().map(|ip| format!(" {ip}")).collect();
                 format!("apply {}/{}{addresses}", key.namespace, key.name)
             }
-            Object::EndpointSlice(slice) => {
+            Object::EndpointSlice(slice) | Object::ImportedSlice(slice) => {
                 let key = slice.key.unwrap();
                 let addresses: String = slice.endpoints.iter().map(|endpoint| format!(" {}", endpoint.text)).collect();
                 format!("apply {}/{} of {}:{addresses}", key.namespace, key.name, slice.service)

@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 16] = b"dunlin snapshot\n";
 /// The version that is written, and the only one that is read.
-const VERSION: u32 = 1;
-const KINDS: [Kind; 4] = [Kind::Namespace, Kind::Service, Kind::EndpointSlice, Kind::Pod];
+const VERSION: u32 = 2;
+const KINDS: [Kind; 6] =
+    [Kind::Namespace, Kind::Service, Kind::EndpointSlice, Kind::Pod, Kind::ServiceImport, Kind::ImportedSlice];
 
 /// A snapshot that is being made.
 pub struct Builder(Writer);
@@ -128,24 +129,10 @@ impl Writer {
                 self.0.push(0);
                 self.key(key);
             }
-            Object::Service(service) => {
-                let Some(key) = &service.key else { return };
-                self.0.push(1);
-                self.key(key);
-                self.0.push(u8::from(service.headless) | u8::from(service.external_name.is_some()) << 1);
-                self.text(service.external_name.as_deref().unwrap_or_default());
-                self.list(&service.cluster_ips, |writer, ip| writer.address(Some(*ip)));
-                self.list(&service.ports, Writer::port);
-                self.list(&service.external_ips, |writer, text| writer.text(text));
-            }
-            Object::EndpointSlice(slice) => {
-                let Some(key) = &slice.key else { return };
-                self.0.push(2);
-                self.key(key);
-                self.text(&slice.service);
-                self.list(&slice.endpoints, Writer::endpoint);
-                self.list(&slice.ports, Writer::port);
-            }
+            Object::Service(service) => self.service(1, service),
+            Object::EndpointSlice(slice) => self.slice(2, slice),
+            Object::ServiceImport(service) => self.service(4, service),
+            Object::ImportedSlice(slice) => self.slice(5, slice),
             Object::Pod(pod) => {
                 self.0.push(3);
                 self.key(&pod.key);
@@ -153,6 +140,27 @@ impl Writer {
                 self.0.push(u8::from(pod.terminating));
             }
         }
+    }
+
+    fn service(&mut self, mark: u8, service: &Service) {
+        let Some(key) = &service.key else { return };
+        self.0.push(mark);
+        self.key(key);
+        self.0.push(u8::from(service.headless) | u8::from(service.external_name.is_some()) << 1);
+        self.text(service.external_name.as_deref().unwrap_or_default());
+        self.list(&service.cluster_ips, |writer, ip| writer.address(Some(*ip)));
+        self.list(&service.ports, Writer::port);
+        self.list(&service.external_ips, |writer, text| writer.text(text));
+    }
+
+    fn slice(&mut self, mark: u8, slice: &EndpointSlice) {
+        let Some(key) = &slice.key else { return };
+        self.0.push(mark);
+        self.key(key);
+        self.text(&slice.service);
+        self.text(&slice.cluster);
+        self.list(&slice.endpoints, Writer::endpoint);
+        self.list(&slice.ports, Writer::port);
     }
 
     fn endpoint(&mut self, endpoint: &Endpoint) {
@@ -214,27 +222,36 @@ impl<'a> Reader<'a> {
     fn object(&mut self) -> Option<Object> {
         Some(match self.octet()? {
             0 => Object::Namespace(self.key()?),
-            1 => {
-                let key = Some(self.key()?);
-                let (flags, external_name) = (self.octet()?, self.text()?);
-                Object::Service(Service {
-                    key,
-                    headless: flags & 1 != 0,
-                    external_name: (flags & 2 != 0).then(|| external_name.to_owned()),
-                    cluster_ips: self.list(|reader| reader.address()?)?,
-                    ports: self.list(Reader::port)?,
-                    external_ips: self.list(|reader| reader.text().map(str::to_owned))?,
-                })
-            }
-            2 => Object::EndpointSlice(EndpointSlice {
-                key: Some(self.key()?),
-                service: self.text()?.to_owned(),
-                endpoints: self.list(Reader::endpoint)?,
-                ports: self.list(Reader::port)?,
-                last_change: None,
-            }),
+            1 => Object::Service(self.service()?),
+            2 => Object::EndpointSlice(self.slice()?),
+            4 => Object::ServiceImport(self.service()?),
+            5 => Object::ImportedSlice(self.slice()?),
             3 => Object::Pod(Pod { key: self.key()?, ip: self.address()??, terminating: self.octet()? != 0 }),
             _ => return None,
+        })
+    }
+
+    fn service(&mut self) -> Option<Service> {
+        let key = Some(self.key()?);
+        let (flags, external_name) = (self.octet()?, self.text()?);
+        Some(Service {
+            key,
+            headless: flags & 1 != 0,
+            external_name: (flags & 2 != 0).then(|| external_name.to_owned()),
+            cluster_ips: self.list(|reader| reader.address()?)?,
+            ports: self.list(Reader::port)?,
+            external_ips: self.list(|reader| reader.text().map(str::to_owned))?,
+        })
+    }
+
+    fn slice(&mut self) -> Option<EndpointSlice> {
+        Some(EndpointSlice {
+            key: Some(self.key()?),
+            service: self.text()?.to_owned(),
+            cluster: self.text()?.to_owned(),
+            endpoints: self.list(Reader::endpoint)?,
+            ports: self.list(Reader::port)?,
+            last_change: None,
         })
     }
 
@@ -332,6 +349,8 @@ mod tests {
         let mut objects = crate::cluster::objects_from_text("cluster.yaml", text).unwrap();
         let key = Key { namespace: "shop".into(), name: "sailor".into() };
         objects.push(Object::Pod(Pod { key, ip: "2001:db8::1".parse().unwrap(), terminating: true }));
+        let imported = include_str!("../../tests/cases/manifests/imports.yaml");
+        objects.extend(crate::cluster::objects_from_text("imports.yaml", imported).unwrap());
         objects
     }
 
@@ -372,8 +391,8 @@ mod tests {
         assert!(refused(&[&file[..], b"more"].concat()).starts_with("is damaged"));
         assert_eq!(refused(b"apiVersion: v1\nkind: Service\n"), "is no snapshot of dunlin");
         let mut future = file.clone();
-        future[19] = 2;
-        assert_eq!(refused(&future), "is of version 2; this program reads version 1");
+        future[19] = 3;
+        assert_eq!(refused(&future), "is of version 3; this program reads version 2");
         let said = Snapshot::open(&file, "another").err().unwrap();
         assert_eq!(said, "was made with other options of kubernetes, or for another cluster");
     }

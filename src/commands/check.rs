@@ -75,6 +75,7 @@ fn is_of_this_machine(error: &Error) -> bool {
     // `forward . /run/systemd/resolve/resolv.conf`: an absolute path is meant as a file.
     error.message.contains("not an IP address or file: '/")
         || error.message.contains("No such file or directory")
+        || error.message.contains("' cannot be resolved: ")
         || interface.is_some_and(|word| word.starts_with(|c: char| c.is_ascii_alphabetic()) && !word.contains(':'))
 }
 
@@ -106,6 +107,9 @@ fn not_core_dns_s(directive: &Directive, findings: &mut Findings) {
     if directive.name.text == "nodata" {
         findings.warn(&directive.name.span, &format!("'nodata' {own}"));
     }
+    if directive.name.text == "loop" && !directive.args.is_empty() {
+        findings.warn(&directive.name.span, &format!("'loop halt' {own}"));
+    }
     if let Some(last) = directive.args.last().filter(|last| directive.name.text == "autopath" && last.text == "@search")
     {
         findings.warn(&last.span, &format!("'autopath @search' {own}"));
@@ -113,6 +117,10 @@ fn not_core_dns_s(directive: &Directive, findings: &mut Findings) {
     for option in directive.options() {
         match (directive.name.text.as_str(), option.name.text.as_str()) {
             ("kubernetes", "manifests") => findings.warn(&option.name.span, &format!("'manifests' {own}")),
+            ("forward", "strict") => findings.warn(&option.name.span, &format!("'strict' {own}")),
+            ("cache", "serve_stale") if option.args.iter().any(|word| word.text == "rfc8767") => {
+                findings.warn(&option.name.span, &format!("'serve_stale ... rfc8767' {own}"));
+            }
             ("health", "lameduck") if first(option) == "auto" => {
                 findings.warn(&option.name.span, &format!("'lameduck auto' {own}"));
             }
@@ -227,11 +235,10 @@ mod tests {
         let text = ".:0 {\nbind 192.0.2.1\nkubernetes a.test {\ntls /no/cert /no/key /no/ca\nkubeconfig /no/config\n}\n\
                     forward . /no/resolv.conf\n}\n";
         let lines = warnings(text);
-        for (line, gist) in
-            [(4, "/no/cert (tls)"), (4, "/no/ca (tls)"), (5, "/no/config (kubeconfig)"), (7, "resolv.conf")]
-        {
+        for (line, gist) in [(4, "/no/cert (tls)"), (4, "/no/ca (tls)"), (5, "/no/config (kubeconfig)")] {
             has(&lines, &format!("Corefile:{line} - this machine: "), gist);
         }
+        has(&lines, "Corefile:7 - plugin/forward: ", "'/no/resolv.conf': No such file or directory");
         let lines = warnings(".:0 {\nbind 192.0.2.1\nwhoami\n}\n");
         has(&lines, "this machine: 192.0.2.1:0 (UDP) cannot be bound: ", "");
         has(&lines, "this machine: 192.0.2.1:0 (TCP) cannot be bound: ", "");
@@ -240,7 +247,8 @@ mod tests {
 
     #[test]
     fn errors_come_all_at_once_beside_the_warnings() {
-        let found = findings(". {\n    federation\n    kubernetes a.test {\n        upstream\n    }\n    cache 0\n}\n");
+        let found =
+            findings(". {\n    federations\n    kubernetes a.test {\n        upstream\n    }\n    cache 0\n}\n");
         assert_eq!(found.errors.len(), 2, "{:?}", found.errors);
         has(&found.warnings, "Corefile:4 - plugin/kubernetes: 'upstream'", "");
         assert_eq!(findings(". {\nbind 10.0.0.256\n}\n").errors.len(), 1);

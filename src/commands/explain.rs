@@ -2,7 +2,8 @@
 
 use super::{Said, usage};
 use crate::corefile;
-use crate::server::explain::{Explained, Explanation, Question, Way, explain};
+use crate::plugin::{Explanation, Question, Way};
+use crate::server::explain::{Explained, explain};
 use crate::wire::{Name, Rcode, RecordType};
 use hickory_proto::op::Message;
 use std::fmt::Write;
@@ -82,8 +83,11 @@ fn tell(explanation: &Explanation, text: &mut String) -> std::fmt::Result {
             if !nested.is_empty() {
                 writeln!(text, "asked by lookups: {}", nested.join(", "))?;
             }
-            writeln!(text, "answered by: {}", first.last().unwrap_or(&"the server itself"))?;
+            writeln!(text, "answered by: {}", explanation.way.answered_by())?;
         }
+    }
+    if let Some(object) = &explanation.object {
+        writeln!(text, "object: {object}")?;
     }
     if let Some(reason) = &explanation.reason {
         writeln!(text, "reason: {reason}")?;

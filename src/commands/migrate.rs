@@ -152,6 +152,10 @@ impl Editor<'_> {
                 let fates = node.options().iter().map(fate).collect();
                 self.options(node, fates);
             }
+            "federation" | "startup" | "shutdown" => {
+                self.remove(node.range());
+                self.say(node, &format!("'{}' is left out: it is no more", node.name()));
+            }
             "import" if !node.args().iter().any(|what| snippets.contains(format!("({what})").as_str())) => {
                 self.say(node, "what is imported here is not changed: migrate those files too");
             }
@@ -315,6 +319,7 @@ mod tests {
                 "    kubernetes a.test b.test {\n        ttl 5\n        transfer to 192.0.2.1 192.0.2.2\n    } # end\n    cache\n",
                 "    kubernetes a.test b.test {\n        ttl 5\n    } # end\n    transfer a.test b.test {\n        to 192.0.2.1 192.0.2.2\n    }\n    cache\n",
             ),
+            ("\twhoami\n\tfederation cluster.local {\n\t\tupstream\n\t}\n\tstartup echo hello\n", "\twhoami\n"),
             ("\tkubernetes a.test { transfer to * }\n", "\tkubernetes a.test\n\ttransfer a.test {\n\t\tto *\n\t}\n"),
         ] {
             assert_eq!(migrated(&block(old)).0, block(new));

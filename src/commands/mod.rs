@@ -1,10 +1,16 @@
-//! What the binary does beside serving: `check`, `migrate`, `explain`.
+//! What the binary does beside serving: `check`, `migrate`, `explain`, `query`, `compare`, and what is made from its own
+//! tables: `man`, `completions`.
 //!
 //! A command is a function from its words to what is to be said: nothing here prints but [`run`].
 
 mod check;
+mod compare;
+mod completions;
 mod explain;
+mod man;
 mod migrate;
+mod options;
+mod query;
 
 use crate::cli::COMMANDS;
 use std::ffi::OsString;
@@ -18,7 +24,7 @@ struct Said {
     output: String,
     /// For standard error.
     error: String,
-    /// The exit code: 0, 1 for a Corefile that cannot run, 2 for words that are wrong.
+    /// The exit code: 0, 1 for a Corefile that cannot run, 2 for words that are wrong; what else is the command's.
     code: u8,
 }
 
@@ -38,6 +44,10 @@ fn dispatch(words: &[String]) -> Option<Said> {
         "check" => Some(check::run(words)),
         "migrate" => Some(migrate::run(words)),
         "explain" => Some(explain::run(words)),
+        "query" => Some(query::run(words)),
+        "compare" => Some(compare::run(words)),
+        "man" => Some(man::run(words)),
+        "completions" => Some(completions::run(words)),
         _ => None,
     }
 }
@@ -56,6 +66,10 @@ mod tests {
     fn a_first_word_is_a_command_or_is_not() {
         for command in COMMANDS {
             let said = dispatch(&[command.name.to_owned()]).unwrap();
+            if command.arguments.is_empty() {
+                assert_eq!(said.code, 0, "{}", command.name);
+                continue;
+            }
             assert_eq!(said.code, 2);
             assert!(
                 said.error.ends_with(&format!("Usage: dunlin {} {}\n", command.name, command.arguments)),

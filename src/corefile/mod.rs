@@ -134,8 +134,9 @@ pub fn read(path: &Path) -> Result<String, Error> {
 /// As [`load`].
 pub fn parse(path: &Path, text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Corefile, Error> {
     let lexemes = lexer::lex(&path.to_string_lossy().into(), text);
-    let (lexemes, warnings) = expand::expand(path, lexemes, environment)?;
-    let blocks = parser::parse(&lexemes)?;
+    let (lexemes, mut warnings) = expand::expand(path, lexemes, environment)?;
+    let (blocks, warning) = parser::parse(&lexemes)?;
+    warnings.extend(warning);
     Ok(Corefile { path: path.into(), blocks, digest: digest(&lexemes), warnings })
 }
 

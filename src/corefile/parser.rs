@@ -9,17 +9,22 @@ use super::{Address, Directive, Error, ServerBlock, Span, Token};
 /// How deep braces may stand in braces; plugins need two.
 const MAX_DEPTH: usize = 32;
 
-/// Reads all server blocks; a text without any has none.
+/// Reads all server blocks, a text without any has none; and what to warn of.
 ///
 /// # Errors
 /// The first breach of the syntax, in CoreDNS's envelope, with what was expected.
-pub(super) fn parse(lexemes: &[Lexeme]) -> Result<Vec<ServerBlock>, Error> {
+pub(super) fn parse(lexemes: &[Lexeme]) -> Result<(Vec<ServerBlock>, Option<Error>), Error> {
     let mut parser = Parser { lexemes, at: 0 };
     let mut blocks = Vec::new();
-    while parser.peek().is_some() {
+    while let Some(next) = parser.peek() {
+        // CoreDNS starts with these, and serves a zone of that name beside.
+        if !blocks.is_empty() && parser.only_closing_braces() {
+            let message = format!("'{}' closes nothing and is left out", next.token.text);
+            return Ok((blocks, Some(Error::at(&next.token.span, message))));
+        }
         blocks.push(parser.server_block()?);
     }
-    Ok(blocks)
+    Ok((blocks, None))
 }
 
 struct Parser<'l> {
@@ -122,6 +127,12 @@ impl<'l> Parser<'l> {
             }
         }
         Ok(Directive { name: name.token.clone(), args, block })
+    }
+
+    /// Whether nothing is left but braces too many, also written together.
+    fn only_closing_braces(&self) -> bool {
+        let rest = self.lexemes.get(self.at..).unwrap_or_default();
+        rest.iter().all(|lexeme| !lexeme.token.text.is_empty() && lexeme.token.text.chars().all(|c| c == '}'))
     }
 
     fn peek(&self) -> Option<&'l Lexeme> {

@@ -442,3 +442,16 @@ mod any_text {
         }
     }
 }
+
+/// CoreDNS runs these; anything but braces behind them it refuses, and so do we.
+#[test]
+fn closing_braces_too_many_at_the_end_are_warned_of() {
+    for (text, word) in [(". {\n log\n}\n}\n", "}"), (". {\n log\n}\n}}}\n", "}}}"), (". {\n log\n}\n}\n} # end", "}")]
+    {
+        let corefile = read(text).unwrap();
+        assert_eq!(corefile.blocks.len(), 1);
+        let warnings: Vec<_> = corefile.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, [format!("Corefile:4 - '{word}' closes nothing and is left out")]);
+    }
+    assert!(read(". {\n log\n}\n}\na.test {\n log\n}\n").is_err());
+}

@@ -2,14 +2,16 @@
 //!
 //! UDP runs on worker threads of its own, one SO_REUSEPORT socket each, in batches of system calls; TCP on tokio. The
 //! engine knows nothing of plugins: it asks a [`Lane`] for each packet and hands what that cannot answer to an
-//! [`Answerer`]. Under TCP's connections may be TLS, in them HTTP ([`Protocol`]).
+//! [`Answerer`]. Under TCP's connections may be TLS, in them HTTP; QUIC is quinn's ([`Protocol`]).
 //!
 //! `udp.rs` and `tcp.rs` are the life of a packet; `slow.rs` bounds what waits, `shares.rs` each client's part of what is
-//! bounded, `fairness.rs` its part of an overload; `sockets.rs` opens; `system.rs` is the only file of the program with
-//! `unsafe`.
+//! bounded, `fairness.rs` its part of an overload; `sockets.rs` opens, `beside.rs` what is beside a wildcard; `system.rs` is
+//! the only file of the program with `unsafe`.
 
+mod beside;
 mod counters;
 mod fairness;
+mod quic;
 mod shares;
 mod single;
 mod slow;
@@ -23,16 +25,18 @@ mod tests;
 
 pub use crate::wire::Transport;
 pub use counters::{CONNECTIONS, CONNECTIONS_ENDED, DROPPED, SLOW_QUERIES};
+pub use quic::RESPONSES as QUIC_RESPONSES;
 pub use tcp::HTTPS_RESPONSES;
 
 use crate::metrics::Metrics;
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use beside::{Beside, Crew, Group};
 use counters::Counters;
 use futures_util::future::BoxFuture;
 use shares::Shares;
 use slow::SlowLane;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -73,8 +77,33 @@ pub enum Protocol {
         keys: Keys,
         /// The listener as metrics name it.
         server: Arc<str>,
+        limits: SharedLimits,
     },
+    /// DNS over QUIC (RFC 9250), on UDP alone. It needs keys.
+    #[allow(missing_docs)]
+    Quic { keys: Keys, server: Arc<str>, limits: SharedLimits },
 }
+
+/// What the clients of a listener for HTTP or QUIC may have, all together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections.
+    pub connections: usize,
+    /// Streams of one connection: queries in flight.
+    pub streams: u32,
+    /// QUIC streams of all connections.
+    pub workers: usize,
+}
+
+impl Default for Limits {
+    /// CoreDNS's.
+    fn default() -> Limits {
+        Limits { connections: 200, streams: 256, workers: 512 }
+    }
+}
+
+/// Limits that a reload may change, for new connections.
+pub type SharedLimits = Arc<ArcSwap<Limits>>;
 
 /// What new connections prove us with; a reload may put something else in. Without anything they are not encrypted:
 /// something in front of us ends TLS.
@@ -127,9 +156,14 @@ pub struct ListenerOptions {
 pub struct Listener {
     address: SocketAddr,
     closing: Arc<Closing>,
-    sockets: Vec<Arc<UdpSocket>>,
+    /// The workers on the address itself.
+    udp: Option<Group>,
+    /// Of a wildcard.
+    beside: Option<Arc<Beside>>,
     /// The TCP side, and the slow lane of each worker, which outlives its thread.
     tasks: JoinSet<()>,
+    /// The workers beside, once they are closing.
+    ending: JoinSet<()>,
 }
 
 /// Opens what `protocol` needs on `address`: UDP and TCP for DNS, with port 0 on the same free port; else TCP.
@@ -144,35 +178,45 @@ pub fn listen(
     options: &ListenerOptions,
 ) -> io::Result<Listener> {
     let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
+    let counters = Counters::new(&options.metrics);
+    let slow = SlowLane::new(answerer.clone(), options.max_slow, counters.clone());
     let opened = match protocol {
         Protocol::Dns => sockets::open(address, options.workers)?,
         Protocol::Tls(_) | Protocol::Https { .. } => sockets::open_tcp(address)?,
+        Protocol::Quic { keys, server, limits } => {
+            let (closing, responses) = (Arc::<Closing>::default(), quic::responses(&options.metrics));
+            let acceptor =
+                quic::Acceptor { keys, limits, server, answerer, slow, counters, responses, closing: closing.clone() };
+            let endpoint = acceptor.open(sockets::open_udp(address)?)?;
+            let (address, mut tasks) = (endpoint.local_addr()?, JoinSet::new());
+            tasks.spawn_on(acceptor.run(endpoint), &runtime);
+            return Ok(Listener { address, closing, udp: None, beside: None, tasks, ending: JoinSet::new() });
+        }
     };
-    let counters = Counters::new(&options.metrics);
-    let slow = SlowLane::new(answerer.clone(), options.max_slow, counters.clone());
-    let mut listener = Listener {
-        address: opened.tcp.local_addr()?,
-        closing: Arc::default(),
-        sockets: opened.udp.into_iter().map(Arc::new).collect(),
-        tasks: JoinSet::new(),
-    };
-    let closing = listener.closing.clone();
-    for (number, socket) in listener.sockets.iter().enumerate() {
-        let worker = udp::Worker {
-            socket: socket.clone(),
-            answerer: answerer.clone(),
-            slow: slow.clone(),
-            counters: counters.clone(),
-            closing: closing.clone(),
-        };
-        listener.tasks.spawn_on(worker.start(number)?, &runtime);
+    let address = opened.tcp.local_addr()?;
+    let crew = Crew { answerer: answerer.clone(), slow: slow.clone(), counters: counters.clone(), runtime };
+    let has_wildcard = address.ip().is_unspecified() && !opened.udp.is_empty();
+    let (closing, tasks, ending) = (Arc::<Closing>::default(), JoinSet::new(), JoinSet::new());
+    let mut listener = Listener { address, closing: closing.clone(), udp: None, beside: None, tasks, ending };
+    listener.udp = Some(Group::start(&crew, opened.udp, closing.clone(), &mut listener.tasks)?);
+    if has_wildcard {
+        let beside = Arc::new(Beside::new(address, options.workers, crew.clone()));
+        beside.look();
+        listener.tasks.spawn_on(look_now_and_then(beside.clone(), closing.clone()), &crew.runtime);
+        listener.beside = Some(beside);
     }
-    let max_connections = tcp::max_connections(&protocol, system::raise_descriptor_limit());
-    let connections = Shares::new(max_connections, counters.connections.clone());
-    let metrics = options.metrics.clone();
-    let acceptor = tcp::Acceptor { protocol, answerer, slow, counters, metrics, closing, connections };
-    listener.tasks.spawn_on(acceptor.run(tokio::net::TcpListener::from_std(opened.tcp)?), &runtime);
+    let (descriptors, metrics) = (system::raise_descriptor_limit(), options.metrics.clone());
+    let connections = Shares::new(counters.connections.clone());
+    let acceptor = tcp::Acceptor { protocol, answerer, slow, counters, metrics, closing, connections, descriptors };
+    listener.tasks.spawn_on(acceptor.run(tokio::net::TcpListener::from_std(opened.tcp)?), &crew.runtime);
     Ok(listener)
+}
+
+/// Addresses come and go while we serve.
+async fn look_now_and_then(beside: Arc<Beside>, closing: Arc<Closing>) {
+    while timeout(beside::PERIOD, closing.wait()).await.is_err() {
+        beside.look();
+    }
 }
 
 impl Listener {
@@ -181,17 +225,34 @@ impl Listener {
         self.address
     }
 
+    /// Other listeners were opened or closed: what they bind is theirs alone.
+    pub fn look_around(&self) {
+        if let Some(beside) = &self.beside {
+            beside.look();
+        }
+    }
+
     /// Stops: answers what the kernel has queued already and what is in flight, at most for `grace`, then closes.
     pub async fn close(mut self, grace: Duration) {
         self.begin_closing(grace);
-        let _ = timeout(grace, async { while self.tasks.join_next().await.is_some() {} }).await;
+        let all_end = async {
+            while self.tasks.join_next().await.is_some() {}
+            while self.ending.join_next().await.is_some() {}
+        };
+        let _ = timeout(grace, all_end).await;
         self.tasks.shutdown().await;
+        self.ending.shutdown().await;
     }
 
-    /// Wakes everybody. A worker's socket is closed when its thread and its slow queries have let go of it.
+    /// Wakes everybody.
     fn begin_closing(&mut self, grace: Duration) {
         self.closing.begin(grace);
-        self.sockets.drain(..).for_each(|socket| system::wake(&socket));
+        if let Some(udp) = &self.udp {
+            udp.begin_closing(grace);
+        }
+        if let Some(ending) = self.beside.as_ref().and_then(|beside| beside.begin_closing(grace)) {
+            self.ending = ending;
+        }
     }
 }
 

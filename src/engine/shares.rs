@@ -17,7 +17,6 @@ const CLIENTS: usize = 1024;
 
 /// Something bounded.
 pub(super) struct Shares {
-    max: usize,
     taken: AtomicUsize,
     of: [AtomicUsize; CLIENTS],
     seed: foldhash::fast::RandomState,
@@ -40,20 +39,20 @@ pub(super) enum Refusal {
 }
 
 impl Shares {
-    /// `max` in all, counted by `gauge`, which other listeners may count by too.
-    pub fn new(max: usize, gauge: Gauge) -> Arc<Shares> {
+    /// None taken yet; counted by `gauge`, which other listeners may count by too.
+    pub fn new(gauge: Gauge) -> Arc<Shares> {
         let of = std::array::from_fn(|_| AtomicUsize::new(0));
-        Arc::new(Shares { max, taken: AtomicUsize::new(0), of, seed: foldhash::fast::RandomState::default(), gauge })
+        Arc::new(Shares { taken: AtomicUsize::new(0), of, seed: foldhash::fast::RandomState::default(), gauge })
     }
 
-    /// Takes one for a client.
-    pub fn take(self: &Arc<Shares>, client: IpAddr) -> Result<Share, Refusal> {
+    /// Takes one of `max` for a client.
+    pub fn take(self: &Arc<Shares>, client: IpAddr, max: usize) -> Result<Share, Refusal> {
         let share = Share { shares: self.clone(), client: self.seed.hash_one(client) as usize % CLIENTS };
         let taken = self.taken.fetch_add(1, Ordering::Relaxed);
         let own = self.of[share.client].fetch_add(1, Ordering::Relaxed);
         self.gauge.inc();
         // A refused share is dropped, which gives it back.
-        match self.max.saturating_sub(taken) {
+        match max.saturating_sub(taken) {
             0 => Err(Refusal::Full),
             free if own >= free.saturating_mul(GENEROSITY) => Err(Refusal::Part),
             _ => Ok(share),
@@ -78,11 +77,11 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
-    fn take_all(shares: &Arc<Shares>, client: &str) -> (Vec<Share>, Refusal) {
+    fn take_all(shares: &Arc<Shares>, client: &str, max: usize) -> (Vec<Share>, Refusal) {
         let client = client.parse().unwrap();
         let mut taken = Vec::new();
         loop {
-            match shares.take(client) {
+            match shares.take(client, max) {
                 Ok(share) => taken.push(share),
                 Err(why) => return (taken, why),
             }
@@ -92,15 +91,15 @@ mod tests {
     #[test]
     fn one_client_leaves_some_to_another_and_gets_it_back() {
         let gauge = Gauge::new("test", "A test.").unwrap();
-        let shares = Shares::new(900, gauge.clone());
-        let (first, why) = take_all(&shares, "10.0.0.1");
+        let shares = Shares::new(gauge.clone());
+        let (first, why) = take_all(&shares, "10.0.0.1", 900);
         assert_eq!((first.len(), why), (800, Refusal::Part));
-        let (second, why) = take_all(&shares, "10.0.0.2");
+        let (second, why) = take_all(&shares, "10.0.0.2", 900);
         assert_eq!(why, Refusal::Part);
         assert!((80..100).contains(&second.len()), "{}", second.len());
         assert_eq!(gauge.get(), (first.len() + second.len()) as f64);
         drop(first);
-        assert_eq!(take_all(&shares, "10.0.0.2").0.len() + second.len(), 800);
+        assert_eq!(take_all(&shares, "10.0.0.2", 900).0.len() + second.len(), 800);
         drop(second);
         assert!(shares.is_idle());
         assert_eq!(gauge.get(), 0.0);
@@ -108,8 +107,8 @@ mod tests {
 
     #[test]
     fn many_clients_fill_it_to_the_bound_and_never_past_it() {
-        let shares = Shares::new(100, Gauge::new("test", "A test.").unwrap());
-        let taken: Vec<_> = (0..200_u8).map(|last| shares.take([10, 0, 0, last].into())).collect();
+        let shares = Shares::new(Gauge::new("test", "A test.").unwrap());
+        let taken: Vec<_> = (0..200_u8).map(|last| shares.take([10, 0, 0, last].into(), 100)).collect();
         assert_eq!(taken.iter().filter(|one| one.is_ok()).count(), 100);
         assert!(taken[100..].iter().all(|one| one.as_ref().err() == Some(&Refusal::Full)));
     }

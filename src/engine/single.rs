@@ -1,7 +1,7 @@
 //! One message at a time, for protocols that bring each in a request of its own.
 
 use super::slow::{SlowLane, servfail};
-use super::{Answerer, Arrival, Fast};
+use super::{Answerer, Arrival, Fast, Sent};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -17,7 +17,7 @@ pub(super) async fn answer(
     slow: &SlowLane,
     message: Vec<u8>,
     arrival: Arrival,
-) -> Option<Vec<u8>> {
+) -> Option<Sent> {
     let fast = ROOM.with_borrow_mut(|room| {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let begun = Instant::now();
@@ -38,11 +38,7 @@ pub(super) async fn answer(
         }
     });
     match fast {
-        Some(answer) => answer,
-        None => {
-            let sent = slow.answer(message, arrival, slow.admit(arrival.client.ip())?).await?;
-            // Half an answer is none: a transfer needs a connection of its own.
-            sent.more.is_none().then_some(sent.message)
-        }
+        Some(answer) => answer.map(Sent::from),
+        None => slow.answer(message, arrival, slow.admit(arrival.client.ip())?).await,
     }
 }

@@ -14,18 +14,19 @@ use std::sync::Arc;
 pub(super) struct SlowLane {
     answerer: Arc<dyn Answerer>,
     queries: Arc<Shares>,
+    max: usize,
     counters: Counters,
 }
 
 impl SlowLane {
     pub fn new(answerer: Arc<dyn Answerer>, max: usize, counters: Counters) -> SlowLane {
-        let queries = Shares::new(max, counters.slow_queries.clone());
-        SlowLane { answerer, queries, counters }
+        let queries = Shares::new(counters.slow_queries.clone());
+        SlowLane { answerer, queries, max, counters }
     }
 
     /// A place for one more query of this client; `None`, and counted, where the lane is full or the client has its part.
     pub fn admit(&self, client: IpAddr) -> Option<Share> {
-        match self.queries.take(client) {
+        match self.queries.take(client, self.max) {
             Ok(permit) => return Some(permit),
             Err(Refusal::Full) => self.counters.slow.inc(),
             Err(Refusal::Part) => self.counters.source.inc(),

@@ -30,8 +30,7 @@ pub(super) struct Sockets {
 /// What the system says.
 pub(super) fn open(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
     if address.port() != 0 {
-        let udp = (0..workers.max(1)).map(|_| udp(address, true)).collect::<io::Result<_>>()?;
-        return Ok(Sockets { udp, tcp: tcp(address, true)? });
+        return Ok(Sockets { udp: udp_workers(address, workers)?, tcp: tcp(address, true)? });
     }
     let mut draw = 1;
     loop {
@@ -42,12 +41,28 @@ pub(super) fn open(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
     }
 }
 
+/// Opens `workers` UDP sockets alone.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn udp_workers(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
+    (0..workers.max(1)).map(|_| udp(address, true)).collect()
+}
+
 /// Opens a TCP listener alone.
 ///
 /// # Errors
 /// What the system says.
 pub(super) fn open_tcp(address: SocketAddr) -> io::Result<Sockets> {
     Ok(Sockets { udp: Vec::new(), tcp: tcp(address, address.port() != 0)? })
+}
+
+/// Opens one UDP socket alone.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn open_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    udp(address, false)
 }
 
 /// The system may draw a port of others for a socket with SO_REUSEPORT, so the first one gets that when it is bound.

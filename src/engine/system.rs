@@ -410,6 +410,43 @@ pub(super) fn wake(socket: &UdpSocket) {
     unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) };
 }
 
+/// The addresses of the interfaces that are up, in the system's order.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn addresses() -> io::Result<Vec<IpAddr>> {
+    let mut first = ptr::null_mut();
+    // SAFETY: the pointer is to a local, which gets a list that is ours until we free it.
+    if unsafe { libc::getifaddrs(&raw mut first) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let (mut found, mut next) = (Vec::new(), first);
+    // SAFETY: `next` is null or an entry of the list, whose entries all live until it is freed.
+    while let Some(entry) = unsafe { next.as_ref() } {
+        next = entry.ifa_next;
+        if entry.ifa_flags & libc::IFF_UP as libc::c_uint == 0 || entry.ifa_addr.is_null() {
+            continue;
+        }
+        // SAFETY: an address starts with its family, which says what struct it is.
+        match i32::from(unsafe { (*entry.ifa_addr).sa_family }) {
+            libc::AF_INET => {
+                // SAFETY: as above.
+                let address = unsafe { entry.ifa_addr.cast::<libc::sockaddr_in>().read_unaligned() };
+                found.push(Ipv4Addr::from(address.sin_addr.s_addr.to_ne_bytes()).into());
+            }
+            libc::AF_INET6 => {
+                // SAFETY: as above.
+                let address = unsafe { entry.ifa_addr.cast::<libc::sockaddr_in6>().read_unaligned() };
+                found.push(Ipv6Addr::from(address.sin6_addr.s6_addr).into());
+            }
+            _ => {}
+        }
+    }
+    // SAFETY: the list is ours and nothing points into it any more.
+    unsafe { libc::freeifaddrs(first) };
+    Ok(found)
+}
+
 /// Raises the number of descriptors the process may have to what it may raise it to, and returns it. Container
 /// runtimes give 1,024 and leave the rest to the program, as Go's runtime does it for its own.
 pub(super) fn raise_descriptor_limit() -> usize {
@@ -531,6 +568,11 @@ mod tests {
         client.send(b"later").unwrap();
         assert_eq!(batch.receive(&server).unwrap(), 1);
         assert_eq!(batch.receive(&server).unwrap(), 0);
+    }
+
+    #[test]
+    fn the_loopback_is_among_the_addresses() {
+        assert!(addresses().unwrap().contains(&Ipv4Addr::LOCALHOST.into()));
     }
 
     #[test]

@@ -23,8 +23,6 @@ use tokio::task::{JoinError, JoinSet};
 const MAX_CONNECTIONS: usize = 20_000;
 /// The same for encrypted ones, which hold some tens of kilobytes each.
 const MAX_ENCRYPTED: usize = 2_000;
-/// The same for HTTP, as CoreDNS has it: each may have hundreds of requests in flight.
-const MAX_HTTPS: usize = 200;
 /// How long accepting rests when the process or the system is out of descriptors or memory.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
 
@@ -38,19 +36,22 @@ pub(super) struct Acceptor {
     pub metrics: Metrics,
     pub closing: Arc<Closing>,
     pub connections: Arc<Shares>,
-}
-
-/// The connections a listener may keep when the process may have this many descriptors.
-pub(super) fn max_connections(protocol: &Protocol, descriptors: usize) -> usize {
-    let most = match protocol {
-        Protocol::Dns => MAX_CONNECTIONS,
-        Protocol::Tls(_) => MAX_ENCRYPTED,
-        Protocol::Https { .. } => MAX_HTTPS,
-    };
-    most.min(descriptors / 2)
+    /// Files that the process may open.
+    pub descriptors: usize,
 }
 
 impl Acceptor {
+    /// The connections the listener may keep, half of what the process may open at most.
+    fn max_connections(&self) -> usize {
+        let most = match &self.protocol {
+            Protocol::Dns => MAX_CONNECTIONS,
+            Protocol::Tls(_) => MAX_ENCRYPTED,
+            // Each may have hundreds of requests in flight.
+            Protocol::Https { limits, .. } | Protocol::Quic { limits, .. } => limits.load().connections,
+        };
+        most.min(self.descriptors / 2)
+    }
+
     /// Accepts and serves until the listener closes and all connections have ended.
     pub async fn run(self, listener: TcpListener) {
         let mut connections = JoinSet::new();
@@ -71,7 +72,7 @@ impl Acceptor {
     }
 
     fn serve(&self, stream: TcpStream, client: IpAddr, connections: &mut JoinSet<()>) {
-        let share = match self.connections.take(client) {
+        let share = match self.connections.take(client, self.max_connections()) {
             Ok(share) => share,
             Err(Refusal::Full) => return self.counters.connection.inc(),
             Err(Refusal::Part) => return self.counters.source.inc(),

@@ -53,6 +53,58 @@ async fn endpoints_are_served_by_path_and_method() {
 }
 
 #[tokio::test]
+async fn a_page_may_use_nothing_inline_and_nothing_from_elsewhere() {
+    let listeners = Listeners::default();
+    let mut page = endpoint("127.0.0.1:0", "/", "<!doctype html>");
+    let respond = |_: &Request| Response { status: 200, content_type: "text/html; charset=utf-8", body: Vec::new() };
+    page.respond = Arc::new(respond);
+    listeners.apply(vec![page, endpoint("127.0.0.1:0", "/text", "")]).await.unwrap();
+    let to = bound(&listeners, "127.0.0.1:0").await;
+    for (path, policy) in [("/", true), ("/text", false)] {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text.contains("content-security-policy: default-src 'none'; script-src 'self';"), policy, "{text}");
+        assert!(text.contains("x-content-type-options: nosniff") && !text.contains("unsafe"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn long_texts_are_compressed_for_those_who_take_it() {
+    let listeners = Listeners::default();
+    let long = Endpoint {
+        respond: Arc::new(|_| Response { status: 200, content_type: "text/plain", body: b"metric 1\n".repeat(1000) }),
+        ..endpoint("127.0.0.1:0", "/metrics", "")
+    };
+    listeners.apply(vec![long, endpoint("127.0.0.1:0", "/health", "OK")]).await.unwrap();
+    let to = bound(&listeners, "127.0.0.1:0").await;
+    for (path, accepted, is_zipped) in [
+        ("/metrics", "deflate, gzip;q=0.5", true),
+        ("/metrics", "*", true),
+        ("/metrics", "identity, gzip;q=0", false),
+        ("/metrics", "br", false),
+        ("/health", "gzip", false),
+    ] {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: t\r\nAccept-Encoding: {accepted}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut octets = Vec::new();
+        stream.read_to_end(&mut octets).await.unwrap();
+        let end = octets.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+        let head = String::from_utf8_lossy(&octets[..end]).to_ascii_lowercase();
+        assert_eq!(head.contains("content-encoding: gzip"), is_zipped, "{path} {accepted}: {head}");
+        if is_zipped {
+            let mut body = Vec::new();
+            std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&octets[end..]), &mut body).unwrap();
+            assert_eq!(body, b"metric 1\n".repeat(1000));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_panic_is_an_error_page() {
     let listeners = Listeners::default();
     let mut broken = endpoint("127.0.0.1:0", "/metrics", "");

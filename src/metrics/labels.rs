@@ -61,8 +61,8 @@ pub(super) fn rcode_index(rcode: Rcode) -> usize {
 /// The label of a response code index.
 pub(super) fn rcode_label(index: usize) -> String {
     match Rcode(index as u16).mnemonic() {
+        _ if index == RCODE_COUNT - 1 => "other".to_owned(),
         Some(name) => name.to_owned(),
-        None if index == RCODE_COUNT - 1 => "other".to_owned(),
         None => format!("RCODE{index}"),
     }
 }

@@ -6,11 +6,16 @@
 
 mod exposition;
 mod labels;
+mod reading;
+mod sampled;
+mod top;
 mod traffic;
 
 #[cfg(test)]
 mod tests;
 
+pub use reading::{Distribution, Reading, Series};
+pub use sampled::{Sample, Sampled, SampledShard, Tops};
 pub use traffic::{Counted, Family, Traffic, TrafficShard};
 
 use exposition::TrafficCollector;

@@ -1,4 +1,4 @@
-//! How a plugin with whole zones (`file`, `auto`) answers from them, and holds their files.
+//! How a plugin with whole zones (`file`, `auto`, `secondary`) answers from them, and holds their files.
 
 use super::{Failure, Fallthrough, Next, Outcome, Request};
 use crate::wire::{Message, Name, NameBuffer, Rcode, RecordType, flags};
@@ -11,7 +11,7 @@ use std::time::SystemTime;
 /// `fallthrough` lets them.
 pub async fn answer_from(zone: &MasterZone, fallthrough: &Fallthrough, request: &Request, next: Next<'_>) -> Outcome {
     if matches!(request.qtype, RecordType::AXFR | RecordType::IXFR) {
-        return refused("zone transfers are not supported");
+        return refused("a zone is handed out by `transfer` alone");
     }
     let Some(mut message) = request.answer() else { return Outcome::Failed(Failure::servfail("no query")) };
     match zone.answer(&request.name, &mut message) {

@@ -8,6 +8,11 @@ use crate::wire::{Message, Name, Query, Rcode, UDP_PAYLOAD};
 pub trait Source: Send + Sync {
     /// Answers `query` into `out`, or says who should.
     fn answer(&self, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Verdict;
+
+    /// What an answer to this name is made of, for an operator who asks: `Service default/web`. May allocate.
+    fn object(&self, _query: &Query<'_>) -> Option<String> {
+        None
+    }
 }
 
 /// What a source says to a query.
@@ -17,6 +22,14 @@ pub enum Verdict {
     Answered(usize),
     /// Not this source's to answer: the next in the chain is asked.
     Pass,
+    /// The first `len` octets of the buffer are an answer of CNAME records alone. What the last one points to stands
+    /// whole at the offset `target`, and is another's to answer.
+    Alias {
+        /// Octets of the answer.
+        len: usize,
+        /// Where the target's name starts.
+        target: usize,
+    },
     /// This source's to answer, but only in the slow lane (a chase through an upstream).
     Slow,
 }

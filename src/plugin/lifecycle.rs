@@ -2,11 +2,12 @@
 
 use super::BoxFuture;
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 use tokio::sync::mpsc;
 
 /// Something of a plugin that runs beside the queries. Every step is called once, in the order of the methods.
@@ -115,6 +116,8 @@ pub struct Control {
     pub corefile: Option<PathBuf>,
     /// When queries last came.
     pub arrivals: Arrivals,
+    /// Its starts and reloads.
+    pub history: History,
 }
 
 /// The second in which a query last came, on any listener. Lanes note it once a batch, plugins ask how long ago it was.
@@ -133,5 +136,37 @@ impl Arrivals {
     /// Whole seconds without a query up to the second `now`.
     pub fn quiet_for(&self, now: u64) -> u64 {
         now.saturating_sub(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// One start or reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Occasion {
+    pub at: SystemTime,
+    /// `start` or `reload`.
+    pub what: &'static str,
+    /// Why it failed, with file and line; `None` where it did not.
+    pub failure: Option<String>,
+}
+
+/// The starts and reloads of the process; the last [`History::KEPT`] of them.
+#[derive(Clone, Default)]
+pub struct History(Arc<Mutex<VecDeque<Occasion>>>);
+
+impl History {
+    /// How many are kept.
+    pub const KEPT: usize = 32;
+
+    /// Notes one that has just happened.
+    pub fn note(&self, what: &'static str, failure: Option<String>) {
+        let mut occasions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        occasions.truncate(Self::KEPT - 1);
+        occasions.push_front(Occasion { at: SystemTime::now(), what, failure });
+    }
+
+    /// The latest first.
+    pub fn all(&self) -> Vec<Occasion> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }

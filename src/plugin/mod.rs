@@ -8,24 +8,36 @@
 mod authority;
 pub mod certificates;
 mod chain;
+mod clients;
+mod copies;
+mod explain;
 pub mod expression;
+mod external;
 mod fallthrough;
 mod fast;
+mod keys;
 mod lifecycle;
 mod metadata;
 mod plan;
 mod setup;
+mod status;
 mod transfer;
 mod view;
 
 pub use authority::{ZoneFile, answer_from, not_ours};
 pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request};
+pub use clients::Clients;
+pub use copies::{Copies, Copy};
+pub use explain::{Explain, Explainer, Explanation, Question, Way};
+pub use external::{ExternalServices, ServiceFound, ServiceQuestion};
 pub use fallthrough::Fallthrough;
 pub use fast::{Context, Moment, Shape, Source, TtlRange, TtlRule, Verdict};
-pub use lifecycle::{Arrivals, Command, Control, Keep, Lifecycle, Readiness};
+pub use keys::Keys;
+pub use lifecycle::{Arrivals, Command, Control, History, Keep, Lifecycle, Occasion, Readiness};
 pub use metadata::{Metadata, Provider, Subject};
 pub use plan::{BlockPlan, ProcessPlan};
 pub use setup::{BlockInfo, Setup};
+pub use status::{Sections, Table};
 pub use transfer::{Following, ZoneHolder, ZoneHolders};
 pub use view::View;
 

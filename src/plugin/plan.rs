@@ -1,11 +1,15 @@
 //! What a server block becomes: sources, chain, shape, and what runs beside it.
 
 use super::fast::{Gate, ZonedTtl};
-use super::{Handler, Lifecycle, Metadata, Provider, Readiness, Shape, Source, Subject, TtlRule, View, ZoneHolders};
+use super::{
+    Clients, Copies, Explainer, ExternalServices, Handler, Keys, Lifecycle, Metadata, Provider, Readiness, Sections,
+    Shape, Source, Subject, TtlRule, View, ZoneHolders,
+};
 use crate::http;
+use crate::metrics::Sampled;
 use crate::wire::{LowerName, Name, Query};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The plan of one server block, filled by its plugins in the order of the registry.
 #[derive(Default)]
@@ -36,8 +40,18 @@ pub struct BlockPlan {
     pub labelled: Vec<Name>,
     /// The plugins that know labels.
     pub providers: Vec<Arc<dyn Provider>>,
+    /// Connections of an `https://` listener (`https`).
+    pub https_connections: Option<usize>,
+    /// Streams of one connection of a `quic://` listener, and of all (`quic`).
+    pub quic_streams: (Option<u32>, Option<usize>),
     /// The plugins whose zones may be transferred (`transfer`).
     pub holders: ZoneHolders,
+    /// The plugin that knows services as they are reached from outside (`k8s_external`); set when it is set up.
+    pub services: Arc<OnceLock<Arc<dyn ExternalServices>>>,
+    /// The plugin that knows the clients' pods (`autopath`); set when it is set up, if it knows them.
+    pub clients: Arc<OnceLock<Arc<dyn Clients>>>,
+    /// Where the lanes leave copies of a sample of queries and answers (`shadow`).
+    pub copies: Option<Arc<Copies>>,
     ttl: Option<ZonedTtl>,
     slow: Vec<Name>,
     held: Vec<Held>,
@@ -123,8 +137,16 @@ pub struct ProcessPlan {
     pub lifecycles: Vec<Arc<dyn Lifecycle>>,
     /// Who has a say in `/ready`.
     pub readiness: Readiness,
+    /// What plugins show on the status page.
+    pub sections: Sections,
+    /// The way to ask how the plan answers, once it runs.
+    pub explainer: Explainer,
+    /// Where every lane leaves samples of its queries (`status`); every block is counted then.
+    pub sampled: Option<Arc<Sampled>>,
     /// Warnings for the operator, each a whole line with its place.
     pub warnings: Vec<String>,
+    /// The keys that messages may be signed with (`tsig`).
+    pub keys: Keys,
     /// Whether `[DEBUG]` lines are wanted (`debug`).
     pub debug: bool,
 }

@@ -36,13 +36,18 @@ impl ZoneHolders {
 /// The messages of a reply behind its first, and the place that they hold while they are sent.
 pub struct Following {
     messages: Vec<Vec<u8>>,
-    _place: Box<dyn Any + Send + Sync>,
+    place: Arc<dyn Any + Send + Sync>,
 }
 
 impl Following {
     /// Messages; `place` is dropped with them.
     pub fn new(messages: Vec<Vec<u8>>, place: impl Any + Send + Sync) -> Following {
-        Following { messages, _place: Box::new(place) }
+        Following { messages, place: Arc::new(place) }
+    }
+
+    /// The same place with other messages, as a plugin has changed them.
+    pub fn with_messages(&self, messages: Vec<Vec<u8>>) -> Following {
+        Following { messages, place: self.place.clone() }
     }
 }
 

@@ -10,7 +10,7 @@
 //! The directive can be used several times.
 //! - **ZONE...** (the server block's): the names that the policies are for.
 //! - `allow` lets the query through, `block` answers REFUSED, `filter` NOERROR without records, `drop` nothing.
-//! - `type`: record types; `*`, `ANY` or none for all.
+//! - `type`: record types; `*` or none for all; `ANY` is the type of that name.
 //! - `net`: addresses and networks of clients; `*` or none for all.
 //!
 //! In a directive the first policy that fits decides, and the first directive with such a policy; where no policy fits,
@@ -144,7 +144,7 @@ fn read_policy(setup: &Setup<'_>, option: &Directive) -> Result<Policy, Error> {
 
 /// The types named; none for all.
 fn read_types(setup: &Setup<'_>, words: &[Token]) -> Result<Vec<RecordType>, Error> {
-    if words.iter().any(|word| word.text == "*" || word.text.eq_ignore_ascii_case("any")) {
+    if words.iter().any(|word| word.text == "*") {
         return Ok(Vec::new());
     }
     let read = |word: &Token| {
@@ -334,7 +334,8 @@ mod tests {
             ("acl {\nfilter type AAAA\n}", "10.1.2.3", "a.test", RecordType::A, "next"),
             ("acl {\ndrop type A net *\n}", "10.1.2.3", "a.test", RecordType::A, "dropped"),
             ("acl {\nblock type *\n}", "10.1.2.3", "a.test", RecordType::MX, "refused"),
-            ("acl {\nblock type ANY net 10.1.2.3/32\n}", "10.1.2.3", "a.test", RecordType::MX, "refused"),
+            ("acl {\nblock type * net 10.1.2.3/32\n}", "10.1.2.3", "a.test", RecordType::MX, "refused"),
+            ("acl {\nblock type ANY\nallow\n}", "10.1.2.3", "a.test", RecordType::ANY, "refused"),
             ("acl b.test {\nblock\n}", "10.1.2.3", "a.test", RecordType::A, "next"),
             ("acl b.test {\nblock\n}", "10.1.2.3", "x.B.test", RecordType::A, "refused"),
             ("acl a.test {\nallow\n}\nacl {\nblock\n}", "10.1.2.3", "a.test", RecordType::A, "next"),

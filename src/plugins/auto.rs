@@ -41,14 +41,15 @@
 //! None.
 //!
 //! # See also
-//! `file`, for what is answered and what a master file may have. `root`.
+//! `file`, for what is answered and what a master file may have. `transfer`, to hand the zones out. `root`.
 
 use crate::corefile::values;
 use crate::plugin::{
     BoxFuture, Definition, Directive, Error, Fallthrough, Handler, Lifecycle, Next, Outcome, Request, Setup, ZoneFile,
-    answer_from, not_ours,
+    ZoneHolder, answer_from, not_ours,
 };
-use crate::wire::Name;
+use crate::wire::{Name, ResourceRecord};
+use crate::zone::master::MasterZone;
 use arc_swap::ArcSwap;
 use regex::Regex;
 use std::collections::HashMap;
@@ -75,6 +76,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         let held = auto.clone();
         // Only the slow lane answers from these zones; what stands behind in the chain is not asked before it.
         setup.plan.leave_fast_lane_for(move |query| held.zones.iter().any(|zone| query.name.is_within(zone)));
+        setup.plan.holders.add(auto.clone());
         setup.plan.chain.push(auto);
     }
     Ok(())
@@ -203,6 +205,26 @@ impl Handler for Auto {
     }
 }
 
+impl Auto {
+    fn zone(&self, name: &Name) -> Option<Arc<MasterZone>> {
+        self.held.load().get(name)?.file.zone.clone()
+    }
+}
+
+impl ZoneHolder for Auto {
+    fn zones(&self) -> Vec<Name> {
+        self.held.load().keys().cloned().collect()
+    }
+
+    fn serial(&self, zone: &Name) -> Option<u32> {
+        self.zone(zone).map(|zone| zone.serial())
+    }
+
+    fn records(&self, zone: &Name) -> Option<Vec<ResourceRecord>> {
+        self.zone(zone).map(|zone| zone.records())
+    }
+}
+
 /// Looks after the folder for as long as the plan is in use.
 struct Scanning(Weak<Auto>);
 
@@ -288,6 +310,9 @@ mod tests {
         lifecycles[0].start().await.unwrap();
         write("db.example.org", zone(2, "newer"));
         wait(&bench, "newer.example.org", Rcode::NOERROR).await;
+        let (holders, origin) = (bench.done().plan.holders.all(), Name::from_text("example.org").unwrap());
+        assert_eq!((holders[0].zones().len(), holders[0].serial(&origin)), (3, Some(2)));
+        assert_eq!(holders[0].records(&origin).unwrap().len(), 3);
         write("db.b.example.org", zone(1, "web"));
         wait(&bench, "web.b.example.org", Rcode::NOERROR).await;
         std::fs::remove_file(folder.join("db.b.example.org")).unwrap();

@@ -12,7 +12,11 @@
 //!   machine's `/etc/resolv.conf` between them as kubelet puts them there. No pod is watched, and an address that another
 //!   pod had before means nothing. It is for A and AAAA of names with a dot of their own, below the zones of `kubernetes`
 //!   in the same server block.
-//! - `@kubernetes`: the same. (CoreDNS finds the namespace by the address of the pod.)
+//! - `@kubernetes`: the search list of the client's pod, which is found by its address; the domains of this machine's
+//!   `/etc/resolv.conf` follow. It is for all types, below the zones of `kubernetes` in the same server block, which needs
+//!   `pods verified`. Of several pods that have an address, the one that got it last counts: a pod with the address of one
+//!   that has ended gets its own search list. Clients that are no pods get no walk. Without `pods verified` this runs as
+//!   `@search`, with a warning (CoreDNS does nothing there).
 //! - **RESOLV-CONF**: a file whose `search` line is the list, for all clients.
 //!
 //! Only if the client's question is NXDOMAIN is there a walk. The first of the other names that is not NXDOMAIN answers:
@@ -30,6 +34,18 @@
 //! }
 //! ```
 //!
+//! By the addresses of pods:
+//!
+//! ```corefile
+//! . {
+//!     kubernetes cluster.local in-addr.arpa ip6.arpa {
+//!         pods verified
+//!     }
+//!     autopath @kubernetes
+//!     forward . /etc/resolv.conf
+//! }
+//! ```
+//!
 //! # Metrics
 //! - `coredns_autopath_success_total{server}`: walks that found something.
 //!
@@ -37,10 +53,10 @@
 //! resolv.conf(5), for search lists and `ndots`.
 
 use crate::metrics::{Descriptor, MetricKind};
-use crate::plugin::{BoxFuture, Definition, Error, Handler, Next, Outcome, Request, Setup, Token};
+use crate::plugin::{BoxFuture, Clients, Definition, Error, Handler, Next, Outcome, Request, Setup, Token};
 use crate::wire::{CLASS_IN, LowerName, MAX_NAME, Message, Name, NameBuffer, Rcode, RecordType, ResourceRecord};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// `autopath`.
 pub const DEFINITION: Definition = Definition { directive: "autopath", setup, metrics: &[&SUCCESS] };
@@ -65,23 +81,36 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     };
     let zones = setup.zones_or_block(zones)?;
     let search = match from.text.strip_prefix('@') {
-        Some("search" | "kubernetes") => shown(setup, from)?,
+        Some("search") => shown(setup, from)?,
+        Some("kubernetes") => of_pods(setup, from)?,
         Some(other) => {
             let message = format!("'@{other}' is not supported by dunlin yet; expected @search or @kubernetes");
             return Err(setup.error(from, message));
         }
         None => Search::Fixed(fixed(setup, from)?),
     };
-    if from.text == "@kubernetes" {
-        setup.warn(
-            from,
-            "'@kubernetes' runs as '@search': the search list is read from the question, not from the pod's namespace",
-        );
-    }
     let success = setup.metrics.counter(&SUCCESS).with_label_values(&[&*setup.plan.server]);
     setup.plan.leave_fast_lane_when(search.places(), is_name_error);
     setup.plan.chain.push(Arc::new(Autopath { zones, search, success }));
     Ok(())
+}
+
+/// The search lists of pods, where `kubernetes` knows them; otherwise what questions show.
+fn of_pods(setup: &mut Setup<'_>, from: &Token) -> Result<Search, Error> {
+    let shown = shown(setup, from)?;
+    let siblings = setup.siblings.iter().filter(|sibling| sibling.name.text == "kubernetes");
+    let pods = siblings.flat_map(|sibling| sibling.options()).filter(|option| option.name.text == "pods").last();
+    let is_verified = pods.is_some_and(|pods| pods.args.iter().any(|arg| arg.text == "verified"));
+    match shown {
+        Search::Shown { zones, node } if is_verified => {
+            Ok(Search::Pods { zones, node, clients: Arc::clone(&setup.plan.clients) })
+        }
+        shown => {
+            let message = "'@kubernetes' runs as '@search': kubernetes does not follow pods without 'pods verified'";
+            setup.warn(from, message);
+            Ok(shown)
+        }
+    }
 }
 
 /// The zones of `kubernetes` in this server block, below which questions show their search lists.
@@ -128,6 +157,8 @@ enum Search {
     Fixed(Vec<Name>),
     /// From the question: what stands before `svc` and one of the zones, and behind it the node's own.
     Shown { zones: Vec<Name>, node: Vec<Name> },
+    /// From the client's pod, and behind it the node's own. `clients` is set when `kubernetes` is, which stands behind.
+    Pods { zones: Vec<Name>, node: Vec<Name>, clients: Arc<OnceLock<Arc<dyn Clients>>> },
 }
 
 impl Search {
@@ -135,13 +166,13 @@ impl Search {
     fn places(&self) -> Vec<Name> {
         match self {
             Search::Fixed(domains) => domains.first().cloned().into_iter().collect(),
-            Search::Shown { zones, .. } => zones.clone(),
+            Search::Shown { zones, .. } | Search::Pods { zones, .. } => zones.clone(),
         }
     }
 
     /// How many labels of a question are the client's own, and the domains to try behind them; the outside comes last.
     /// `None` for a question that is not the first of a search list.
-    fn walk(&self, name: &LowerName<'_>, qtype: RecordType) -> Option<(usize, Vec<Vec<u8>>)> {
+    fn walk(&self, name: &LowerName<'_>, request: &Request) -> Option<(usize, Vec<Vec<u8>>)> {
         let outside = std::iter::once(vec![0]);
         match self {
             Search::Fixed(domains) => {
@@ -155,7 +186,7 @@ impl Search {
                 // Own labels, the namespace, `svc`, the zone.
                 let service = name.label_count().checked_sub(zone.label_count() + 1)?;
                 let own = service.checked_sub(1)?;
-                let is_address = matches!(qtype, RecordType::A | RecordType::AAAA);
+                let is_address = matches!(request.qtype, RecordType::A | RecordType::AAAA);
                 if own < 2 || !is_address || name.label(service) != b"svc" {
                     return None;
                 }
@@ -164,8 +195,21 @@ impl Search {
                 let domains = [services, zone.wire().to_vec()].into_iter().chain(node).chain(outside);
                 Some((own, domains.collect()))
             }
+            Search::Pods { node, clients, .. } => {
+                let list = clients.get()?.search_list(name, request.client.ip())?;
+                let (first, rest) = list.split_first()?;
+                let own = below(name, first)?;
+                let node = node.iter().map(|domain| domain.wire().to_vec());
+                Some((own, rest.iter().cloned().chain(node).chain(outside).collect()))
+            }
         }
     }
+}
+
+/// How many labels a name has below a domain in wire form; `None` if it is not below it.
+fn below(name: &LowerName<'_>, domain: &[u8]) -> Option<usize> {
+    let octets = name.wire().len().checked_sub(domain.len())?;
+    (1..name.label_count()).find(|label| name.start(*label) == octets && &name.wire()[octets..] == domain)
 }
 
 struct Autopath {
@@ -180,7 +224,7 @@ impl Autopath {
         let mut buffer = NameBuffer::default();
         let Some(name) = buffer.lower(request.name.wire()) else { return Vec::new() };
         let is_ours = request.qclass == CLASS_IN && self.zones.iter().any(|zone| name.is_within(zone));
-        let Some((own, domains)) = self.search.walk(&name, request.qtype).filter(|_| is_ours) else {
+        let Some((own, domains)) = self.search.walk(&name, request).filter(|_| is_ours) else {
             return Vec::new();
         };
         let own = &request.name_as_asked()[..name.start(own)];
@@ -244,6 +288,7 @@ mod tests {
     use crate::plugin::{Failure, Reply};
     use crate::plugins::testing::{Bench, query_with_edns, request};
     use hickory_proto::op::Message as Independent;
+    use std::net::IpAddr;
     use std::sync::Mutex;
 
     /// Has an address for one name, no data for another, fails for a third, and NXDOMAIN for the rest.
@@ -285,6 +330,10 @@ mod tests {
     async fn walk(lines: &str, name: &str, qtype: RecordType) -> (String, Vec<String>, Vec<String>) {
         let bench = Bench::new();
         bench.set_up(&DEFINITION, lines).unwrap();
+        walk_on(&bench, name, qtype).await
+    }
+
+    async fn walk_on(bench: &Bench, name: &str, qtype: RecordType) -> (String, Vec<String>, Vec<String>) {
         let world = Arc::new(World::default());
         let mut chain = bench.done().plan.chain.clone();
         chain.push(world.clone());
@@ -312,8 +361,53 @@ mod tests {
         let (_, records, asked) = walk(SEARCH, "web.prod.dev.svc.cluster.local", RecordType::A).await;
         assert_eq!(records[1], "web.prod.svc.cluster.local. 30 IN A 10.0.0.1");
         assert_eq!(asked.len(), 2);
-        let lines = SEARCH.replace("@search", "@kubernetes");
-        assert_eq!(walk(&lines, "web.prod.dev.svc.cluster.local", RecordType::A).await.2.len(), 2);
+    }
+
+    /// Knows one pod, in `dev`, at this address.
+    struct Dev(&'static str);
+
+    impl Clients for Dev {
+        fn search_list(&self, name: &LowerName<'_>, client: IpAddr) -> Option<Vec<Vec<u8>>> {
+            let domain = |text: &str| Name::from_text(text).unwrap();
+            let is_known = client.to_string() == self.0 && name.is_within(&domain("cluster.local"));
+            let list = ["dev.svc.cluster.local", "svc.cluster.local", "cluster.local"];
+            is_known.then(|| list.map(|text| domain(text).wire().to_vec()).to_vec())
+        }
+    }
+
+    const PODS: &str = "kubernetes cluster.local {\npods insecure\npods verified\n}\nautopath @kubernetes";
+
+    #[tokio::test]
+    async fn a_pod_has_the_search_list_of_its_namespace() {
+        // The request is from 10.1.2.3.
+        for (address, name, asked) in [
+            ("10.1.2.3", "web.prod.dev.svc.cluster.local", 2),
+            ("10.1.2.3", "prod.dev.svc.cluster.local", 4),
+            ("10.1.2.3", "nothing.prod.other.svc.cluster.local", 1),
+            ("10.1.2.3", "dev.svc.cluster.local", 1),
+            ("10.1.2.3", "xdev.svc.cluster.local", 1),
+            ("10.1.2.4", "web.prod.dev.svc.cluster.local", 1),
+        ] {
+            let bench = Bench::new();
+            bench.set_up(&DEFINITION, PODS).unwrap();
+            assert!(bench.done().process.warnings.is_empty());
+            assert!(bench.done().plan.clients.set(Arc::new(Dev(address))).is_ok());
+            let (_, _, names) = walk_on(&bench, name, RecordType::SRV).await;
+            let expected = names.len() == asked || asked == 4 && names.len() > 4;
+            assert!(expected, "{address} {name}: {names:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_verified_pods_the_question_shows_the_search_list() {
+        for options in ["", " {\npods verified\npods insecure\n}"] {
+            let bench = Bench::new();
+            let lines = format!("kubernetes cluster.local{options}\nautopath @kubernetes");
+            bench.set_up(&DEFINITION, &lines).unwrap();
+            let warnings = bench.done().process.warnings.clone();
+            assert!(warnings[0].contains("runs as '@search'"), "{warnings:?}");
+            assert_eq!(walk_on(&bench, "web.prod.dev.svc.cluster.local", RecordType::A).await.2.len(), 2);
+        }
     }
 
     #[tokio::test]

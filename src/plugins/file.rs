@@ -21,7 +21,8 @@
 //! - `fallthrough`: names that the zone does not have go to the next plugin, those below **ZONE...** or all.
 //!
 //! The directive may stand more than once in a server block; the longest zone answers. Names outside all zones go to the
-//! next plugin, and are REFUSED where there is none. Zone transfers are REFUSED. There is no online signing.
+//! next plugin, and are REFUSED where there is none. Zone transfers are REFUSED unless `transfer` stands beside it. There
+//! is no online signing.
 //!
 //! # Examples
 //! ```corefile
@@ -44,14 +45,15 @@
 //! None.
 //!
 //! # See also
-//! `auto`, for a folder of zones. `hosts`, for a few addresses. `root`.
+//! `auto`, for a folder of zones. `secondary`, for zones of other servers. `transfer`. `hosts`, for a few addresses. `root`.
 
 use crate::corefile::values;
 use crate::plugin::{
     BoxFuture, Definition, Directive, Error, Failure, Fallthrough, Handler, Lifecycle, Next, Outcome, Request, Setup,
-    ZoneFile, answer_from, not_ours,
+    ZoneFile, ZoneHolder, answer_from, not_ours,
 };
-use crate::wire::Name;
+use crate::wire::{Name, ResourceRecord};
+use crate::zone::master::MasterZone;
 use arc_swap::ArcSwap;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -75,6 +77,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     }
     // Only the slow lane answers from these zones; what stands behind in the chain is not asked before it.
     setup.plan.leave_fast_lane_for(move |query| zones.iter().any(|zone| query.name.is_within(zone)));
+    setup.plan.holders.add(files.clone());
     setup.plan.chain.push(files);
     Ok(())
 }
@@ -163,6 +166,26 @@ impl Handler for Files {
                 None => Outcome::Failed(Failure::servfail(format!("the zone {} is not loaded", held.origin))),
             }
         })
+    }
+}
+
+impl Files {
+    fn zone(&self, name: &Name) -> Option<Arc<MasterZone>> {
+        self.0.iter().find(|held| held.origin == *name)?.now.load().zone.clone()
+    }
+}
+
+impl ZoneHolder for Files {
+    fn zones(&self) -> Vec<Name> {
+        self.0.iter().map(|held| held.origin.clone()).collect()
+    }
+
+    fn serial(&self, zone: &Name) -> Option<u32> {
+        self.zone(zone).map(|zone| zone.serial())
+    }
+
+    fn records(&self, zone: &Name) -> Option<Vec<ResourceRecord>> {
+        self.zone(zone).map(|zone| zone.records())
     }
 }
 
@@ -301,6 +324,19 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(message(ask(&serial, "newer.example.org").await).answers.len(), 1, "a file gone takes nothing away");
+    }
+
+    #[test]
+    fn the_zone_can_be_handed_out() {
+        let path = file("holder", ZONE);
+        let bench = bench(&path, "");
+        let holders = bench.done().plan.holders.all();
+        let origin = Name::from_text("example.org").unwrap();
+        assert_eq!((holders[0].zones(), holders[0].serial(&origin)), (vec![origin.clone()], Some(1)));
+        let records = holders[0].records(&origin).unwrap();
+        assert_eq!((records.len(), records[0].rtype), (5, RecordType::SOA));
+        assert!(holders[0].records(&Name::from_text("a.example.org").unwrap()).is_none());
+        std::fs::remove_file(path).unwrap();
     }
 
     /// Waits until the name has an address.

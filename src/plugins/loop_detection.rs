@@ -1,11 +1,13 @@
 //! # Description
 //!
 //! `loop` finds out at start whether queries that are forwarded come back. A loop means that every query goes round
-//! until it times out, which brings the server and its upstreams down; so the process ends with code 1, and says why.
+//! until it times out, which brings the server and its upstreams down. So nothing is forwarded from this block any more,
+//! what would be gets SERVFAIL, and an error in the log says why; names that are held here are answered as ever. Every
+//! half minute it looks again, and forwarding begins when the loop is gone.
 //!
 //! It sends a question that nobody else asks (HINFO of a random name in the block's first zone) to its own first address,
 //! again and again until it is answered, for at most 30 seconds. If one question comes by more than twice, there is a
-//! loop. After that it does nothing.
+//! loop. Once a question has been answered it does nothing more.
 //!
 //! The usual cause is `forward . /etc/resolv.conf` on a node whose resolv.conf names a local resolver (127.0.0.53), or
 //! the cluster's DNS itself: forward to the upstreams by their addresses, or give the pod the node's real file by the
@@ -14,8 +16,10 @@
 //! # Syntax
 //!
 //! ```text
-//! loop
+//! loop [halt]
 //! ```
+//!
+//! * `halt`: a loop ends the process with code 1, as it does CoreDNS's.
 //!
 //! # Examples
 //!
@@ -28,16 +32,18 @@
 //!
 //! # Metrics
 //!
-//! None.
+//! `dunlin_loop_detected{server,zone}`: 1 while queries of the block come back.
 //!
 //! # See also
 //!
 //! `forward`.
 
+use crate::metrics::{Descriptor, MetricKind};
 use crate::plugin::{
-    BoxFuture, Command, Control, Definition, Error, Handler, Lifecycle, Next, Outcome, Request, Setup,
+    BoxFuture, Command, Control, Definition, Error, Failure, Handler, Lifecycle, Next, Outcome, Request, Setup,
 };
 use crate::wire::{CLASS_IN, Name, RecordType};
+use prometheus::Gauge;
 use rand::RngExt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -47,7 +53,14 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout};
 
 /// The directive `loop`.
-pub static DEFINITION: Definition = Definition { directive: "loop", setup, metrics: &[] };
+pub static DEFINITION: Definition = Definition { directive: "loop", setup, metrics: &[&DETECTED] };
+
+static DETECTED: Descriptor = Descriptor {
+    name: "dunlin_loop_detected",
+    help: "Whether queries that are forwarded come back.",
+    labels: &["server", "zone"],
+    kind: MetricKind::Gauge,
+};
 
 /// How often the probe may come by: once is its own way, twice a client's retry.
 const MOST: u32 = 2;
@@ -57,14 +70,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long it is tried in all.
 const WHOLE: Duration = Duration::from_secs(30);
+/// How long after a loop was found it is looked for again.
+const AGAIN: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 30_000 });
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let directive = setup.once()?;
-    if !directive.args.is_empty() || directive.block.is_some() {
-        return Err(setup.arguments(directive, "loop"));
+    let words: Vec<&str> = directive.args.iter().map(|word| word.text.as_str()).collect();
+    if !matches!(words[..], [] | ["halt"]) || directive.block.is_some() {
+        return Err(setup.arguments(directive, "loop [halt]"));
     }
+    let halt = !words.is_empty();
     let zone = setup.block.zones.first().cloned().unwrap_or_else(Name::root);
-    let guard = Arc::new(Guard::new(zone, setup.control.clone()));
+    let labels = [setup.plan.server.as_str(), &zone.to_string()];
+    let detected = setup.metrics.gauge(&DETECTED).with_label_values(&labels);
+    detected.set(0.0);
+    let guard = Arc::new(Guard::new(zone, halt.then(|| setup.control.clone()), detected));
     setup.plan.chain.push(guard.clone());
     setup.process.lifecycles.push(Arc::new(Probing { guard, server: setup.plan.server.clone() }));
     Ok(())
@@ -78,16 +98,21 @@ struct Guard {
     seen: AtomicU32,
     /// The search is over.
     done: AtomicBool,
-    control: Control,
+    /// There is a loop: nothing is forwarded.
+    looping: AtomicBool,
+    /// Whom to tell that the process has to end; `None` where it goes on.
+    halt: Option<Control>,
+    detected: Gauge,
 }
 
 impl Guard {
-    fn new(zone: Name, control: Control) -> Guard {
+    fn new(zone: Name, halt: Option<Control>, detected: Gauge) -> Guard {
         let mut random = rand::rng();
         let text = format!("{}.{}.{zone}", random.random::<u64>(), random.random::<u64>());
         // In a zone whose name leaves no room for the labels there is nothing to probe.
         let probe = Name::from_text(text.trim_end_matches('.')).unwrap_or_else(|_| zone.clone());
-        Guard { zone, probe, seen: AtomicU32::new(0), done: AtomicBool::new(false), control }
+        let (seen, done, looping) = Default::default();
+        Guard { zone, probe, seen, done, looping, halt, detected }
     }
 }
 
@@ -106,6 +131,9 @@ impl Handler for Guard {
             if seen > MOST {
                 return Box::pin(async { Outcome::Dropped });
             }
+        } else if self.looping.load(Relaxed) {
+            let why = format!("a loop was detected for zone \"{}\": nothing is forwarded", self.zone);
+            return Box::pin(async { Outcome::Failed(Failure::servfail(why)) });
         }
         next.run(request)
     }
@@ -118,8 +146,24 @@ impl Guard {
              'forward' send queries to this server; name others, or look for this server in its resolv.conf",
             request.client, request.local, self.zone, self.probe
         );
-        // Nobody to tell means that the process is ending already.
-        let _ = self.control.commands.send(Command::Fatal(message));
+        match &self.halt {
+            // Nobody to tell means that the process is ending already.
+            Some(control) => drop(control.commands.send(Command::Fatal(message))),
+            None if self.looping.swap(true, Relaxed) => {}
+            None => {
+                self.detected.set(1.0);
+                tracing::error!(target: "dunlin", "{message}. Until then queries for them get SERVFAIL");
+            }
+        }
+    }
+
+    /// A probe was answered without coming back too often.
+    fn is_clear(&self) {
+        self.done.store(true, Relaxed);
+        if self.looping.swap(false, Relaxed) {
+            self.detected.set(0.0);
+            tracing::info!(target: "dunlin", "plugin/loop: No loop any more for zone \"{}\"", self.zone);
+        }
     }
 }
 
@@ -165,20 +209,21 @@ fn reachable(own: SocketAddr) -> SocketAddr {
 
 async fn probe(guard: Weak<Guard>, own: SocketAddr) {
     let began = Instant::now();
-    while began.elapsed() < WHOLE {
+    loop {
         let Some(query) = guard.upgrade().map(|guard| message(&guard.probe)) else { return };
-        if timeout(PATIENCE, exchange(&query, own)).await.is_ok_and(|answered| answered.is_ok()) {
-            break;
-        }
+        let answered = timeout(PATIENCE, exchange(&query, own)).await.is_ok_and(|answered| answered.is_ok());
+        let Some(guard) = guard.upgrade() else { return };
         // A slow upstream at start is no loop: every try counts for itself.
-        match guard.upgrade() {
-            Some(guard) => guard.seen.store(0, Relaxed),
-            None => return,
+        let came_back = guard.seen.swap(0, Relaxed) > MOST;
+        if answered && !came_back {
+            return guard.is_clear();
         }
-        tokio::time::sleep(PAUSE).await;
-    }
-    if let Some(guard) = guard.upgrade() {
-        guard.done.store(true, Relaxed);
+        let looping = guard.looping.load(Relaxed);
+        if !looping && began.elapsed() >= WHOLE {
+            return guard.done.store(true, Relaxed);
+        }
+        drop(guard);
+        tokio::time::sleep(if looping { AGAIN } else { PAUSE }).await;
     }
 }
 
@@ -208,7 +253,8 @@ async fn exchange(query: &[u8], own: SocketAddr) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::{Failure, Lookup, Moment, Shape, Transport};
+    use crate::plugin::{Lookup, Moment, Shape, Transport};
+    use crate::plugins::testing::Bench;
     use tokio::sync::mpsc;
 
     struct Nobody;
@@ -219,10 +265,67 @@ mod tests {
         }
     }
 
+    /// One that halts.
     fn guard() -> (Arc<Guard>, mpsc::UnboundedReceiver<Command>) {
         let (commands, received) = mpsc::unbounded_channel();
-        let control = Control { commands, corefile: None, arrivals: Default::default() };
-        (Arc::new(Guard::new(Name::from_text("example.org").unwrap(), control)), received)
+        let control = Control { commands, corefile: None, arrivals: Default::default(), history: Default::default() };
+        (Arc::new(Guard::new(Name::from_text("example.org").unwrap(), Some(control), gauge())), received)
+    }
+
+    fn gauge() -> Gauge {
+        Gauge::new("detected", "detected").unwrap()
+    }
+
+    #[test]
+    fn options_are_read() {
+        for lines in ["loop", "loop halt"] {
+            let bench = Bench::new();
+            bench.done().plan.server = "dns://:53".into();
+            bench.set_up(&DEFINITION, lines).unwrap();
+            assert!(bench.metrics.render().contains("dunlin_loop_detected{server=\"dns://:53\",zone=\".\"} 0"));
+        }
+        let expected = "expected: loop [halt]";
+        Bench::errors(
+            &DEFINITION,
+            &[("loop stop", expected), ("loop halt now", expected), ("loop {\nhalt\n}", expected)],
+        );
+    }
+
+    #[tokio::test]
+    async fn a_loop_stops_forwarding_until_it_is_gone() {
+        struct Upstream;
+        impl Handler for Upstream {
+            fn name(&self) -> &'static str {
+                "forward"
+            }
+            fn handle<'a>(&'a self, _: &'a Request, _: Next<'a>) -> BoxFuture<'a, Outcome> {
+                Box::pin(async { Outcome::Failed(Failure::servfail("asked")) })
+            }
+        }
+        let guard = Arc::new(Guard::new(Name::from_text("example.org").unwrap(), None, gauge()));
+        let chain: [Arc<dyn Handler>; 2] = [guard.clone(), Arc::new(Upstream)];
+        let asked = Outcome::Failed(Failure::servfail("asked"));
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Probing { guard: guard.clone(), server: "dns://:53".into() }.serving(&[socket.local_addr().unwrap()]);
+        let mut packet = [0; 512];
+        let (probe, other) = (request(&guard.probe, RecordType::HINFO), request(&guard.zone, RecordType::A));
+        for round in 0..4 {
+            let (len, client) = socket.recv_from(&mut packet).await.unwrap();
+            let comes_back = round < 3;
+            for _ in 0..(if comes_back { 5 } else { 1 }) {
+                Next::all(&chain).run(&probe).await;
+            }
+            assert_eq!(guard.detected.get(), 1.0);
+            assert_ne!(Next::all(&chain).run(&other).await, asked, "round {round}: it is not forwarded");
+            packet[2] |= 0x80;
+            socket.send_to(&packet[..len], client).await.unwrap();
+        }
+        let began = std::time::Instant::now();
+        while guard.looping.load(Relaxed) {
+            assert!(began.elapsed() < Duration::from_secs(5));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!((guard.detected.get(), Next::all(&chain).run(&other).await), (0.0, asked));
     }
 
     fn request(name: &Name, qtype: RecordType) -> Request {

@@ -10,7 +10,7 @@
 //! | `kubernetes/namespace`, `kubernetes/service`, `kubernetes/endpoint` | the parts of the name, empty where it has none |
 //! | `kubernetes/port-name`, `kubernetes/protocol` | those of an SRV name, without their underscores |
 //! | `kubernetes/parse-error` | `invalid query name`, for a name that is none of a cluster's |
-//! | `kubernetes/client-namespace` | the namespace of the client's pod, with `pods verified` |
+//! | `kubernetes/client-namespace` | the namespace of the client's pod, with `pods verified`; of several with its address, of the one that got it last |
 //! | `forward/upstream` | the address of the upstream that answered |
 //! | `log/class`, `log/type` | the class of the answer, and what it is: `NOERROR`, `NODATA`, `NXDOMAIN` … |
 //! | `view/name` | the name of the block's view |

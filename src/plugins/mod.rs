@@ -21,7 +21,10 @@ mod forward;
 pub mod header;
 pub mod health;
 pub mod hosts;
+pub mod https;
+mod k8s_external;
 mod kubernetes;
+mod legacy;
 pub mod loadbalance;
 pub mod local;
 pub mod log;
@@ -32,16 +35,22 @@ pub mod multisocket;
 pub mod nodata;
 mod not_yet;
 pub mod nsid;
+pub mod pprof;
 pub mod prometheus;
+pub mod quic;
 pub mod ready;
 pub mod reload;
 pub mod rewrite;
 pub mod root;
+mod secondary;
+pub mod shadow;
 pub mod shed;
+pub mod status;
 pub mod template;
 pub mod timeouts;
 mod tls;
 mod transfer;
+mod tsig;
 pub mod view;
 pub mod whoami;
 
@@ -52,20 +61,24 @@ pub mod testing;
 
 use crate::plugin::Definition;
 
+pub use legacy::modernize;
+
 #[doc(hidden)]
 pub use kubernetes::sink_for_measurements;
 
 /// Every plugin, in the order of the chain.
 ///
-/// It is CoreDNS's order but for one rule: what holds answers in memory (`template`, `hosts`, `kubernetes`, `file`,
-/// `auto`) stands before
-/// `cache`, so that nothing we own is ever answered from a copy; and so do `header` and `minimal`, which change answers
-/// of both.
+/// It is CoreDNS's order but for two rules. What holds answers in memory (`template`, `hosts`, `k8s_external`, `kubernetes`,
+/// `file`, `auto`, `secondary`) stands before `cache`, so that nothing we own is ever answered from a copy; and so do
+/// `header` and `minimal`, which change answers of both. And `tsig` stands before all that change an answer: it signs
+/// what is sent.
 pub const ORDER: &[&Definition] = &[
     &root::DEFINITION,
     &metadata::DEFINITION,
     &view::DEFINITION,
     &cancel::DEFINITION,
+    &quic::DEFINITION,
+    &https::DEFINITION,
     &timeouts::DEFINITION,
     &multisocket::DEFINITION,
     &reload::DEFINITION,
@@ -75,10 +88,14 @@ pub const ORDER: &[&Definition] = &[
     &debug::DEFINITION,
     &ready::DEFINITION,
     &health::DEFINITION,
+    &pprof::DEFINITION,
+    &shadow::DEFINITION,
     &shed::DEFINITION,
     &prometheus::DEFINITION,
+    &status::DEFINITION,
     &errors::DEFINITION,
     &log::DEFINITION,
+    &tsig::DEFINITION,
     &local::DEFINITION,
     &dns64::DEFINITION,
     &any::DEFINITION,
@@ -93,9 +110,11 @@ pub const ORDER: &[&Definition] = &[
     &template::DEFINITION,
     &transfer::DEFINITION,
     &hosts::DEFINITION,
+    &k8s_external::DEFINITION,
     &kubernetes::DEFINITION,
     &file::DEFINITION,
     &auto::DEFINITION,
+    &secondary::DEFINITION,
     &nodata::DEFINITION,
     &cache::DEFINITION,
     &loop_detection::DEFINITION,
@@ -119,6 +138,8 @@ pub enum Found {
     Known(&'static Definition),
     /// A plugin of CoreDNS's that is not here yet: `plugin/NAME: not supported by dunlin yet`.
     NotYet,
+    /// A plugin that CoreDNS has no more, and why: it is left out with a warning.
+    Retired(&'static str),
     /// Nothing: `Unknown directive 'NAME'`.
     Unknown,
 }
@@ -128,7 +149,10 @@ pub fn find(name: &str) -> Found {
     match ORDER.iter().find(|definition| definition.directive == name) {
         Some(definition) => Found::Known(definition),
         None if not_yet::NOT_YET.contains(&name) => Found::NotYet,
-        None => Found::Unknown,
+        None => match not_yet::RETIRED.iter().find(|(retired, _)| *retired == name) {
+            Some((_, why)) => Found::Retired(why),
+            None => Found::Unknown,
+        },
     }
 }
 
@@ -141,7 +165,8 @@ mod tests {
     fn words_are_told_apart() {
         assert!(matches!(find("errors"), Found::Known(definition) if definition.directive == "errors"));
         assert!(matches!(find("geoip"), Found::NotYet));
-        assert!(matches!(find("federation"), Found::Unknown));
+        assert!(matches!(find("federation"), Found::Retired(_)));
+        assert!(matches!(find("federations"), Found::Unknown));
         assert!(matches!(find("Errors"), Found::Unknown));
     }
 

@@ -1,4 +1,4 @@
-//! The directives of CoreDNS that this program does not have yet.
+//! The directives of CoreDNS that this program does not have: not yet, or no more.
 //!
 //! A Corefile that names one is refused with a sentence that says so, which is not the same as a word misspelt.
 
@@ -6,23 +6,25 @@
 pub(super) const NOT_YET: &[&str] = &[
     "geoip",
     "proxyproto",
-    "quic",
     "grpc_server",
-    "https",
     "https3",
     "trace",
-    "pprof",
     "dnstap",
-    "tsig",
     "dnssec",
     "route53",
     "azure",
     "clouddns",
-    "k8s_external",
-    "secondary",
     "etcd",
     "grpc",
     "on",
     "sign",
     "nomad",
+];
+
+/// The directives that CoreDNS once had and that did something nobody needs any more, each with what became of it. A
+/// Corefile that names one runs without it, with a warning.
+pub(super) const RETIRED: &[(&str, &str)] = &[
+    ("federation", "clusters have no federation since Kubernetes 1.14"),
+    ("startup", "commands are not run; a container has its own hooks"),
+    ("shutdown", "commands are not run; a container has its own hooks"),
 ];

@@ -1,6 +1,6 @@
 //! # Description
 //! `prometheus` counts the block's queries and serves all metrics of the process at `/metrics`, in Prometheus' text
-//! format. A block without it is not counted.
+//! format, compressed for those who accept gzip. A block without it is not counted.
 //!
 //! # Syntax
 //! ```text

@@ -4,8 +4,8 @@ use crate::corefile;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::plugin::{
-    Arrivals, BlockInfo, BlockPlan, BoxFuture, Command, Control, Definition, Directive, Error, Handler, Keep, Lookup,
-    Metadata, Moment, Next, Outcome, ProcessPlan, Readiness, Request, Setup, Shape, Span, Transport,
+    Arrivals, BlockInfo, BlockPlan, BoxFuture, Command, Control, Definition, Directive, Error, Handler, History, Keep,
+    Lookup, Metadata, Moment, Next, Outcome, ProcessPlan, Readiness, Request, Setup, Shape, Span, Transport,
 };
 use crate::wire::{Name, NameBuffer, Query, RecordType};
 use std::cell::{RefCell, RefMut};
@@ -64,7 +64,7 @@ impl Bench {
             parts: RefCell::new(Parts { block, plan: BlockPlan::default(), process: ProcessPlan::default() }),
             kept,
             keep: Keep::default(),
-            control: Control { commands: sender, corefile, arrivals: Arrivals::default() },
+            control: Control { commands: sender, corefile, arrivals: Arrivals::default(), history: History::default() },
             commands: RefCell::new(Some(receiver)),
             metrics,
         }

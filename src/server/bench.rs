@@ -8,7 +8,7 @@ use crate::cli;
 use crate::corefile;
 use crate::engine::{Answerer, Arrival, Lane, Transport};
 use crate::metrics::Metrics;
-use crate::plugin::{Arrivals, Control, Keep};
+use crate::plugin::{Arrivals, Control, History, Keep};
 use arc_swap::ArcSwap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -31,7 +31,7 @@ impl Bench {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let (commands, _) = mpsc::unbounded_channel();
-        let control = Control { commands, corefile: None, arrivals: Arrivals::default() };
+        let control = Control { commands, corefile: None, arrivals: Arrivals::default(), history: History::default() };
         let corefile =
             corefile::parse(Path::new("Corefile"), corefile, &|_| None).map_err(|error| error.to_string())?;
         let plan = runtime.block_on(async {

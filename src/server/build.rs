@@ -1,8 +1,8 @@
 //! Corefile to plan: plugins set up block by block, blocks put on listeners.
 
-use super::explain::Trail;
 use super::routes::{Block, Route, Routes};
 use crate::corefile::{self, Address, Corefile, Directive, Error, Scheme, ServerBlock};
+use crate::engine::Limits;
 use crate::metrics::{Metrics, PLUGIN_ENABLED};
 use crate::plugin::{BlockInfo, BlockPlan, Control, Keep, ProcessPlan, Setup};
 use crate::plugins::{self, Found};
@@ -27,6 +27,8 @@ pub(super) struct Served {
     pub routes: Arc<Routes>,
     /// What it proves itself with, where it is encrypted.
     pub keys: Option<Arc<rustls::ServerConfig>>,
+    /// What its clients may have.
+    pub limits: Limits,
 }
 
 /// A configuration, ready to run.
@@ -51,7 +53,7 @@ pub(super) fn build(
     kept: &Keep,
     control: &Control,
 ) -> Result<Plan, Vec<Error>> {
-    attempt(corefile, port, metrics, kept, control, None).map_err(|refused| refused.errors)
+    attempt(corefile, port, metrics, kept, control).map_err(|refused| refused.errors)
 }
 
 /// A configuration that cannot run.
@@ -62,26 +64,24 @@ pub(super) struct Refused {
     pub warnings: Vec<String>,
 }
 
-/// As [`build`], but the warnings are kept also where something is wrong. A trail is told which handlers a query meets.
+/// As [`build`], but the warnings are kept also where something is wrong.
 pub(super) fn attempt(
     corefile: &Corefile,
     port: u16,
     metrics: &Metrics,
     kept: &Keep,
     control: &Control,
-    trail: Option<&Trail>,
 ) -> Result<Plan, Refused> {
     if corefile.blocks.is_empty() {
         let text = corefile::parse(&corefile.path, EMPTY, &|_| None)
             .map_err(|error| Refused { errors: vec![error], ..Refused::default() })?;
-        return attempt(&text, port, metrics, kept, control, trail);
+        return attempt(&text, port, metrics, kept, control);
     }
     let mut builder = Builder {
         port,
         metrics,
         kept,
         control,
-        trail,
         keep: Keep::default(),
         process: ProcessPlan::default(),
         places: BTreeMap::new(),
@@ -101,7 +101,6 @@ struct Builder<'a> {
     metrics: &'a Metrics,
     kept: &'a Keep,
     control: &'a Control,
-    trail: Option<&'a Trail>,
     keep: Keep,
     process: ProcessPlan,
     places: BTreeMap<Place, Vec<Route>>,
@@ -117,10 +116,12 @@ impl Builder<'_> {
         let Some(first) = block.addresses.first() else { return };
         let mut info = BlockInfo { zones: zones.clone(), span: first.span.clone(), root: PathBuf::new(), index };
         let (mut plan, mut stores) = (BlockPlan::new(zones), Vec::new());
-        self.refuse_unknown(block);
+        let (block_directives, warnings) = plugins::modernize(&block.directives);
+        self.process.warnings.extend(warnings);
+        self.refuse_unknown(&block_directives);
         for definition in plugins::ORDER {
             let directives: Vec<Directive> =
-                block.directives.iter().filter(|found| found.name.text == definition.directive).cloned().collect();
+                block_directives.iter().filter(|found| found.name.text == definition.directive).cloned().collect();
             if directives.is_empty() {
                 continue;
             }
@@ -128,7 +129,7 @@ impl Builder<'_> {
             plan.server = server_name(first.scheme, plan.binds.first(), self.port_of(first));
             let mut setup = Setup {
                 directives: &directives,
-                siblings: &block.directives,
+                siblings: &block_directives,
                 block: &mut info,
                 plan: &mut plan,
                 process: &mut self.process,
@@ -142,20 +143,21 @@ impl Builder<'_> {
             }
             stores.resize(plan.stores.len(), definition.directive);
         }
-        if let Some(trail) = self.trail {
-            plan.chain = trail.along(std::mem::take(&mut plan.chain));
-        }
         self.place(block, Arc::new(Block { plan, span: first.span.clone(), stores }));
     }
 
-    fn refuse_unknown(&mut self, block: &ServerBlock) {
-        for directive in &block.directives {
+    fn refuse_unknown(&mut self, directives: &[Directive]) {
+        for directive in directives {
             let (name, span) = (&directive.name.text, &directive.name.span);
             match plugins::find(name) {
                 Found::Known(_) => {}
                 Found::NotYet => {
                     let message = format!("Error during parsing: plugin/{name}: not supported by dunlin yet");
                     self.errors.push(Error::at(span, message));
+                }
+                Found::Retired(why) => {
+                    let message = format!("{span} - plugin/{name}: '{name}' is no more and is left out: {why}");
+                    self.process.warnings.push(message);
                 }
                 Found::Unknown => {
                     let message = format!(
@@ -170,7 +172,7 @@ impl Builder<'_> {
     fn zones(&mut self, block: &ServerBlock) -> Option<Vec<Name>> {
         let mut zones = Vec::new();
         for address in &block.addresses {
-            if !matches!(address.scheme, Scheme::Dns | Scheme::Tls | Scheme::Https) {
+            if !matches!(address.scheme, Scheme::Dns | Scheme::Tls | Scheme::Https | Scheme::Quic) {
                 let message = format!("Error during parsing: {}:// is not supported by dunlin yet", address.scheme);
                 self.errors.push(Error::at(&address.span, message));
                 return None;
@@ -196,6 +198,11 @@ impl Builder<'_> {
         for address in &block.addresses {
             let (scheme, port) = (address.scheme, self.port_of(address));
             let sockets = sockets(&compiled.plan.binds, port);
+            if scheme == Scheme::Quic && compiled.plan.tls.is_none() {
+                let message = "Error during parsing: quic:// needs a certificate; expected: tls CERT KEY in its block";
+                self.errors.push(Error::at(&address.span, message));
+                return;
+            }
             if scheme != Scheme::Dns && compiled.plan.tls.is_none() {
                 let message = "without `tls` in its block it is not encrypted: something in front has to end TLS";
                 self.process.warnings.push(format!("{} - {scheme}://: {message}", address.span));
@@ -242,8 +249,16 @@ impl Builder<'_> {
         if self.places.get(&place).is_some_and(has) {
             return Some("it is already defined");
         }
-        // The system would share the port among them, connection by connection.
-        if self.places.keys().any(|other| other.address == place.address && other.scheme != place.scheme) {
+        // The system would share the port among them, connection by connection. QUIC is UDP's alone, TLS and HTTPS are
+        // TCP's.
+        let is_apart = |one: Scheme, other: Scheme| one == Scheme::Quic && matches!(other, Scheme::Tls | Scheme::Https);
+        let meets = |other: &Place| {
+            other.address == place.address
+                && other.scheme != place.scheme
+                && !is_apart(other.scheme, place.scheme)
+                && !is_apart(place.scheme, other.scheme)
+        };
+        if self.places.keys().any(meets) {
             return Some("another protocol is served on this port");
         }
         let socket = place.address;
@@ -281,16 +296,30 @@ impl Builder<'_> {
         let places = self
             .places
             .into_iter()
-            .map(|(place, routes)| {
+            .map(|(place, mut routes)| {
+                let sampled = self.process.sampled.clone();
+                if sampled.is_some() {
+                    count_all(self.metrics, place, &mut routes);
+                }
                 let counted = routes.iter().any(|route| route.traffic.is_some());
                 let bind = Some(place.address.ip()).filter(|ip| !ip.is_unspecified());
                 let server = server_name(place.scheme, bind.as_ref(), place.address.port());
                 let dropped = counted.then(|| self.metrics.traffic(&server, "dropped", "", ""));
-                let keys = keys(place.scheme, &routes);
-                (place, Served { routes: Arc::new(Routes::new(routes, dropped)), keys })
+                let (keys, limits) = (keys(place.scheme, &routes), limits(place.scheme, &routes));
+                (place, Served { routes: Arc::new(Routes::new(routes, dropped, sampled)), keys, limits })
             })
             .collect();
         Ok(Plan { places, process: self.process, keep: self.keep, banner: self.banner.into_iter().collect() })
+    }
+}
+
+/// Counts the routes that are not counted yet.
+fn count_all(metrics: &Metrics, place: Place, routes: &mut [Route]) {
+    let bind = Some(place.address.ip()).filter(|ip| !ip.is_unspecified());
+    let server = server_name(place.scheme, bind.as_ref(), place.address.port());
+    for Route { zone, block, traffic } in routes {
+        let writer = block.plan.chain.first().map_or("", |handler| handler.name());
+        traffic.get_or_insert_with(|| metrics.traffic(&server, &zone.to_string(), block.plan.view_name(), writer));
     }
 }
 
@@ -308,11 +337,29 @@ fn keys(scheme: Scheme, routes: &[Route]) -> Option<Arc<rustls::ServerConfig>> {
     let protocols: &[&[u8]] = match scheme {
         Scheme::Tls => &[b"dot"],
         Scheme::Https => &[b"h2", b"http/1.1"],
+        Scheme::Quic => &[b"doq"],
         _ => return None,
     };
     let mut config = (**routes.iter().find_map(|route| route.block.plan.tls.as_ref())?).clone();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Some(Arc::new(config))
+}
+
+/// What a listener's clients may have: what the first block there says, else CoreDNS's.
+fn limits(scheme: Scheme, routes: &[Route]) -> Limits {
+    let plans = || routes.iter().map(|route| &route.block.plan);
+    let default = Limits::default();
+    match scheme {
+        Scheme::Https => {
+            let connections = plans().find_map(|plan| plan.https_connections).unwrap_or(default.connections);
+            Limits { connections, ..default }
+        }
+        _ => Limits {
+            streams: plans().find_map(|plan| plan.quic_streams.0).unwrap_or(default.streams),
+            workers: plans().find_map(|plan| plan.quic_streams.1).unwrap_or(default.workers),
+            ..default
+        },
+    }
 }
 
 /// A listener as metrics name it: `dns://:53`, `dns://127.0.0.1:1053`, `tls://[::1]:853`.
@@ -331,7 +378,7 @@ mod tests {
     fn plan(text: &str) -> Result<Plan, Vec<String>> {
         let corefile = corefile::parse(Path::new("Corefile"), text, &|_| None).unwrap();
         let (commands, _) = tokio::sync::mpsc::unbounded_channel();
-        let control = Control { commands, corefile: None, arrivals: Default::default() };
+        let control = Control { commands, corefile: None, arrivals: Default::default(), history: Default::default() };
         build(&corefile, 53, &Metrics::new(), &Keep::default(), &control)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }
@@ -390,16 +437,17 @@ mod tests {
     fn a_port_has_one_protocol() {
         let text = "tls://. {\nwhoami\n}\nhttps://. {\nwhoami\n}\na.test:443 {\nwhoami\n}";
         assert!(error(text).contains("cannot serve dns://a.test.:443 - another protocol is served on this port"));
+        assert!(error("quic://. {\nwhoami\n}").contains("quic:// needs a certificate; expected: tls CERT KEY"));
         let plan = plan("tls://. https://.:853 {\nwhoami\n}");
         assert!(plan.is_err_and(|errors| errors[0].contains("cannot serve https://.:853")));
     }
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once_with_its_line() {
-        let text = ". {\n    federation\n    etcd\n    cache 0\n}\ngrpc://. {\n}\n";
+        let text = ". {\n    federations\n    etcd\n    cache 0\n}\ngrpc://. {\n}\n";
         let errors = plan(text).err().unwrap();
         for (line, gist) in [
-            (2, "Unknown directive 'federation'"),
+            (2, "Unknown directive 'federations'"),
             (3, "plugin/etcd: not supported by dunlin yet"),
             (4, "plugin/cache"),
         ] {
@@ -420,7 +468,8 @@ mod tests {
         let try_out = |text: &str| {
             let corefile = corefile::parse(Path::new("Corefile"), text, &|_| None).unwrap();
             let (commands, _) = tokio::sync::mpsc::unbounded_channel();
-            let control = Control { commands, corefile: None, arrivals: Default::default() };
+            let control =
+                Control { commands, corefile: None, arrivals: Default::default(), history: Default::default() };
             build(&corefile, 53, &metrics, &Keep::default(), &control).is_ok()
         };
         let enabled = || {

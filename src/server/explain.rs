@@ -1,61 +1,25 @@
-//! One question, answered in memory, with the way its answer was made.
+//! One question, answered in memory, with the way its answer was made: for `dunlin explain` and the status page.
 
 use super::build::{self, Place, Served};
-use super::lanes::Current;
-use super::routes::{Asker, Routes};
+use super::lanes::{Asking, unix_seconds, write_out};
+use super::routes::{Asker, Block, Routes};
 use super::running::start_all;
 use crate::cli;
-use crate::corefile::{Corefile, Span};
-use crate::engine::{Answerer, Arrival, Fast};
+use crate::corefile::Corefile;
+use crate::engine::Arrival;
 use crate::metrics::Metrics;
 use crate::plugin::{
-    Arrivals, BoxFuture, Context, Control, Handler, Keep, Lookup, Moment, Next, Outcome, Request, Source, Transport,
-    Verdict,
+    Arrivals, BoxFuture, Control, Explain, Explanation, Failure, Handler, History, Keep, Lookup, Moment, Next, Outcome,
+    Question, Request, Transport, Verdict, Way,
 };
-use crate::wire::{self, Name, NameBuffer, Query, Rcode, RecordType};
-use arc_swap::ArcSwap;
+use crate::wire::{self, NameBuffer, Query};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
 /// What runs beside the queries and has nothing to do with answers: it would ask or end a server that is not there.
-const LEFT_OUT: [&str; 2] = ["health", "reload"];
-
-/// A question.
-pub struct Question {
-    /// Whose records are asked for.
-    pub name: Name,
-    /// Their type.
-    pub qtype: RecordType,
-    /// Who asks.
-    pub client: IpAddr,
-}
-
-/// How a server block answers a question.
-pub struct Explanation {
-    /// The zone that fits the name, and where its server block stands; `None` where no block is asked.
-    pub block: Option<(Name, Span)>,
-    /// The name of the block's view, where it has one.
-    pub view: Option<String>,
-    /// The addresses on which that is so.
-    pub listens: Vec<SocketAddr>,
-    /// The way of the answer.
-    pub way: Way,
-    /// The message; `None` where nothing is sent.
-    pub reply: Option<Vec<u8>>,
-    /// Why a plugin failed, or what it has to say although it answered.
-    pub reason: Option<String>,
-}
-
-/// The way of an answer.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Way {
-    /// The fast lane: the directive whose store has it, or the server itself for REFUSED.
-    Fast(&'static str),
-    /// The slow lane: the handlers that were asked in turn, each with how many lookups led to it (0: the question).
-    Slow(Vec<(u8, &'static str)>),
-}
+const LEFT_OUT: [&str; 3] = ["health", "reload", "status"];
 
 /// All explanations of a question: one for each server block that answers it somewhere.
 pub struct Explained {
@@ -79,46 +43,66 @@ pub fn explain(corefile: &Corefile, question: &Question) -> Result<Explained, St
 }
 
 async fn explain_within(corefile: &Corefile, question: &Question) -> Result<Explained, String> {
-    let trail = Trail::default();
     let (commands, _inbox) = mpsc::unbounded_channel();
-    let control = Control { commands, corefile: Some(corefile.path.clone()), arrivals: Arrivals::default() };
-    let plan = build::attempt(corefile, cli::DNS_PORT, &Metrics::new(), &Keep::default(), &control, Some(&trail))
+    let (arrivals, history) = (Arrivals::default(), History::default());
+    let control = Control { commands, corefile: Some(corefile.path.clone()), arrivals, history };
+    let plan = build::attempt(corefile, cli::DNS_PORT, &Metrics::new(), &Keep::default(), &control)
         .map_err(|refused| refused.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     let mut lifecycles = plan.process.lifecycles;
     lifecycles.retain(|lifecycle| !LEFT_OUT.contains(&lifecycle.name()));
     start_all(&lifecycles).await?;
-    let packet = packet(question);
-    let mut explanations = Vec::new();
-    for (listens, index, routes) in asked(&plan.places, &packet, question.client)? {
-        explanations.push(one(&routes, index, listens, &packet, question.client, &trail).await);
-    }
+    let explanations = Plans::of(&plan.places).explain(question.clone()).await;
     Ok(Explained { explanations, waiting: plan.process.readiness.waiting() })
+}
+
+/// What each address answers for.
+pub(super) struct Plans(Vec<(SocketAddr, Arc<Routes>)>);
+
+impl Plans {
+    pub(super) fn of(places: &BTreeMap<Place, Served>) -> Plans {
+        Plans(places.iter().map(|(place, served)| (place.address, Arc::clone(&served.routes))).collect())
+    }
+
+    /// The server blocks that a query goes to, with their addresses. Addresses without one are told of only where
+    /// there are no others.
+    fn asked(&self, query: &Query<'_>, client: IpAddr) -> Vec<Asked> {
+        let mut places: Vec<Asked> = Vec::new();
+        for (address, routes) in &self.0 {
+            let client = SocketAddr::new(client, 0);
+            let asker = Asker { client, local: Some(*address), transport: Transport::Udp };
+            let index = routes.find(query, asker).ok().flatten();
+            let block = |routes: &Arc<Routes>, index: Option<usize>| {
+                index.map(|index| (Arc::as_ptr(&routes.all()[index].block), routes.all()[index].zone.clone()))
+            };
+            match places.iter_mut().find(|(_, other, known)| block(known, *other) == block(routes, index)) {
+                Some((listens, ..)) => listens.push(*address),
+                None => places.push((vec![*address], index, Arc::clone(routes))),
+            }
+        }
+        if places.iter().any(|(_, index, _)| index.is_some()) {
+            places.retain(|(_, index, _)| index.is_some());
+        }
+        places
+    }
 }
 
 type Asked = (Vec<SocketAddr>, Option<usize>, Arc<Routes>);
 
-/// The server blocks that the question goes to, with their addresses. Addresses without one are told of only where
-/// there are no others.
-fn asked(served: &BTreeMap<Place, Served>, packet: &[u8], client: IpAddr) -> Result<Vec<Asked>, String> {
-    let mut names = NameBuffer::default();
-    let query = Query::parse(packet, &mut names).map_err(|why| format!("the question is no query: {why:?}"))?;
-    let mut places: Vec<Asked> = Vec::new();
-    for (Place { address, .. }, Served { routes, .. }) in served {
-        let client = SocketAddr::new(client, 0);
-        let asker = Asker { client, local: Some(*address), transport: Transport::Udp };
-        let index = routes.find(&query, asker).ok().flatten();
-        let block = |routes: &Arc<Routes>, index: Option<usize>| {
-            index.map(|index| (Arc::as_ptr(&routes.all()[index].block), routes.all()[index].zone.clone()))
-        };
-        match places.iter_mut().find(|(_, other, known)| block(known, *other) == block(routes, index)) {
-            Some((listens, ..)) => listens.push(*address),
-            None => places.push((vec![*address], index, Arc::clone(routes))),
-        }
+impl Explain for Plans {
+    fn explain(&self, question: Question) -> BoxFuture<'_, Vec<Explanation>> {
+        Box::pin(async move {
+            let packet = packet(&question);
+            let mut names = NameBuffer::default();
+            // Made from a name, so it is a query.
+            let asked =
+                Query::parse(&packet, &mut names).map(|query| self.asked(&query, question.client)).unwrap_or_default();
+            let mut explanations = Vec::new();
+            for (listens, index, routes) in asked {
+                explanations.extend(one(&routes, index, listens, &packet, &question).await);
+            }
+            explanations
+        })
     }
-    if places.iter().any(|(_, index, _)| index.is_some()) {
-        places.retain(|(_, index, _)| index.is_some());
-    }
-    Ok(places)
 }
 
 /// Puts the question to both lanes in turn, as a listener would.
@@ -127,84 +111,49 @@ async fn one(
     index: Option<usize>,
     listens: Vec<SocketAddr>,
     packet: &[u8],
-    client: IpAddr,
-    trail: &Trail,
-) -> Explanation {
-    let current = Arc::new(Current { routes: ArcSwap::new(Arc::clone(routes)), arrivals: Arrivals::default() });
-    let client = SocketAddr::new(client, 0);
-    let mut out = vec![0; usize::from(u16::MAX)];
-    let block = index.map(|index| &routes.all()[index]).map(|route| (route.zone.clone(), route.block.span.clone()));
-    let view = index.and_then(|index| routes.all()[index].block.plan.view.as_ref()).map(|view| view.name.clone());
-    let mut lane = current.lane(Transport::Udp);
-    lane.batch_begins();
-    let (way, reply, reason) = match (lane.answer(packet, client, &mut out), index) {
-        (Fast::Reply(length), _) => {
-            out.truncate(length);
-            let source = index.and_then(|index| answering(routes, index, packet)).unwrap_or("the server itself");
-            (Way::Fast(source), Some(out), None)
-        }
-        (Fast::Slow, Some(index)) => {
-            trail.clear();
-            let local = listens.first().copied().unwrap_or(client);
-            let outcome = slowly(routes, index, packet, (client, local)).await;
-            let (reply, reason) = sent(outcome, packet);
-            (Way::Slow(trail.steps()), reply, reason)
-        }
-        _ => (Way::Fast("the server itself"), None, None),
-    };
-    Explanation { block, view, listens, way, reply, reason }
-}
-
-/// The directive of the source that answers in the fast lane: each is asked again, which changes nothing.
-fn answering(routes: &Routes, index: usize, packet: &[u8]) -> Option<&'static str> {
-    let block = &routes.all()[index].block;
-    let mut names = NameBuffer::default();
-    let query = Query::parse(packet, &mut names).ok()?;
-    let shape = block.plan.shape_for(&query.name);
-    let context = Context {
-        limit: wire::answer_limit(query.edns, Transport::Udp, shape.udp_payload),
-        shape,
-        moment: Moment::default(),
-    };
-    let mut out = vec![0; usize::from(u16::MAX)];
-    let mut answers =
-        |source: &Arc<dyn Source>| matches!(source.answer(&query, &context, &mut out), Verdict::Answered(_));
-    let mut stores = block.plan.stores.iter().zip(&block.stores);
-    let store = stores.find(|(source, _)| answers(source)).map(|(_, directive)| *directive);
-    store.or_else(|| block.plan.cache.as_ref().filter(|cache| answers(cache)).map(|_| "cache"))
-}
-
-/// The chain's outcome.
-async fn slowly(
-    routes: &Arc<Routes>,
-    index: usize,
-    packet: &[u8],
-    (client, local): (SocketAddr, SocketAddr),
-) -> Option<Outcome> {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let moment = Moment { seconds: since.map_or(0, |since| since.as_secs()), random: 1 };
-    let request = {
+    question: &Question,
+) -> Option<Explanation> {
+    let route = index.map(|index| &routes.all()[index]);
+    let block = route.map(|route| (route.zone.clone(), route.block.span.clone()));
+    let view = route.and_then(|route| route.block.plan.view.as_ref()).map(|view| view.name.clone());
+    let (client, local) = (SocketAddr::new(question.client, 0), listens.first().copied()?);
+    let moment = Moment { seconds: unix_seconds(), random: 1 };
+    let explanation = |way, object, reply, reason| Explanation { block, view, listens, way, object, reply, reason };
+    let (request, traced) = {
         let mut names = NameBuffer::default();
         let query = Query::parse(packet, &mut names).ok()?;
+        let Some((index, route)) = index.zip(route) else {
+            return Some(explanation(Way::Fast(ITSELF), None, write_out(None, &query, packet.len()), None));
+        };
+        let (mut out, mut source) = (vec![0; usize::from(u16::MAX)], None);
+        let asker = Asker { client, local: None, transport: Transport::Udp };
+        let asking = Asking { routes, asker, moment };
+        if let Verdict::Answered(length) = asking.sources(index, &query, &mut out, |at| source = Some(at)) {
+            out.truncate(length);
+            let (by, object) = source.map_or((ITSELF, None), |at| told(&route.block, at, &query));
+            return Some(explanation(Way::Fast(by), object, Some(out), None));
+        }
+        let traced = Arc::new(Traced { routes: Arc::clone(routes), trail: Trail::default() });
         let arrival = Arrival { client, local, transport: Transport::Udp };
-        routes.request(index, &query, arrival, moment, Arc::clone(routes) as Arc<dyn Lookup>)
+        (routes.request(index, &query, arrival, moment, Arc::clone(&traced) as Arc<dyn Lookup>), traced)
     };
-    routes.resolve(index, &request).await
+    let outcome = traced.resolve(index?, &request).await;
+    let reason = match &outcome {
+        Some(Outcome::Reply(reply)) => reply.reason.clone(),
+        Some(Outcome::Failed(failure)) => Some(failure.reason.clone()),
+        _ => None,
+    };
+    let reply = request.with_query(|query| write_out(outcome, query, request.limit())).flatten();
+    Some(explanation(Way::Slow(traced.trail.steps()), None, reply, reason))
 }
 
-/// The message that is sent for an outcome, and what is said beside.
-fn sent(outcome: Option<Outcome>, packet: &[u8]) -> (Option<Vec<u8>>, Option<String>) {
-    let failed = |rcode: Rcode| {
-        let mut out = vec![0; packet.len()];
-        let length = wire::error_reply(packet, rcode, &mut out);
-        out.truncate(length);
-        Some(out)
-    };
-    match outcome {
-        Some(Outcome::Reply(reply)) => (Some(reply.packet), reply.reason),
-        Some(Outcome::Failed(failure)) => (failed(failure.rcode), Some(failure.reason)),
-        Some(Outcome::Dropped) => (None, None),
-        None => (failed(Rcode::REFUSED), None),
+const ITSELF: &str = "the server itself";
+
+/// The directive of a block's source, and what it made the answer of.
+fn told(block: &Block, at: usize, query: &Query<'_>) -> (&'static str, Option<String>) {
+    match block.stores.get(at).zip(block.plan.stores.get(at)) {
+        Some((directive, store)) => (directive, store.object(query)),
+        None => ("cache", None),
     }
 }
 
@@ -218,23 +167,52 @@ fn packet(question: &Question) -> Vec<u8> {
     packet
 }
 
+/// Routes whose handlers leave a trail, also those of lookups.
+struct Traced {
+    routes: Arc<Routes>,
+    trail: Trail,
+}
+
+impl Traced {
+    async fn resolve(&self, index: usize, request: &Request) -> Option<Outcome> {
+        let chain = self.trail.along(&self.routes.all()[index].block.plan.chain);
+        if chain.is_empty() { None } else { Some(Next::all(&chain).run(request).await) }
+    }
+}
+
+impl Lookup for Traced {
+    fn lookup<'a>(&'a self, packet: Vec<u8>, request: &'a Request) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let inner = {
+                let mut names = NameBuffer::default();
+                let Ok(query) = Query::parse(&packet, &mut names) else {
+                    return Outcome::Failed(Failure::servfail("an internal lookup is no query"));
+                };
+                let arrival = Arrival { client: request.client, local: request.local, transport: request.transport };
+                let Some(index) = self.routes.find(&query, arrival.into()).ok().flatten() else {
+                    return Outcome::Failed(Failure::servfail("no server block stands for an internal lookup"));
+                };
+                let inner = self.routes.request(index, &query, arrival, request.moment, Arc::clone(&request.server));
+                (index, Request { depth: request.depth + 1, ..inner })
+            };
+            let (index, inner) = inner;
+            let empty = || Outcome::Failed(Failure::servfail("an empty server block"));
+            self.resolve(index, &inner).await.unwrap_or_else(empty)
+        })
+    }
+}
+
 /// The handlers that a query meets, in turn.
 #[derive(Clone, Default)]
-pub(super) struct Trail(Arc<Mutex<Vec<(u8, &'static str)>>>);
+struct Trail(Arc<Mutex<Vec<(u8, &'static str)>>>);
 
 impl Trail {
     /// The chain with a mark before each handler.
-    pub(super) fn along(&self, chain: Vec<Arc<dyn Handler>>) -> Vec<Arc<dyn Handler>> {
-        let marked = |handler: Arc<dyn Handler>| -> [Arc<dyn Handler>; 2] {
-            [Arc::new(Mark { trail: self.clone(), name: handler.name() }), handler]
+    fn along(&self, chain: &[Arc<dyn Handler>]) -> Vec<Arc<dyn Handler>> {
+        let marked = |handler: &Arc<dyn Handler>| -> [Arc<dyn Handler>; 2] {
+            [Arc::new(Mark { trail: self.clone(), name: handler.name() }), Arc::clone(handler)]
         };
-        chain.into_iter().flat_map(marked).collect()
-    }
-
-    fn clear(&self) {
-        if let Ok(mut steps) = self.0.lock() {
-            steps.clear();
-        }
+        chain.iter().flat_map(marked).collect()
     }
 
     fn steps(&self) -> Vec<(u8, &'static str)> {
@@ -265,6 +243,7 @@ impl Handler for Mark {
 mod tests {
     use super::*;
     use crate::corefile;
+    use crate::wire::{Name, RecordType};
     use std::path::Path;
 
     const COREFILE: &str = "cluster.local {

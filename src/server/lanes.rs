@@ -1,9 +1,10 @@
 //! Both lanes of a listener: the fast one on the engine's workers, the slow one around the chain.
 
-use super::routes::{Asker, Later, Route, Routes};
+use super::routes::{Asker, Later, Routes};
+use super::targets::Targets;
 use crate::engine::{Answerer, Arrival, Fast, Lane, Sent};
-use crate::metrics::{Counted, Family, TrafficShard};
-use crate::plugin::{Arrivals, BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
+use crate::metrics::{Counted, Family, Sample, SampledShard, TrafficShard};
+use crate::plugin::{Arrivals, BlockPlan, BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
 use crate::wire::{Answer, NameBuffer, Query, Rcode, RecordType, Refusal, answer_limit, cut, error_reply};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
@@ -20,12 +21,15 @@ impl Answerer for Arc<Current> {
     fn lane(&self, transport: Transport) -> Box<dyn Lane> {
         let routes = self.routes.load_full();
         let counting = Counting::new(transport, &routes);
+        let sampling = sampling(transport, &routes);
         Box::new(FastLane {
             current: Arc::clone(self),
             transport,
             counting,
+            sampling,
             routes,
             names: NameBuffer::default(),
+            targets: (transport == Transport::Udp).then(Box::default),
             moment: Moment { seconds: 0, random: seed() },
         })
     }
@@ -48,7 +52,11 @@ struct FastLane {
     routes: Arc<Routes>,
     transport: Transport,
     counting: Counting,
+    /// Where some block has `status`.
+    sampling: Option<SampledShard>,
     names: NameBuffer,
+    /// Where the targets of aliases are asked for. A connection leaves them to the slow lane.
+    targets: Option<Box<Targets>>,
     moment: Moment,
 }
 
@@ -60,6 +68,14 @@ impl Lane for FastLane {
         if !Arc::ptr_eq(&current, &self.routes) {
             self.routes = Arc::clone(&current);
             self.counting = Counting::new(self.transport, &self.routes);
+            // Samples live on across reloads.
+            let is_same = |shard: &SampledShard| self.routes.sampled.as_ref().is_some_and(|all| shard.is_of(all));
+            if !self.sampling.as_ref().is_some_and(is_same) {
+                self.sampling = sampling(self.transport, &self.routes);
+            }
+        }
+        if let Some(sampling) = &mut self.sampling {
+            sampling.batch_begins(self.moment.seconds);
         }
         self.counting.batch_begins();
     }
@@ -70,7 +86,8 @@ impl Lane for FastLane {
             Err(Refusal::Drop) => return Fast::Silence,
             Err(refusal) => return Fast::Reply(refuse(packet, refusal, out)),
         };
-        let index = match self.routes.find(&query, Asker { client, local: None, transport: self.transport }) {
+        let asker = Asker { client, local: None, transport: self.transport };
+        let index = match self.routes.find(&query, asker) {
             Ok(Some(index)) => index,
             Ok(None) => {
                 let length = empty(&query, Rcode::REFUSED, out);
@@ -80,13 +97,28 @@ impl Lane for FastLane {
             Err(Later) => return Fast::Slow,
         };
         self.moment.random = stir(self.moment.random);
-        match ask_sources(&self.routes.all()[index], &query, self.transport, self.moment, out) {
-            Some(length) => {
-                self.counting.record(Some(index), &self.routes, &query, client, &out[..length]);
-                Fast::Reply(length)
+        let asking = Asking { routes: &self.routes, asker, moment: self.moment };
+        let length = match asking.sources(index, &query, out, |_| {}) {
+            Verdict::Answered(length) => length,
+            Verdict::Alias { len, target } => {
+                let Some(targets) = &mut self.targets else { return Fast::Slow };
+                let Some(length) = targets.follow(&asking, index, &query, (len, target), out, |index, query, reply| {
+                    self.counting.record(Some(index), &self.routes, query, client, reply);
+                }) else {
+                    return Fast::Slow;
+                };
+                length
             }
-            None => Fast::Slow,
+            Verdict::Pass | Verdict::Slow => return Fast::Slow,
+        };
+        self.counting.record(Some(index), &self.routes, &query, client, &out[..length]);
+        if let Some(sampling) = &mut self.sampling
+            && sampling.is_due()
+        {
+            sampling.record(sample(&query, client, &out[..length]), self.moment.random);
         }
+        copy(asking.plan(index), &query, &out[..length], self.moment);
+        Fast::Reply(length)
     }
 
     fn batch_ends(&mut self, took: Duration) {
@@ -94,38 +126,62 @@ impl Lane for FastLane {
     }
 }
 
-/// Asks the stores, then the cache. `None` is the slow lane's.
-#[inline]
-fn ask_sources(
-    route: &Route,
-    query: &Query<'_>,
-    transport: Transport,
-    moment: Moment,
-    out: &mut [u8],
-) -> Option<usize> {
-    let plan = &route.block.plan;
-    if plan.chain.is_empty() {
-        return Some(empty(query, Rcode::REFUSED, out));
-    }
-    // Transfers are the chain's.
-    if matches!(query.qtype, RecordType::AXFR | RecordType::IXFR) {
-        return None;
-    }
-    if query.signed || query.opcode() != 0 || query.qclass != crate::wire::CLASS_IN || !plan.is_fast(&query.name) {
-        return None;
-    }
-    let shape = plan.shape_for(&query.name);
-    let limit = answer_limit(query.edns, transport, shape.udp_payload);
-    let context = Context { limit, shape, moment };
-    for source in plan.stores.iter().chain(&plan.cache) {
-        match source.answer(query, &context, out) {
-            Verdict::Answered(length) if plan.may_send(&query.name, &out[..length]) => return Some(length),
-            Verdict::Answered(_) => return None,
-            Verdict::Pass => {}
-            Verdict::Slow => return None,
+/// Where a lane leaves its samples: a worker in sketches of its own, a connection in those of all.
+fn sampling(transport: Transport, routes: &Routes) -> Option<SampledShard> {
+    let sampled = routes.sampled.as_ref()?;
+    Some(match transport {
+        Transport::Udp => sampled.shard(),
+        Transport::Tcp => sampled.shard_of_connection(),
+    })
+}
+
+/// A question on its way through the sources of its block.
+pub(super) struct Asking<'a> {
+    pub routes: &'a Routes,
+    pub asker: Asker,
+    pub moment: Moment,
+}
+
+impl Asking<'_> {
+    /// Asks the stores of a route's block, then its cache. What is neither an answer nor an alias is the slow lane's.
+    /// `answered` is told which source has answered, by its place among all of them; nothing where the server itself has.
+    #[inline]
+    pub fn sources(&self, index: usize, query: &Query<'_>, out: &mut [u8], answered: impl FnOnce(usize)) -> Verdict {
+        let plan = self.plan(index);
+        if plan.chain.is_empty() {
+            return Verdict::Answered(empty(query, Rcode::REFUSED, out));
         }
+        // Transfers are the chain's.
+        if matches!(query.qtype, RecordType::AXFR | RecordType::IXFR) {
+            return Verdict::Slow;
+        }
+        if query.signed || query.opcode() != 0 || query.qclass != crate::wire::CLASS_IN || !plan.is_fast(&query.name) {
+            return Verdict::Slow;
+        }
+        let context = self.context(index, query);
+        for (place, source) in plan.stores.iter().chain(&plan.cache).enumerate() {
+            match source.answer(query, &context, out) {
+                Verdict::Answered(length) if plan.may_send(&query.name, &out[..length]) => {
+                    answered(place);
+                    return Verdict::Answered(length);
+                }
+                Verdict::Answered(_) => return Verdict::Slow,
+                Verdict::Pass => {}
+                verdict => return verdict,
+            }
+        }
+        Verdict::Slow
     }
-    None
+
+    pub fn plan(&self, index: usize) -> &BlockPlan {
+        &self.routes.all()[index].block.plan
+    }
+
+    #[inline]
+    pub fn context(&self, index: usize, query: &Query<'_>) -> Context {
+        let shape = self.plan(index).shape_for(&query.name);
+        Context { limit: answer_limit(query.edns, self.asker.transport, shape.udp_payload), shape, moment: self.moment }
+    }
 }
 
 /// The slow lane: the whole answer to a packet that the fast lane left, or `None` for silence.
@@ -152,11 +208,17 @@ async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -
     if let Some(traffic) = &routes.all()[index].traffic {
         traffic.record_shared(counted(&query, arrival.transport, arrival.client, &reply), began.elapsed());
     }
+    if let Some(sampled) = &routes.sampled {
+        sampled.record_shared(sample(&query, arrival.client, &reply), moment.seconds, moment.random);
+    }
+    if more.is_none() {
+        copy(&routes.all()[index].block.plan, &query, &reply, moment);
+    }
     Some(Sent { message: reply, more: more.map(|more| more as _) })
 }
 
 /// What is sent for an outcome. A reply above the limit is cut down to what fits, marked truncated.
-fn write_out(outcome: Option<Outcome>, query: &Query<'_>, limit: usize) -> Option<Vec<u8>> {
+pub(super) fn write_out(outcome: Option<Outcome>, query: &Query<'_>, limit: usize) -> Option<Vec<u8>> {
     let rcode = match outcome {
         Some(Outcome::Reply(reply)) if reply.packet.len() <= limit => return Some(reply.packet),
         Some(Outcome::Reply(reply)) => return Some(cut(reply.packet, limit)),
@@ -295,7 +357,24 @@ fn counted(query: &Query<'_>, transport: Transport, client: SocketAddr, reply: &
     }
 }
 
-fn unix_seconds() -> u64 {
+/// Leaves a copy where the block has `shadow` and the dice say so. Transfers and signed queries are nobody else's.
+#[inline]
+fn copy(plan: &BlockPlan, query: &Query<'_>, reply: &[u8], moment: Moment) {
+    if let Some(copies) = &plan.copies
+        && copies.is_due(moment.random)
+        && !query.signed
+    {
+        copies.put(query.packet, reply, moment.seconds);
+    }
+}
+
+/// What is sampled of a query and its reply.
+#[inline]
+fn sample<'a>(query: &Query<'a>, client: SocketAddr, reply: &[u8]) -> Sample<'a> {
+    Sample { name: query.name.wire(), client: client.ip(), rcode: Rcode(u16::from(reply[3] & 0x0f)) }
+}
+
+pub(super) fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

@@ -3,7 +3,7 @@
 use super::build::{self, Place, Served};
 use super::lanes::Current;
 use crate::corefile::Scheme;
-use crate::engine::{self, Keys, Listener, ListenerOptions, Protocol};
+use crate::engine::{self, Keys, Listener, ListenerOptions, Protocol, SharedLimits};
 use crate::metrics::Metrics;
 use crate::plugin::Arrivals;
 use arc_swap::ArcSwap;
@@ -29,6 +29,7 @@ struct Open {
     listener: Listener,
     current: Arc<Current>,
     keys: Keys,
+    limits: SharedLimits,
 }
 
 impl Listeners {
@@ -60,6 +61,7 @@ impl Listeners {
             if let Some(served) = places.get(place) {
                 open.current.routes.store(Arc::clone(&served.routes));
                 open.keys.store(served.keys.clone());
+                open.limits.store(Arc::new(served.limits));
             }
         }
         self.open.extend(opened);
@@ -69,6 +71,7 @@ impl Listeners {
                 tokio::spawn(open.listener.close(GRACE));
             }
         }
+        self.open.values().for_each(|open| open.listener.look_around());
         Ok(())
     }
 
@@ -76,17 +79,17 @@ impl Listeners {
         let routes = ArcSwap::from(Arc::clone(&served.routes));
         let current = Arc::new(Current { routes, arrivals: self.arrivals.clone() });
         let keys = Keys::new(served.keys.clone().into());
+        let limits = SharedLimits::new(ArcSwap::from_pointee(served.limits));
+        let bind = Some(place.address.ip()).filter(|ip| !ip.is_unspecified());
+        let server = build::server_name(place.scheme, bind.as_ref(), place.address.port());
         let protocol = match place.scheme {
             Scheme::Tls => Protocol::Tls(keys.clone()),
-            Scheme::Https => {
-                let bind = Some(place.address.ip()).filter(|ip| !ip.is_unspecified());
-                let server = build::server_name(place.scheme, bind.as_ref(), place.address.port());
-                Protocol::Https { keys: keys.clone(), server: server.into() }
-            }
+            Scheme::Https => Protocol::Https { keys: keys.clone(), server: server.into(), limits: limits.clone() },
+            Scheme::Quic => Protocol::Quic { keys: keys.clone(), server: server.into(), limits: limits.clone() },
             _ => Protocol::Dns,
         };
         let listener = engine::listen(place.address, protocol, Arc::new(Arc::clone(&current)), &self.options)?;
-        Ok(Open { listener, current, keys })
+        Ok(Open { listener, current, keys, limits })
     }
 
     /// The bound addresses of `dns://`.

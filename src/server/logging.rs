@@ -1,9 +1,12 @@
-//! The log: events as lines of CoreDNS's form, written beside the threads that say them.
+//! The log: events as lines of CoreDNS's form, or as JSON, written beside the threads that say them.
 //!
 //! A line is `[LEVEL] plugin/NAME: text`, or `[LEVEL] text` for the core, without a time, on stdout. Lines go through a
 //! queue to one writing thread, so that a slow reader of stdout (a log collector that hangs) never stops an answer. The
 //! queue is bounded: what does not fit is dropped and counted. Its last quarter is kept for warnings and errors.
 
+mod json;
+
+use crate::cli::LogFormat;
 use crate::metrics::{Descriptor, MetricKind, Metrics};
 use prometheus::IntCounter;
 use std::fmt::{self, Write as _};
@@ -11,7 +14,7 @@ use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
@@ -37,13 +40,15 @@ const FLUSH: Duration = Duration::from_secs(1);
 
 static QUEUE_IN: OnceLock<Queue> = OnceLock::new();
 static DEBUG: AtomicBool = AtomicBool::new(false);
+static JSON: AtomicBool = AtomicBool::new(false);
 static DROPS: OnceLock<IntCounter> = OnceLock::new();
 
 /// Starts the log of the process. Once, before the first event.
 ///
 /// # Errors
 /// What the system says to a new thread; or that there is a log already.
-pub fn start() -> io::Result<()> {
+pub fn start(format: LogFormat) -> io::Result<()> {
+    JSON.store(format == LogFormat::Json, Ordering::Relaxed);
     let (sender, receiver) = sync_channel(QUEUE);
     std::thread::Builder::new().name("log".into()).spawn(move || write_lines(&receiver, io::stdout()))?;
     let queue = Queue { sender, waiting: AtomicUsize::new(0) };
@@ -66,16 +71,27 @@ pub fn set_debug(on: bool) {
 
 /// Writes a line as it is, in the row of the others: what is printed at the start.
 pub fn print(line: &str) {
-    match QUEUE_IN.get() {
-        Some(queue) => queue.push(format!("{line}\n"), true),
-        None => println!("{line}"),
-    }
+    write(if is_json() { json::of_text("info", line, SystemTime::now()) } else { format!("{line}\n") });
 }
 
 /// Says a last line and writes all that waits; for a little while.
 pub fn fatal(line: &str) {
-    print(&format!("[FATAL] {}", Escaped(line)));
+    write(match is_json() {
+        true => json::of_text("fatal", line, SystemTime::now()),
+        false => format!("[FATAL] {}\n", Escaped(line)),
+    });
     flush();
+}
+
+fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+fn write(line: String) {
+    match QUEUE_IN.get() {
+        Some(queue) => queue.push(line, true),
+        None => print!("{line}"),
+    }
 }
 
 /// Writes all that waits, for a little while. Before the process ends.
@@ -160,7 +176,8 @@ impl Subscriber for Log {
 
     fn event(&self, event: &Event<'_>) {
         if let Some(queue) = QUEUE_IN.get() {
-            queue.push(line(event), *event.metadata().level() <= Level::WARN);
+            let line = if is_json() { json::line(event, SystemTime::now()) } else { line(event) };
+            queue.push(line, *event.metadata().level() <= Level::WARN);
         }
     }
 

@@ -16,11 +16,12 @@ mod panics;
 mod routes;
 mod running;
 mod source;
+mod targets;
 
 use crate::cli::{self, Invocation};
 use crate::corefile::{self, Corefile};
 use crate::metrics::Metrics;
-use crate::plugin::{Arrivals, Command, Control, Keep};
+use crate::plugin::{Arrivals, Command, Control, History, Keep};
 use running::Running;
 use source::Source;
 use std::collections::BTreeSet;
@@ -32,7 +33,7 @@ use tokio::sync::mpsc;
 
 /// Runs a server until a signal or a fatal error ends it.
 pub fn run(invocation: &Invocation) -> ExitCode {
-    if let Err(error) = logging::start() {
+    if let Err(error) = logging::start(invocation.log_format) {
         return fail(&format!("cannot start the log: {error}"));
     }
     panics::log_panics();
@@ -75,8 +76,13 @@ pub struct SetUp {
 /// Sets a configuration's plugins up without starting or opening anything.
 pub fn set_up(corefile: &Corefile) -> SetUp {
     let (commands, _) = mpsc::unbounded_channel();
-    let control = Control { commands, corefile: Some(corefile.path.clone()), arrivals: Arrivals::default() };
-    match build::attempt(corefile, cli::DNS_PORT, &Metrics::new(), &Keep::default(), &control, None) {
+    let control = Control {
+        commands,
+        corefile: Some(corefile.path.clone()),
+        arrivals: Arrivals::default(),
+        history: History::default(),
+    };
+    match build::attempt(corefile, cli::DNS_PORT, &Metrics::new(), &Keep::default(), &control) {
         Ok(plan) => {
             let endpoints: BTreeSet<_> = plan.process.endpoints.into_iter().map(|endpoint| endpoint.address).collect();
             SetUp {
@@ -97,7 +103,7 @@ async fn serve(invocation: &Invocation) -> ExitCode {
     };
     let (commands, inbox) = mpsc::unbounded_channel();
     let arrivals = Arrivals::default();
-    let control = Control { commands, corefile: source.path().map(Into::into), arrivals };
+    let control = Control { commands, corefile: source.path().map(Into::into), arrivals, history: History::default() };
     let mut signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("cannot take signals: {error}")),

@@ -34,6 +34,8 @@ pub(super) struct Routes {
     zones: Suffixes<Choice>,
     /// Queries that no block is asked for (`zone="dropped"`).
     pub dropped: Option<Arc<metrics::Traffic>>,
+    /// Where lanes leave samples of their queries (`status`).
+    pub sampled: Option<Arc<metrics::Sampled>>,
     /// Whether classes other than IN are let in: some block has `chaos` or `forward`.
     any_class: bool,
 }
@@ -65,10 +67,14 @@ impl From<Arrival> for Asker {
 pub(super) struct Later;
 
 impl Routes {
-    pub(super) fn new(routes: Vec<Route>, dropped: Option<Arc<metrics::Traffic>>) -> Routes {
+    pub(super) fn new(
+        routes: Vec<Route>,
+        dropped: Option<Arc<metrics::Traffic>>,
+        sampled: Option<Arc<metrics::Sampled>>,
+    ) -> Routes {
         let any_class = routes.iter().any(|route| route.block.plan.any_class);
         let zones = Suffixes::new(routes.iter().map(|route| (route.zone.clone(), choice(&routes, &route.zone))));
-        Routes { routes, zones, dropped, any_class }
+        Routes { routes, zones, dropped, sampled, any_class }
     }
 
     /// The routes, for counters that go beside them.

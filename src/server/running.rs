@@ -1,6 +1,7 @@
 //! A running server: its plan, its listeners, and how both are exchanged while it answers.
 
 use super::build::{self, Plan};
+use super::explain::Plans;
 use super::last_good::LastGood;
 use super::listeners::Listeners;
 use super::logging;
@@ -48,8 +49,15 @@ impl Running {
             logging::print("  dig @127.0.0.1 -p 1053 backend-service.default.svc.cluster.local");
         }
         let banner = match running.exchange().await {
-            Ok(banner) => banner,
-            Err(error) => running.fall_back(error).await?,
+            Ok(banner) => {
+                running.control.history.note("start", None);
+                banner
+            }
+            Err(error) => {
+                let banner = running.fall_back(error.clone()).await?;
+                running.control.history.note("start", Some(error));
+                banner
+            }
         };
         if !invocation.quiet {
             banner.iter().for_each(|line| logging::print(line));
@@ -62,10 +70,14 @@ impl Running {
     pub(super) async fn reload(&mut self) {
         tracing::info!(target: "dunlin", "Reloading");
         match self.exchange().await {
-            Ok(_) => tracing::info!(target: "dunlin", "Reloading complete"),
+            Ok(_) => {
+                tracing::info!(target: "dunlin", "Reloading complete");
+                self.control.history.note("reload", None);
+            }
             Err(error) => {
                 plugins::reload::count_failure(&self.metrics);
                 tracing::error!(target: "dunlin", "Restart failed: {error}");
+                self.control.history.note("reload", Some(error));
             }
         }
     }
@@ -111,6 +123,7 @@ impl Running {
         if !first && let Err(error) = self.endpoints.apply(process.endpoints).await {
             tracing::error!(target: "dunlin", "{error}");
         }
+        process.explainer.fill(Arc::new(Plans::of(&places)));
         let addresses = self.listeners.addresses();
         process.lifecycles.iter().for_each(|lifecycle| lifecycle.serving(&addresses));
         let last = std::mem::replace(&mut self.lifecycles, process.lifecycles);

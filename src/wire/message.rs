@@ -103,14 +103,24 @@ impl Message {
 
     /// Reads a query or a reply. `None` if it has not one question, or does not hold what its counts say.
     pub fn parse(packet: &[u8]) -> Option<Message> {
+        Message::parse_following(packet).filter(|message| !message.question.name.is_empty())
+    }
+
+    /// As [`Message::parse`], for a message of a transfer behind the first, which may be without the question (RFC 5936
+    /// section 2.2.1): its name is empty then, which no question's is.
+    pub fn parse_following(packet: &[u8]) -> Option<Message> {
         let word = |at: usize| Some(u16::from_be_bytes(*packet.get(at..)?.first_chunk()?));
-        if word(4)? != 1 {
-            return None;
-        }
         let mut at = HEADER;
-        let name = whole_name(packet, &mut at)?;
-        let question = Question { name, qtype: RecordType(word(at)?), qclass: word(at + 2)? };
-        at += 4;
+        let mut question = Question { name: Vec::new(), qtype: RecordType(0), qclass: 0 };
+        match word(4)? {
+            0 => {}
+            1 => {
+                let name = whole_name(packet, &mut at)?;
+                question = Question { name, qtype: RecordType(word(at)?), qclass: word(at + 2)? };
+                at += 4;
+            }
+            _ => return None,
+        }
         let mut message = Message {
             id: word(0)?,
             flags: word(2)?,

@@ -1,21 +1,26 @@
-//! DNS bytes: names, the view of a question, the answer writer, the walk over a reply.
+//! DNS bytes: names, the view of a question, the answer writer, the walk over a reply, signatures.
 //!
 //! This room knows octets and RFC 1035/6891 rules and nothing else of the program. What it hands out borrows from
 //! the packet; nothing on the way from a question to its answer allocates.
 
+mod alias;
 mod answer;
+mod base64;
 mod message;
 mod name;
 mod query;
 mod reply;
 mod text;
+pub mod tsig;
 mod types;
 
+pub use alias::join_alias;
 pub use answer::{Answer, Owner, Section, error_reply};
+pub use base64::{base64, base64url};
 pub use message::{Message, Opt, Question, ResourceRecord, flags, read_options, whole_name};
 pub use name::{LowerName, MAX_NAME, Name, NameBuffer, NameError};
-pub use query::{Edns, Query, Refusal, answer_limit};
-pub use reply::{Record, ReplyView, address_reply, cut, cut_reply, opt};
+pub use query::{Edns, Query, Refusal, answer_limit, skip_name};
+pub use reply::{Record, ReplyView, address_reply, cut, cut_reply, opt, set_ttls};
 pub use text::NameText;
 pub use types::{CLASS_ANY, CLASS_CH, CLASS_IN, Rcode, RecordType, Transport};
 

@@ -160,7 +160,7 @@ pub fn answer_limit(edns: Option<Edns>, transport: Transport, ours: u16) -> usiz
 }
 
 /// The offset behind the possibly compressed name at `at`. `None` if it is cut or has a reserved label type.
-pub(super) fn skip_name(packet: &[u8], mut at: usize) -> Option<usize> {
+pub fn skip_name(packet: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match *packet.get(at)? {
             0 => return Some(at + 1),

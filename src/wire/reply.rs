@@ -302,6 +302,19 @@ pub fn cut(mut message: Vec<u8>, limit: usize) -> Vec<u8> {
     message
 }
 
+/// Gives every record of the well-formed reply in `message` this TTL, in seconds.
+pub fn set_ttls(message: &mut [u8], ttl: u32) {
+    let Some(Walk { mut at, mut counts, .. }) = ReplyView::parse(message).map(|view| view.walk()) else { return };
+    loop {
+        let mut walk = Walk { packet: message, at, counts };
+        let Some(record) = walk.next() else { return };
+        (at, counts) = (walk.at, walk.counts);
+        if record.rtype != RecordType::OPT {
+            message[record.ttl_at..record.ttl_at + 4].copy_from_slice(&ttl.to_be_bytes());
+        }
+    }
+}
+
 /// Makes a reply that has no OPT the reply to `query`: its id, its question in its case, its RD and CD, an OPT if it has
 /// one (RFC 6891 section 7), cut to `limit` octets. The reply's question must be the query's but for case. `out` holds
 /// the reply in its first `len` octets and should have room for an OPT. Returns the length.

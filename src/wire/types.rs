@@ -92,7 +92,7 @@ macro_rules! rcodes {
 
 rcodes! {
     NOERROR = 0, FORMERR = 1, SERVFAIL = 2, NXDOMAIN = 3, NOTIMP = 4, REFUSED = 5, YXDOMAIN = 6, YXRRSET = 7,
-    NXRRSET = 8, NOTAUTH = 9, NOTZONE = 10, BADVERS = 16,
+    NXRRSET = 8, NOTAUTH = 9, NOTZONE = 10, BADVERS = 16, BADKEY = 17, BADTIME = 18, BADTRUNC = 22,
 }
 
 impl fmt::Display for Rcode {

@@ -5,7 +5,7 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::{Record, RecordType};
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// How long an answer may take; a datagram is sent again each third of it.
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(6);
 /// Questions in flight on one socket.
 const WINDOW: usize = 64;
 
-/// One question. Its text form is `NAME TYPE [tcp] [edns=SIZE] [do] [cd] [chaos] [nord] [cookie] [version=N] [pad=N]`.
+/// One question. Its text form is `NAME TYPE [tcp] [edns=SIZE] [do] [cd] [chaos] [nord] [cookie] [nsid] [version=N] [pad=N]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Absolute, with its dot.
@@ -61,6 +61,7 @@ impl Question {
                 None if word == "nord" => question.recursion_desired = false,
                 None if word == "chaos" => question.qclass = 3,
                 None if word == "cookie" => question.option(10, &[1, 2, 3, 4, 5, 6, 7, 8]),
+                None if word == "nsid" => question.option(3, &[]),
                 Some(("edns", size)) => question.edns = size.parse().ok(),
                 Some(("version", number)) => question.version = number.parse().map_err(|_| "version=NUMBER")?,
                 Some(("pad", len)) => question.option(12, &vec![0; len.parse().map_err(|_| "pad=NUMBER")?]),
@@ -117,11 +118,13 @@ fn type_number(mnemonic: &str) -> Option<u16> {
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
     pub server: SocketAddr,
+    /// The address that datagrams come from; else the kernel's choice.
+    pub source: Option<IpAddr>,
 }
 
 impl Client {
     pub fn new(server: SocketAddr) -> Client {
-        Client { server }
+        Client { server, source: None }
     }
 
     /// Asks one question given as text.
@@ -189,8 +192,8 @@ impl Client {
     }
 
     fn socket(&self) -> std::io::Result<UdpSocket> {
-        let any = if self.server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(any)?;
+        let any = if self.server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind(SocketAddr::new(self.source.unwrap_or(any), 0))?;
         socket.connect(self.server)?;
         Ok(socket)
     }

@@ -21,7 +21,7 @@ mod upstream;
 
 pub use answer::{Answer, Opt, sorted};
 pub use client::{Client, Question};
-pub use process::{Dunlin, Scratch, Start, free_port, http_get, http_request, say, skip, wait_until};
+pub use process::{Dunlin, Scratch, Start, free_port, http_at, http_get, http_request, say, skip, wait_until};
 pub use steady::Steady;
 pub use upstream::Upstream;
 

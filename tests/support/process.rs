@@ -79,6 +79,9 @@ pub struct Start {
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
     directory: Option<PathBuf>,
+    /// A directory to be its root, and where the program stands below it.
+    root: Option<(PathBuf, String)>,
+    address: Option<SocketAddr>,
     port: u16,
 }
 
@@ -90,7 +93,15 @@ impl Start {
 
     /// Without a Corefile.
     pub fn bare() -> Start {
-        Start { corefile: None, environment: Vec::new(), arguments: Vec::new(), directory: None, port: free_port() }
+        Start {
+            corefile: None,
+            environment: Vec::new(),
+            arguments: Vec::new(),
+            directory: None,
+            root: None,
+            address: None,
+            port: free_port(),
+        }
     }
 
     /// With an environment variable.
@@ -114,6 +125,18 @@ impl Start {
     /// Listening on this port.
     pub fn on_port(mut self, port: u16) -> Start {
         self.port = port;
+        self
+    }
+
+    /// With this directory as its root, where the program stands at `program`.
+    pub fn rooted(mut self, root: &Path, program: &str) -> Start {
+        self.root = Some((root.into(), program.into()));
+        self
+    }
+
+    /// Its Corefile has it listen on this address, not on 127.0.0.1 and the port.
+    pub fn listening(mut self, address: SocketAddr) -> Start {
+        self.address = Some(address);
         self
     }
 
@@ -154,7 +177,14 @@ impl Start {
 
     fn spawn(self) -> Dunlin {
         let scratch = Scratch::new();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+        let mut command = match &self.root {
+            None => Command::new(env!("CARGO_BIN_EXE_dunlin")),
+            Some((root, program)) => {
+                let mut command = Command::new("chroot");
+                command.arg(root).arg(program);
+                command
+            }
+        };
         if let Some(corefile) = &self.corefile {
             command.arg("-conf").arg(scratch.write("Corefile", corefile));
         }
@@ -167,7 +197,8 @@ impl Start {
         let stdout = child.stdout.take().expect("piped");
         let stderr = child.stderr.take().expect("piped");
         let readers = vec![collect(stdout, &output), collect(stderr, &output)];
-        Dunlin { child, port: self.port, scratch, output, readers }
+        let address = self.address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], self.port)));
+        Dunlin { child, port: self.port, address, scratch, output, readers }
     }
 }
 
@@ -186,6 +217,7 @@ fn collect(from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) -> std::
 pub struct Dunlin {
     child: Child,
     pub port: u16,
+    address: SocketAddr,
     scratch: Scratch,
     output: Arc<Mutex<String>>,
     readers: Vec<std::thread::JoinHandle<()>>,
@@ -198,7 +230,7 @@ impl Dunlin {
     }
 
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port))
+        self.address
     }
 
     pub fn client(&self) -> Client {
@@ -265,8 +297,11 @@ impl Dunlin {
     }
 
     /// A TCP connection is the sign: it opens with the UDP sockets, and it is no query that would be counted.
+    /// QUIC cannot be knocked at: there the line counts that says where it is served, which comes when it is.
     fn listens(&self) -> bool {
-        TcpStream::connect_timeout(&self.address(), Duration::from_millis(200)).is_ok()
+        let quic = format!(":{} on 127.0.0.1", self.port);
+        self.output().lines().any(|line| line.starts_with("quic://") && line.ends_with(&quic))
+            || TcpStream::connect_timeout(&self.address(), Duration::from_millis(200)).is_ok()
     }
 }
 
@@ -301,7 +336,16 @@ pub fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
 
 /// One HTTP request: status and body; `None` where nobody answers.
 pub fn http_request(port: u16, method: &str, path: &str, kind: &str, body: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    request(SocketAddr::from(([127, 0, 0, 1], port)), method, path, kind, body)
+}
+
+/// One HTTP GET to any address.
+pub fn http_at(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    request(address, "GET", path, "text/plain", "")
+}
+
+fn request(address: SocketAddr, method: &str, path: &str, kind: &str, body: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     // A type of nothing is refused by an API server.
     let kind = if body.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };

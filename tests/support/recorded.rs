@@ -105,7 +105,7 @@ struct Rule {
     theirs: Vec<String>,
     ours: Ours,
     glue: Vec<String>,
-    /// Name (or `*`) and types.
+    /// Name (or `*`, or `.ZONE` for all below it) and types.
     asks: Vec<(String, Vec<String>)>,
 }
 
@@ -172,7 +172,7 @@ impl Deliberate {
         self.rules.iter().filter(|rule| rule.variants.has(&variant.name)).find_map(|rule| {
             let matches = |(asked, types): &&(String, Vec<String>)| {
                 let (options, types): (Vec<_>, Vec<_>) = types.iter().partition(|word| word.contains('='));
-                (asked == "*" || asked == name)
+                (asked == "*" || asked == name || asked.starts_with('.') && name.ends_with(asked.as_str()))
                     && types.iter().any(|word| *word == recorded.qtype())
                     && options.iter().all(|option| recorded.q.split(' ').any(|word| word == *option))
             };

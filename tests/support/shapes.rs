@@ -33,10 +33,15 @@ pub struct Measured {
 
 impl Measured {
     pub fn start() -> Measured {
+        Measured::start_with("")
+    }
+
+    /// With these lines in the server block as well.
+    pub fn start_with(lines: &str) -> Measured {
         let (scratch, upstream) = (Scratch::new(), Upstream::start());
         let manifest = scratch.write("cluster.yaml", &manifest());
         let corefile = format!(
-            "cluster.local:53 in-addr.arpa:53 .:53 {{\n errors\n prometheus 127.0.0.1:0\n \
+            "cluster.local:53 in-addr.arpa:53 .:53 {{\n errors\n prometheus 127.0.0.1:0\n {lines}\n \
              kubernetes cluster.local in-addr.arpa ip6.arpa {{\n  manifests {}\n  pods insecure\n \
              fallthrough in-addr.arpa ip6.arpa\n ttl 30\n }}\n forward . {}\n cache 30\n loadbalance\n}}\n",
             manifest.display(),
@@ -68,6 +73,7 @@ pub fn shapes() -> Vec<Shape> {
         shape("headless-10", 0, 10, &|n| packet(&headless(n), A)),
         shape("srv", 0, 1, &|n| packet(&format!("_http._tcp.{}", cluster(n)), SRV)),
         shape("pod-a", 0, 1, &|n| packet(&format!("10-1-2-{}.ns-1.pod.cluster.local", n % 256), A)),
+        shape("alias-a", 0, 2, &|_| packet("outside.ns-1.svc.cluster.local", A)),
         shape("cache-hit", 0, 1, &|_| packet("www.example.com", A)),
     ]
 }
@@ -110,6 +116,8 @@ fn manifest() -> String {
     for namespace in 0..10 {
         let _ = writeln!(text, "---\n{{apiVersion: v1, kind: Namespace, metadata: {{name: ns-{namespace}}}}}");
     }
+    text += "---\n{apiVersion: v1, kind: Service, metadata: {name: outside, namespace: ns-1}, \
+             spec: {type: ExternalName, externalName: www.example.com}}\n";
     for number in 0..SERVICES {
         let (high, low) = (number / 250, number % 250);
         let ip = if number % 10 == 9 { "None".to_owned() } else { format!("10.96.{high}.{low}") };

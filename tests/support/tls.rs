@@ -183,3 +183,12 @@ impl Encrypted {
         Ok((status, head, body))
     }
 }
+
+/// What a server shows that has `cert.pem` and `key.pem` in this directory.
+pub fn server_config(directory: &std::path::Path) -> Option<Arc<rustls::ServerConfig>> {
+    let chain = vec![CertificateDer::from_pem_file(directory.join("cert.pem")).ok()?];
+    let key = PrivateKeyDer::from_pem_file(directory.join("key.pem")).ok()?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
+    builder.with_no_client_auth().with_single_cert(chain, key).ok().map(Arc::new)
+}

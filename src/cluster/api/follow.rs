@@ -16,6 +16,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// HTTP and Status code of a resourceVersion or continue token that is too old.
 const GONE: u16 = 410;
+/// HTTP code where there is no such kind.
+const NOT_FOUND: u16 = 404;
+/// What the operator is told then.
+const NO_SUCH_KIND: &str =
+    ": the custom resource definition is not installed; it is asked for again, and nobody waits for it";
 /// So many refusals of a watch in a row, and it is the place that is at fault: some servers say so without a 410.
 /// Few, since each may be followed by the longest back-off.
 const REFUSALS_BEFORE_LIST: u32 = 3;
@@ -90,18 +95,26 @@ impl Follower {
         let (first, longest, calm) = self.pace.backoff;
         let mut backoff = Backoff::new(first, longest, calm);
         let mut log = Log::default();
-        let mut place = self.list_until_complete(&mut backoff, &mut log).await;
-        self.unsynced.fetch_sub(1, Ordering::AcqRel);
+        let mut waiting = true;
+        let mut place = self.list_until_complete(&mut backoff, &mut log, &mut waiting).await;
+        self.synced(&mut waiting);
         loop {
             self.watch_until_gone(&mut place, &mut backoff, &mut log).await;
             sleep(random_between(Duration::ZERO..=self.pace.spread)).await;
-            place = self.list_until_complete(&mut backoff, &mut log).await;
+            place = self.list_until_complete(&mut backoff, &mut log, &mut waiting).await;
             self.counters.relists.inc();
         }
     }
 
+    /// Takes this kind from those that are waited for, once.
+    fn synced(&self, waiting: &mut bool) {
+        if std::mem::take(waiting) {
+            self.unsynced.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
     /// Returns the resourceVersion of a list that the sink has received to its end.
-    async fn list_until_complete(&self, backoff: &mut Backoff, log: &mut Log) -> Place {
+    async fn list_until_complete(&self, backoff: &mut Backoff, log: &mut Log, waiting: &mut bool) -> Place {
         let mut limit = Some(self.target.page_size());
         loop {
             match self.list(limit, log).await {
@@ -111,7 +124,13 @@ impl Follower {
                 }
                 Err(failure) => {
                     self.counters.failures.inc();
-                    log.failed(&format!("failed to list {}: {}", self.target.type_name(), failure.reason));
+                    // Nobody waits for a kind that the cluster does not know: its names do not exist until it does.
+                    let is_unknown = failure.code == Some(NOT_FOUND) && self.target.is_custom();
+                    let why = if is_unknown { NO_SUCH_KIND } else { "" };
+                    log.failed(&format!("failed to list {}: {}{why}", self.target.type_name(), failure.reason));
+                    if is_unknown {
+                        self.synced(waiting);
+                    }
                     // The continue token did not live as long as the list took: ask for everything at once.
                     if failure.code == Some(GONE) {
                         limit = None;

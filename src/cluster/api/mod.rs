@@ -31,7 +31,7 @@ pub(super) fn start(
     let tasks = counters.watches.into_iter().map(|(kind, counters)| {
         let follower = Follower {
             connection: connection.clone(),
-            target: Target { kind, labels: options.selector_text(kind).to_owned() },
+            target: Target { kind, labels: options.selector_text(kind) },
             sink: Arc::clone(&sink),
             counters,
             pace: Pace::default(),

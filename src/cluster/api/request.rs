@@ -45,16 +45,22 @@ impl Target {
         match self.kind {
             Kind::Namespace => "*v1.Namespace",
             Kind::Service => "*v1.Service",
-            Kind::EndpointSlice => "*v1.EndpointSlice",
+            Kind::EndpointSlice | Kind::ImportedSlice => "*v1.EndpointSlice",
+            Kind::ServiceImport => "*v1alpha1.ServiceImport",
             Kind::Pod => "*v1.Pod",
         }
+    }
+
+    /// Whether it is a custom resource, which a cluster need not know.
+    pub(super) fn is_custom(&self) -> bool {
+        self.kind == Kind::ServiceImport
     }
 
     /// How many objects a page has: slices are up to a thousand endpoints each.
     pub(super) fn page_size(&self) -> u32 {
         match self.kind {
-            Kind::EndpointSlice => 250,
-            Kind::Namespace | Kind::Service | Kind::Pod => 500,
+            Kind::EndpointSlice | Kind::ImportedSlice | Kind::Pod => 250,
+            Kind::Namespace | Kind::Service | Kind::ServiceImport => 500,
         }
     }
 
@@ -62,7 +68,8 @@ impl Target {
         match self.kind {
             Kind::Namespace => "/api/v1/namespaces",
             Kind::Service => "/api/v1/services",
-            Kind::EndpointSlice => "/apis/discovery.k8s.io/v1/endpointslices",
+            Kind::EndpointSlice | Kind::ImportedSlice => "/apis/discovery.k8s.io/v1/endpointslices",
+            Kind::ServiceImport => "/apis/multicluster.x-k8s.io/v1alpha1/serviceimports",
             Kind::Pod => "/api/v1/pods",
         }
     }

@@ -179,12 +179,16 @@ impl Header {
         // Other groups have kinds of these names, too (Knative's Service).
         let is_core = group.is_none_or(str::is_empty);
         let is_discovery = group.is_none_or(|group| group == "discovery.k8s.io");
+        let is_multicluster = group.is_none_or(|group| group == "multicluster.x-k8s.io");
         match (kind, self.items) {
             (Some("Namespace"), _) if is_core => Content::Object(Kind::Namespace),
             (Some("Service"), _) if is_core => Content::Object(Kind::Service),
             (Some("Pod"), _) if is_core => Content::Object(Kind::Pod),
             (Some("EndpointSlice"), _) if is_discovery => Content::Object(Kind::EndpointSlice),
-            (Some(list), Loose::Items(items)) if list.ends_with("List") && (is_core || is_discovery) => {
+            (Some("ServiceImport"), _) if is_multicluster => Content::Object(Kind::ServiceImport),
+            (Some(list), Loose::Items(items))
+                if list.ends_with("List") && (is_core || is_discovery || is_multicluster) =>
+            {
                 let item_kind = list.strip_suffix("List").filter(|kind| !kind.is_empty());
                 Content::List(items.into_iter().map(|item| item.content(item_kind)).collect())
             }
@@ -203,12 +207,19 @@ struct Document<'a> {
 impl<'de> DeserializeSeed<'de> for Document<'_> {
     type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<(), D::Error> {
         match self.content {
             Content::Object(Kind::Namespace) => self.take(raw::Namespace::deserialize(deserializer)?),
             Content::Object(Kind::Service) => self.take(raw::Service::deserialize(deserializer)?),
-            Content::Object(Kind::EndpointSlice) => self.take(raw::EndpointSlice::deserialize(deserializer)?),
+            Content::Object(Kind::EndpointSlice | Kind::ImportedSlice) => {
+                let slice = raw::EndpointSlice::deserialize(deserializer)?;
+                if slice.is_imported() {
+                    self.take(raw::ImportedSlice(slice.clone()))?;
+                }
+                self.take(slice)
+            }
             Content::Object(Kind::Pod) => self.take(raw::Pod::deserialize(deserializer)?),
+            Content::Object(Kind::ServiceImport) => self.take(raw::ServiceImport::deserialize(deserializer)?),
             Content::List(_) => deserializer.deserialize_map(self),
             Content::Other => IgnoredAny::deserialize(deserializer).map(drop),
         }
@@ -216,7 +227,7 @@ impl<'de> DeserializeSeed<'de> for Document<'_> {
 }
 
 impl Document<'_> {
-    fn take<T: Raw, E: de::Error>(self, object: T) -> Result<(), E> {
+    fn take<T: Raw, E: de::Error>(&mut self, object: T) -> Result<(), E> {
         let is_wanted = match &object.metadata().labels {
             Some(labels) => (self.wanted)(T::KIND, labels),
             None => (self.wanted)(T::KIND, &Labels::new()),

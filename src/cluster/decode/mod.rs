@@ -10,6 +10,8 @@ mod raw;
 use super::{Key, Kind, Object};
 use raw::Raw;
 
+pub(super) use raw::IMPORT_NAME;
+
 /// How a response is encoded, by its `Content-Type`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Format {
@@ -79,6 +81,8 @@ pub(super) fn page(kind: Kind, format: Format, body: &[u8]) -> Result<Page, Stri
         Kind::Service => read::<raw::Service>(format, body),
         Kind::EndpointSlice => read::<raw::EndpointSlice>(format, body),
         Kind::Pod => read::<raw::Pod>(format, body),
+        Kind::ServiceImport => read::<raw::ServiceImport>(format, body),
+        Kind::ImportedSlice => read::<raw::ImportedSlice>(format, body),
     }
 }
 
@@ -98,6 +102,8 @@ pub(super) fn event(kind: Kind, format: Format, frame: &[u8]) -> Result<Watched,
         Kind::Service => read::<raw::Service>(format, frame),
         Kind::EndpointSlice => read::<raw::EndpointSlice>(format, frame),
         Kind::Pod => read::<raw::Pod>(format, frame),
+        Kind::ServiceImport => read::<raw::ServiceImport>(format, frame),
+        Kind::ImportedSlice => read::<raw::ImportedSlice>(format, frame),
     }
 }
 

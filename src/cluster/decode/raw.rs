@@ -1,7 +1,7 @@
 //! Objects as the API publishes them, cut down to the fields that are read, and the rules that make slim objects of them.
 //!
 //! Everything is optional: what a field's absence means is said here, not by the decoder. Sources: the Kubernetes API
-//! reference for Service, Namespace, Pod (v1) and EndpointSlice (discovery.k8s.io/v1).
+//! reference for Service, Namespace, Pod (v1) and EndpointSlice (discovery.k8s.io/v1); for ServiceImport, KEP-1645.
 
 use super::super::selector::Labels;
 use super::super::{self as cluster, Key, Kind, Object, Port};
@@ -25,7 +25,7 @@ pub(super) trait Raw: DeserializeOwned + Message {
 }
 
 /// `meta/v1.ObjectMeta`.
-#[derive(Deserialize, Default, Debug, PartialEq)]
+#[derive(Deserialize, Default, Clone, Debug, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Metadata {
     pub(super) name: Option<String>,
@@ -37,7 +37,7 @@ pub(super) struct Metadata {
 }
 
 /// The one annotation that is read; the others can be large (`last-applied-configuration`) and are skipped.
-#[derive(Deserialize, Default, Debug, PartialEq)]
+#[derive(Deserialize, Default, Clone, Debug, PartialEq)]
 #[serde(default)]
 pub(super) struct Annotations {
     #[serde(rename = "endpoints.kubernetes.io/last-change-trigger-time")]
@@ -46,6 +46,10 @@ pub(super) struct Annotations {
 
 /// The label that names a slice's Service.
 pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// The label that names an imported slice's ServiceImport (KEP-1645).
+pub(in crate::cluster) const IMPORT_NAME: &str = "multicluster.kubernetes.io/service-name";
+/// The label with the id of the cluster that an imported slice's endpoints are in (KEP-1645).
+pub(super) const SOURCE_CLUSTER: &str = "multicluster.kubernetes.io/source-cluster";
 /// The annotation that [`Annotations::last_change`] is read from.
 pub(super) const LAST_CHANGE: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
@@ -98,7 +102,7 @@ pub(super) struct Ingress {
     pub(super) hostname: Option<String>,
 }
 
-#[derive(Deserialize, Default, Debug, PartialEq)]
+#[derive(Deserialize, Default, Clone, Debug, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct EndpointSlice {
     pub(super) metadata: Metadata,
@@ -107,7 +111,28 @@ pub(super) struct EndpointSlice {
     pub(super) ports: Option<Vec<ObjectPort>>,
 }
 
+/// An EndpointSlice of a ServiceImport.
 #[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(transparent)]
+pub(super) struct ImportedSlice(pub(super) EndpointSlice);
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default)]
+pub(super) struct ServiceImport {
+    pub(super) metadata: Metadata,
+    pub(super) spec: Option<ServiceImportSpec>,
+}
+
+#[derive(Deserialize, Default, Debug, PartialEq)]
+#[serde(default)]
+pub(super) struct ServiceImportSpec {
+    #[serde(rename = "type")]
+    pub(super) import_type: Option<String>,
+    pub(super) ips: Option<Vec<String>>,
+    pub(super) ports: Option<Vec<ObjectPort>>,
+}
+
+#[derive(Deserialize, Default, Clone, Debug, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Endpoint {
     pub(super) addresses: Option<Vec<String>>,
@@ -117,20 +142,20 @@ pub(super) struct Endpoint {
     pub(super) zone: Option<String>,
 }
 
-#[derive(Deserialize, Default, Debug, PartialEq)]
+#[derive(Deserialize, Default, Clone, Debug, PartialEq)]
 #[serde(default)]
 pub(super) struct Conditions {
     pub(super) ready: Option<bool>,
 }
 
-#[derive(Deserialize, Default, Debug, PartialEq)]
+#[derive(Deserialize, Default, Clone, Debug, PartialEq)]
 #[serde(default)]
 pub(super) struct TargetRef {
     pub(super) name: Option<String>,
 }
 
 /// A port of a Service or of a slice.
-#[derive(Deserialize, Default, Debug, PartialEq)]
+#[derive(Deserialize, Default, Clone, Debug, PartialEq)]
 #[serde(default)]
 pub(super) struct ObjectPort {
     pub(super) name: Option<String>,
@@ -163,6 +188,11 @@ impl Metadata {
             _ => self.namespace.clone().filter(|namespace| !namespace.is_empty()).unwrap_or_else(|| "default".into()),
         };
         Ok(Key { namespace, name })
+    }
+
+    /// The value of a label, empty where it has none; it is taken out.
+    fn take_label(&mut self, label: &str) -> String {
+        self.labels.as_mut().and_then(|labels| labels.remove(label)).unwrap_or_default()
     }
 }
 
@@ -215,16 +245,62 @@ impl Raw for EndpointSlice {
     }
 
     fn state(mut self) -> Result<State, String> {
-        let key = self.metadata.key(Self::KIND)?;
+        let service = self.metadata.take_label(SERVICE_NAME);
+        Ok(State::Present(Object::EndpointSlice(self.slim(service, String::new())?)))
+    }
+}
+
+impl Raw for ImportedSlice {
+    const KIND: Kind = Kind::ImportedSlice;
+
+    fn metadata(&self) -> &Metadata {
+        &self.0.metadata
+    }
+
+    fn state(mut self) -> Result<State, String> {
+        let (service, cluster) = (self.0.metadata.take_label(IMPORT_NAME), self.0.metadata.take_label(SOURCE_CLUSTER));
+        Ok(State::Present(Object::ImportedSlice(self.0.slim(service, cluster)?)))
+    }
+}
+
+impl EndpointSlice {
+    /// Whether its endpoints are (also) those of a ServiceImport.
+    pub(super) fn is_imported(&self) -> bool {
+        self.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(IMPORT_NAME))
+    }
+
+    fn slim(self, service: String, cluster: String) -> Result<cluster::EndpointSlice, String> {
+        let key = self.metadata.key(Kind::EndpointSlice)?;
         let is_host_names = self.address_type.as_deref() == Some("FQDN");
-        let service = self.metadata.labels.as_mut().and_then(|labels| labels.remove(SERVICE_NAME));
         let endpoints = self.endpoints.into_iter().flatten().filter(Endpoint::is_ready);
-        Ok(State::Present(Object::EndpointSlice(cluster::EndpointSlice {
+        Ok(cluster::EndpointSlice {
             key: Some(key),
-            service: service.unwrap_or_default(),
+            service,
+            cluster,
             endpoints: endpoints.flat_map(|endpoint| endpoint.addresses(is_host_names)).collect(),
             ports: ports(self.ports),
             last_change: self.metadata.annotations.and_then(|annotations| annotations.last_change),
+        })
+    }
+}
+
+impl Raw for ServiceImport {
+    const KIND: Kind = Kind::ServiceImport;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn state(self) -> Result<State, String> {
+        let key = self.metadata.key(Self::KIND)?;
+        let spec = self.spec.unwrap_or_default();
+        Ok(State::Present(Object::ServiceImport(cluster::Service {
+            key: Some(key),
+            headless: spec.import_type.as_deref() == Some("Headless"),
+            cluster_ips: spec.ips.iter().flatten().filter_map(|ip| ip.parse().ok()).collect(),
+            external_name: None,
+            ports: ports(spec.ports),
+            external_ips: Vec::new(),
         })))
     }
 }

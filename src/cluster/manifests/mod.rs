@@ -48,8 +48,12 @@ pub(super) fn tell_text(name: &str, text: &str, selection: &Selection, sink: &dy
 
 impl Selection {
     fn wants(&self, kind: Kind, labels: &Labels) -> bool {
-        let selector = if kind == Kind::Namespace { &self.namespace_labels } else { &self.labels };
-        self.kinds.contains(&kind) && selector.matches(labels)
+        let is_selected = match kind {
+            Kind::Namespace => self.namespace_labels.matches(labels),
+            Kind::ServiceImport => true,
+            _ => self.labels.matches(labels),
+        };
+        self.kinds.contains(&kind) && is_selected
     }
 }
 

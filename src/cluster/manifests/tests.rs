@@ -39,6 +39,7 @@ fn follow(paths: &[&Path], labels: &str) -> Result<(Feed, Arc<Recorder>), String
         namespace_labels: String::new(),
         endpoints: false,
         pods: false,
+        imports: false,
     };
     Ok((start(options, sink.clone(), &Metrics::new())?, sink))
 }
@@ -211,6 +212,7 @@ async fn a_text_is_told_once() {
         namespace_labels: String::new(),
         endpoints: true,
         pods: true,
+        imports: false,
     };
     let feed = start(options.clone(), sink.clone(), &Metrics::new()).unwrap();
     assert!(feed.is_synced());

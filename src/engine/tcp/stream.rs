@@ -35,7 +35,7 @@ impl Stream {
     pub async fn open(stream: TcpStream, protocol: &Protocol) -> io::Result<Stream> {
         let keys = match protocol {
             Protocol::Dns => None,
-            Protocol::Tls(keys) | Protocol::Https { keys, .. } => keys.load_full(),
+            Protocol::Tls(keys) | Protocol::Https { keys, .. } | Protocol::Quic { keys, .. } => keys.load_full(),
         };
         match keys {
             None => Ok(Stream::Plain(stream)),

@@ -23,9 +23,10 @@ descriptors! {
     HITS "coredns_cache_hits_total" Counter TYPE_LABELS "The count of cache hits.";
     MISSES "coredns_cache_misses_total" Counter LABELS "The count of cache misses.";
     REQUESTS "coredns_cache_requests_total" Counter LABELS "The count of cache requests.";
-    DROPS "coredns_cache_drops_total" Counter LABELS "The count of replies that did not match their question.";
+    DROPS "coredns_cache_drops_total" Counter LABELS "The count of replies that were not stored because of what they hold.";
     PREFETCHES "coredns_cache_prefetch_total" Counter LABELS "The count of elements fetched again before their end.";
     STALE "coredns_cache_served_stale_total" Counter LABELS "The count of requests served from expired elements.";
+    BYTES "dunlin_cache_bytes" Gauge TYPE_LABELS "The memory of the elements in the cache.";
     EVICTIONS "coredns_cache_evictions_total" Counter TYPE_LABELS "The count of live elements replaced by others.";
 }
 
@@ -85,6 +86,8 @@ fn shard() -> usize {
 pub(super) struct Meters {
     pub success_entries: Gauge,
     pub denial_entries: Gauge,
+    pub success_octets: Gauge,
+    pub denial_octets: Gauge,
     pub success_hits: IntCounter,
     pub denial_hits: IntCounter,
     pub misses: IntCounter,
@@ -105,6 +108,8 @@ impl Meters {
         Meters {
             success_entries: metrics.gauge(&ENTRIES).with_label_values(&success),
             denial_entries: metrics.gauge(&ENTRIES).with_label_values(&denial),
+            success_octets: metrics.gauge(&BYTES).with_label_values(&success),
+            denial_octets: metrics.gauge(&BYTES).with_label_values(&denial),
             success_hits: metrics.counter(&HITS).with_label_values(&success),
             denial_hits: metrics.counter(&HITS).with_label_values(&denial),
             misses: metrics.counter(&MISSES).with_label_values(&plain),
@@ -121,6 +126,8 @@ impl Meters {
     pub fn take(&self, tally: &Tally, success: &Table, denial: &Table, handed: &mut Handed) {
         self.success_entries.set(success.entries() as f64);
         self.denial_entries.set(denial.entries() as f64);
+        self.success_octets.set(success.octets() as f64);
+        self.denial_octets.set(denial.octets() as f64);
         let (hits, denials, misses) =
             (tally.total(Event::Success), tally.total(Event::Denial), tally.total(Event::Miss));
         let totals = [

@@ -1,8 +1,9 @@
 //! One stored answer: a message that is ready but for its client.
 
+use super::bailiwick::{self, Extent};
 use super::options::Prefetch;
 use crate::plugin::Context;
-use crate::wire::{self, Query, RecordType, ReplyView, Section};
+use crate::wire::{self, Query, Rcode, RecordType, ReplyView, Section};
 use foldhash::quality::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -44,6 +45,8 @@ pub(super) struct Entry {
     ttl_at: Box<[u16]>,
     addresses: Box<[Addresses]>,
     flags: u8,
+    /// It has what was asked for, and is no denial.
+    positive: bool,
     /// Seconds since the Unix epoch.
     stored: u64,
     ttl: u32,
@@ -67,11 +70,20 @@ struct Addresses {
 }
 
 impl Entry {
-    /// Stores the reply to `query` for `ttl` seconds from `now`. `None` if it is too large.
+    /// Stores the reply to `query` for `ttl` seconds from `now`. `None` if it is too large, or has what the question does
+    /// not lead to.
     pub fn new(query: &Query<'_>, reply: &ReplyView<'_>, ttl: u32, now: u64) -> Option<Entry> {
-        let packet = reply.without_opt();
+        let mut packet = reply.without_opt();
         if packet.len() > LARGEST {
             return None;
+        }
+        match bailiwick::extent(&ReplyView::parse(&packet)?) {
+            Extent::Whole => {}
+            Extent::Up { to, additional } => {
+                packet.truncate(to);
+                packet[10..wire::HEADER].copy_from_slice(&additional.to_be_bytes());
+            }
+            Extent::Nothing => return None,
         }
         let view = ReplyView::parse(&packet)?;
         let ttl_at = view.records().map(|record| record.ttl_at as u16).collect();
@@ -81,6 +93,7 @@ impl Entry {
             ttl_at,
             addresses,
             flags,
+            positive: matches!(view.rcode(), Rcode::NOERROR) && view.reaches(query.qtype),
             stored: now,
             ttl,
             packet: packet.into(),
@@ -114,6 +127,17 @@ impl Entry {
     pub fn is_stale(&self, now: u64, window: u64) -> bool {
         let ends = self.stored + u64::from(self.ttl);
         (ends..ends.saturating_add(window)).contains(&now) && matches!(self.packet[3] & 0x0f, 0 | 3)
+    }
+
+    /// Whether it may be given, fresh or less than `window` seconds after its end, and says something.
+    pub fn is_usable(&self, now: u64, window: u64) -> bool {
+        let says_something = matches!(self.packet[3] & 0x0f, 0 | 3);
+        says_something && self.remaining(now).is_some() || self.is_stale(now, window)
+    }
+
+    /// Whether it has what was asked for.
+    pub fn is_positive(&self) -> bool {
+        self.positive
     }
 
     /// Whether it is popular and near its end. Counts a hit.

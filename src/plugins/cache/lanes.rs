@@ -22,7 +22,7 @@ impl Source for Cache {
                 Age::Fresh => true,
                 // The slow lane starts what has to be fetched; everybody else goes on here.
                 Age::Due => found.entry().is_some_and(|entry| entry.is_quiet(now)),
-                Age::Stale => found.entry().is_some_and(|entry| self.gives_at_once(entry, now)),
+                Age::Stale => self.gives_at_once(&found, now),
             };
             if is_final { self.write(&found, query, context, out) } else { None }
         });
@@ -36,6 +36,8 @@ pub(super) struct Found {
     event: Event,
     age: Age,
     ttl: u32,
+    /// A denial that holds came after it: nobody needs to ask whether it is still so.
+    denied: bool,
 }
 
 /// How far on in its time an entry is.
@@ -81,13 +83,18 @@ impl Cache {
                 (None, Some(stale)) if entry.is_stale(now, stale.window) => (Age::Stale, stale.ttl),
                 _ => continue,
             };
-            return Some(Found { guard, event, age, ttl });
+            let denied = age == Age::Stale && self.options.prefer_positive && self.is_denied(&key, now);
+            return Some(Found { guard, event, age, ttl, denied });
         }
         None
     }
 
     /// Whether a stale entry is given without asking anybody.
-    fn gives_at_once(&self, entry: &Entry, now: u64) -> bool {
+    fn gives_at_once(&self, found: &Found, now: u64) -> bool {
+        let Some(entry) = found.entry() else { return false };
+        if found.denied {
+            return true;
+        }
         let verifies = self.options.stale.is_some_and(|stale| stale.verify.is_some());
         if verifies { entry.is_resting(now) } else { entry.is_quiet(now) }
     }
@@ -152,7 +159,7 @@ impl Cache {
                     self.tally.count(Event::Prefetch);
                 }
             }
-            Age::Stale if self.gives_at_once(entry, now) => {}
+            Age::Stale if self.gives_at_once(found, now) => {}
             Age::Stale => {
                 let refreshed = self.refresh(entry, request, next);
                 let verify = self.options.stale.and_then(|stale| stale.verify);

@@ -7,7 +7,8 @@
 //!
 //! Answers are told apart by name (without case), type, class, DO and CD. Not stored: truncated answers, REFUSED and
 //! other errors, NXDOMAIN without a SOA, CNAMEs that lead nowhere and have no SOA, zone transfers, expired signatures,
-//! messages above 16 KiB. Clients that miss the same name at the same time share one upstream query.
+//! messages above 16 KiB, and what the question does not lead to: answers of other names than the one asked and those that
+//! its aliases lead to, authority above neither of them; additional records of hosts that nothing names are left out. Clients that miss the same name at the same time share one upstream query.
 //!
 //! # Syntax
 //!
@@ -19,7 +20,8 @@
 //!     servfail DURATION
 //!     keepttl
 //!     prefetch AMOUNT [DURATION [PERCENT%]]
-//!     serve_stale [DURATION [immediate [TTL [RECHECK]] | verify [TIMEOUT [TTL [RECHECK]]]]]
+//!     serve_stale [DURATION [immediate [TTL [RECHECK]] | verify|rfc8767 [TIMEOUT [TTL [RECHECK]]]]]
+//!     serve_stale_policy prefer_positive
 //! }
 //! ```
 //!
@@ -35,12 +37,14 @@
 //!   has less than `PERCENT` (10%) of its time left. One client in the slow lane starts it and nobody waits for it.
 //! * `serve_stale`: an answer that expired less than `DURATION` (1h) ago is given while it is fetched again: `immediate`
 //!   gives it at once; `verify` waits for the upstream first, `TIMEOUT` at most or as long as it takes. It shows `TTL`
-//!   (0). After a failure the upstream is not asked for it again for `RECHECK` (0, at most 5m). An error never takes
+//!   (0). `rfc8767` is `verify` with the numbers of RFC 8767: 1800ms, 30s, 30s. After a failure the upstream is not asked for it again for `RECHECK` (0, at most 5m). An error never takes
 //!   the place of an answer that may still be given.
 //!
-//! `serve_stale_policy` is not supported yet.
+//! * `serve_stale_policy prefer_positive`: an answer that is fresh or may be given stale is neither given up for a denial
+//!   that came after it nor hidden by it. It hides what has really been deleted, for as long as `serve_stale` says.
 //!
-//! The stored answers outlive a reload that changes nothing behind the cache.
+//! A class also has a bound in octets, 2 KiB for each of its entries. The stored answers of a server block outlive a
+//! reload that changes nothing of what stands behind its cache, wherever the block then stands.
 //!
 //! # Examples
 //!
@@ -76,18 +80,32 @@
 //! }
 //! ```
 //!
+//! Expired answers as RFC 8767 has them:
+//!
+//! ```corefile
+//! .:53 {
+//!     cache 300 {
+//!         serve_stale 24h rfc8767
+//!         serve_stale_policy prefer_positive
+//!     }
+//!     forward . 192.0.2.53
+//! }
+//! ```
+//!
 //! # Metrics
 //!
 //! `coredns_cache_entries{server,type,zones,view}`, `coredns_cache_hits_total{server,type,zones,view}`,
 //! `coredns_cache_misses_total{server,zones,view}`, `coredns_cache_requests_total{server,zones,view}`,
 //! `coredns_cache_drops_total{server,zones,view}`, `coredns_cache_prefetch_total{server,zones,view}`,
-//! `coredns_cache_served_stale_total{server,zones,view}`, `coredns_cache_evictions_total{server,type,zones,view}`; `type` is
+//! `coredns_cache_served_stale_total{server,zones,view}`, `coredns_cache_evictions_total{server,type,zones,view}`, and
+//! `dunlin_cache_bytes{server,type,zones,view}`, the memory of the entries; `type` is
 //! `success` or `denial`. They are brought up to date once a second.
 //!
 //! # See also
 //!
-//! `forward`, `loadbalance`. RFC 2308 (negative answers), RFC 2181 section 5.2 (TTLs of a set).
+//! `forward`, `loadbalance`. RFC 2308 (negative answers), RFC 2181 section 5.2 (TTLs of a set), RFC 8767 (stale answers).
 
+mod bailiwick;
 mod count;
 mod entry;
 mod flight;
@@ -115,7 +133,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let options = options::read(setup)?;
     let zones: Vec<String> = options.zones.iter().map(ToString::to_string).collect();
     let meters = Meters::new(setup.metrics, &setup.plan.server, &zones.join(","), setup.plan.view_name());
-    let kept = format!("cache {} {:?} {}", setup.block.index, setup.block.zones, text_of_chain(setup.siblings));
+    let kept = key_of(setup);
     let tables = setup.kept.get(&kept).unwrap_or_else(|| Arc::new(Tables::new(&options)));
     setup.keep.put(kept, tables.clone());
     let rule = TtlRule { positive: options.success.ttl, negative: options.denial.ttl };
@@ -125,6 +143,17 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     setup.plan.chain.push(cache.clone());
     setup.process.lifecycles.push(Arc::new(Settling(cache)));
     Ok(())
+}
+
+/// What names the tables of this block to the next plan: its listener, its zones, and what makes their answers. Blocks
+/// that have all of that in common are told apart by their order.
+fn key_of(setup: &Setup<'_>) -> String {
+    let (plan, zones) = (&*setup.plan, &setup.block.zones);
+    let (server, view, makers) = (&plan.server, plan.view_name(), text_of_chain(setup.siblings));
+    let block = format!("cache {server} {:?} {view:?} {zones:?} {makers}", plan.binds);
+    let is_taken = |key: &String| setup.keep.get::<Tables>(key).is_some();
+    let mut keys = (0u32..).map(|number| format!("{number} {block}"));
+    keys.find(|key| !is_taken(key)).unwrap_or(block)
 }
 
 /// Directives that cannot change what a cache stores.

@@ -6,12 +6,19 @@ use crate::wire::Name;
 use std::time::Duration;
 
 /// What the block of `cache` may hold.
-const PROPERTIES: &str = "success, denial, disable, servfail, keepttl, prefetch, serve_stale";
+const PROPERTIES: &str = "success, denial, disable, servfail, keepttl, prefetch, serve_stale, \
+                          serve_stale_policy";
 /// Seconds for which a SERVFAIL may be stored at most (RFC 2308 section 7.1).
 const LONGEST_SERVFAIL: u64 = 300;
 
 /// Seconds between two attempts to refresh an expired answer at most.
 const LONGEST_RECHECK: u64 = 300;
+/// How long a client is kept waiting for a fresh answer before it gets a stale one (RFC 8767 section 5).
+const CLIENT_PATIENCE: Duration = Duration::from_millis(1800);
+/// The TTL of a stale answer, in seconds (RFC 8767 section 4).
+const STALE_TTL: u32 = 30;
+/// Seconds before an upstream that failed is asked again for the same answer (RFC 8767 section 5).
+const STALE_RECHECK: u64 = 30;
 /// Entries of the smallest table, whatever is asked for: CoreDNS's 256 shards of four.
 const SMALLEST: usize = 1024;
 /// Entries of the largest table, whose empty sets alone are 64 MiB.
@@ -41,6 +48,8 @@ pub(super) struct Options {
     pub keep_ttl: bool,
     pub prefetch: Option<Prefetch>,
     pub stale: Option<Stale>,
+    /// An answer that may still be given is kept and given although a denial came after it.
+    pub prefer_positive: bool,
 }
 
 /// Which answers are fetched again before they expire.
@@ -78,6 +87,7 @@ impl Default for Options {
             keep_ttl: false,
             prefetch: None,
             stale: None,
+            prefer_positive: false,
         }
     }
 }
@@ -85,7 +95,7 @@ impl Default for Options {
 /// Reads `cache [TTL] [ZONES...] { ... }`.
 pub(super) fn read(setup: &Setup<'_>) -> Result<Options, Error> {
     let directive = setup.once()?;
-    let mut options = Options::default();
+    let (mut options, mut policy) = (Options::default(), None);
     let mut zones = &directive.args[..];
     if let Some((first, rest)) = zones.split_first().filter(|(first, _)| first.text.parse::<i64>().is_ok()) {
         let ttl = ttl(setup, first, "cache TTL")?;
@@ -102,8 +112,14 @@ pub(super) fn read(setup: &Setup<'_>) -> Result<Options, Error> {
             "keepttl" => return Err(setup.arguments(option, "keepttl")),
             "prefetch" => options.prefetch = prefetch(setup, option)?,
             "serve_stale" => options.stale = stale(setup, option)?,
-            "serve_stale_policy" => return Err(setup.not_supported(&option.name)),
+            "serve_stale_policy" => policy = Some(stale_policy(setup, option)?),
             _ => return Err(setup.unknown(option, PROPERTIES)),
+        }
+    }
+    if let Some(word) = policy {
+        options.prefer_positive = true;
+        if options.stale.is_none() {
+            return Err(setup.error(word, "serve_stale_policy needs serve_stale beside it"));
         }
     }
     Ok(options)
@@ -167,8 +183,16 @@ fn prefetch(setup: &Setup<'_>, option: &Directive) -> Result<Option<Prefetch>, E
     Ok((amount > 0).then_some(prefetch))
 }
 
+fn stale_policy<'a>(setup: &Setup<'_>, option: &'a Directive) -> Result<&'a Token, Error> {
+    match &option.args[..] {
+        [only] if only.text == "prefer_positive" => Ok(only),
+        [only] => Err(setup.error(only, format!("unknown policy '{}'; expected prefer_positive", only.text))),
+        _ => Err(setup.arguments(option, "serve_stale_policy prefer_positive")),
+    }
+}
+
 fn stale(setup: &Setup<'_>, option: &Directive) -> Result<Option<Stale>, Error> {
-    let form = "serve_stale [DURATION [immediate [TTL [RECHECK]]|verify [TIMEOUT [TTL [RECHECK]]]]]";
+    let form = "serve_stale [DURATION [immediate [TTL [RECHECK]]|verify|rfc8767 [TIMEOUT [TTL [RECHECK]]]]]";
     let mut stale = Stale { window: 3600, verify: None, ttl: 0, recheck: 0 };
     let mut words = option.args.iter();
     if let Some(window) = words.next() {
@@ -181,8 +205,14 @@ fn stale(setup: &Setup<'_>, option: &Directive) -> Result<Option<Stale>, Error> 
             let timeout = words.next().map(|word| duration(setup, word)).transpose()?;
             stale.verify = Some(timeout.filter(|timeout| !timeout.is_zero()));
         }
+        Some(mode) if mode.text == "rfc8767" => {
+            let timeout = words.next().map(|word| duration(setup, word)).transpose()?;
+            (stale.ttl, stale.recheck) = (STALE_TTL, STALE_RECHECK);
+            stale.verify = Some(Some(timeout.unwrap_or(CLIENT_PATIENCE)).filter(|timeout| !timeout.is_zero()));
+        }
         Some(mode) => {
-            return Err(setup.error(mode, format!("unknown mode '{}'; expected immediate or verify", mode.text)));
+            let wrong = format!("unknown mode '{}'; expected immediate, verify or rfc8767", mode.text);
+            return Err(setup.error(mode, wrong));
         }
     }
     if let Some(word) = words.next() {

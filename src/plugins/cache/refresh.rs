@@ -1,10 +1,11 @@
 //! Answers from behind: asked for, held to their TTL, stored; before their end, at it, or after it.
 
-use super::Cache;
 use super::count::Event;
 use super::entry::{Entry, Key};
 use super::flight::{Follower, Leader, Seat};
 use super::judge::{self, Kind};
+use super::table::Table;
+use super::{Cache, Tables};
 use crate::plugin::{Failure, Handler, Next, Outcome, Reply, Request};
 use crate::wire::{self, Query, Rcode, RecordType, ReplyView};
 use std::sync::Arc;
@@ -44,25 +45,40 @@ impl Cache {
 
     fn store(&self, query: &Query<'_>, view: &ReplyView<'_>, kind: Kind, ttl: u32, now: u64) {
         let key = Key::of(query, &self.tables.seed);
-        if kind == Kind::Failure && self.has_stale(&key, now) {
+        let Tables { success, denial, .. } = &*self.tables;
+        let (in_success, in_denial) = (self.usable(success, &key, now), self.usable(denial, &key, now));
+        if kind == Kind::Failure && (in_success.is_some() || in_denial.is_some()) {
             return;
         }
-        let Some(entry) = Entry::new(query, view, ttl, now) else { return };
-        let (into, other) = match kind {
-            Kind::Success => (&self.tables.success, &self.tables.denial),
-            _ => (&self.tables.denial, &self.tables.success),
-        };
-        other.remove(&key);
-        into.insert(&key, entry, now);
+        let Some(entry) = Entry::new(query, view, ttl, now) else { return self.tally.count(Event::Drop) };
+        let stays = self.options.prefer_positive && in_success == Some(true) && !entry.is_positive();
+        match kind {
+            // It has nothing of what the one that stays has.
+            Kind::Success if stays => {}
+            Kind::Success => {
+                denial.remove(&key);
+                success.insert(&key, entry, now);
+            }
+            _ => {
+                if !stays {
+                    success.remove(&key);
+                }
+                denial.insert(&key, entry, now);
+            }
+        }
     }
 
-    /// Whether there is an expired entry that may still be given.
-    fn has_stale(&self, key: &Key<'_>, now: u64) -> bool {
-        let Some(stale) = self.options.stale else { return false };
-        [&self.tables.success, &self.tables.denial]
-            .into_iter()
-            .filter_map(|table| table.find(key))
-            .any(|found| found.as_ref().is_some_and(|entry| entry.is_stale(now, stale.window)))
+    /// Whether the entry of a key has what was asked for; `None` if there is none that may be given.
+    fn usable(&self, table: &Table, key: &Key<'_>, now: u64) -> Option<bool> {
+        let window = self.options.stale.map_or(0, |stale| stale.window);
+        let found = table.find(key)?;
+        found.as_ref().filter(|entry| entry.is_usable(now, window)).map(|entry| entry.is_positive())
+    }
+
+    /// Whether a denial of a key holds now.
+    pub(super) fn is_denied(&self, key: &Key<'_>, now: u64) -> bool {
+        let found = self.tables.denial.find(key);
+        found.is_some_and(|found| found.as_ref().is_some_and(|entry| entry.remaining(now).is_some()))
     }
 
     /// Fetches an entry again beside the queries, unless that is going on. Returns a follower of it.
@@ -117,7 +133,8 @@ impl Cache {
             Some(timeout) => tokio::time::timeout(timeout, waiting).await.ok()??,
             None => waiting.await?,
         };
-        is_good(&outcome).then(|| share(request, &outcome))
+        let is_wanted = if self.options.prefer_positive { is_positive(request, &outcome) } else { is_good(&outcome) };
+        is_wanted.then(|| share(request, &outcome))
     }
 
     /// A seat in the flight of those that take the same message: the question, DO, AD, CD, RD, and how much room there is.
@@ -144,6 +161,12 @@ impl Drop for Refreshing {
 /// Whether an outcome is worth more than a stale entry.
 fn is_good(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Reply(reply) if matches!(reply.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN))
+}
+
+/// Whether an outcome has what the request asks for.
+fn is_positive(request: &Request, outcome: &Outcome) -> bool {
+    let Outcome::Reply(reply) = outcome else { return false };
+    reply.rcode() == Rcode::NOERROR && ReplyView::parse(&reply.packet).is_some_and(|view| view.reaches(request.qtype))
 }
 
 /// A leader's outcome, addressed to another client.

@@ -102,6 +102,11 @@ impl Table {
         self.entries.load(Relaxed)
     }
 
+    /// Octets of memory that the entries take, about.
+    pub fn octets(&self) -> usize {
+        self.octets.load(Relaxed)
+    }
+
     /// How many live entries had to go for others.
     pub fn evictions(&self) -> u64 {
         self.evictions.load(Relaxed)

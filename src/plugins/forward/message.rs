@@ -1,5 +1,6 @@
 //! The two sides of a relayed message: what an upstream is sent, and what the client gets.
 
+use super::case;
 use crate::plugin::{Failure, Outcome, Reply, Request};
 use crate::wire::{self, HEADER, Name, Query, RecordType, ReplyView};
 
@@ -37,9 +38,18 @@ impl Outgoing {
 
     /// A health check's question: the name servers of a name.
     pub fn probe(domain: &Name, recursion_desired: bool) -> Outgoing {
+        Outgoing::asking(domain, RecordType::NS, recursion_desired)
+    }
+
+    /// A question of our own to a resolver.
+    pub fn question_of(name: &Name, qtype: RecordType) -> Outgoing {
+        Outgoing::asking(name, qtype, true)
+    }
+
+    fn asking(name: &Name, qtype: RecordType, recursion_desired: bool) -> Outgoing {
         let mut packet = vec![0, 0, u8::from(recursion_desired), 0, 0, 1, 0, 0, 0, 0, 0, 0];
-        packet.extend(domain.wire());
-        packet.extend(RecordType::NS.0.to_be_bytes());
+        packet.extend(name.wire());
+        packet.extend(qtype.0.to_be_bytes());
         packet.extend(wire::CLASS_IN.to_be_bytes());
         Outgoing { question_end: packet.len(), packet, plain: true }
     }
@@ -53,6 +63,20 @@ impl Outgoing {
     pub fn write(&self, id: u16, out: &mut Vec<u8>) {
         out.extend(id.to_be_bytes());
         out.extend(&self.packet[2..]);
+    }
+
+    /// As `write`, with the letters of the question in the case of a pattern.
+    pub fn write_in_case(&self, id: u16, pattern: Option<u64>, out: &mut Vec<u8>) {
+        let start = out.len();
+        self.write(id, out);
+        if let Some(pattern) = pattern {
+            case::apply(&mut out[start + HEADER..start + self.question_end - 4], pattern);
+        }
+    }
+
+    /// Whether it is header, question and at most an OPT of ours.
+    pub fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// Octets of the message.
@@ -70,6 +94,7 @@ impl Outgoing {
         let addressed = request.with_query(|query| {
             let view = ReplyView::parse(&packet).filter(|view| view.rcode().0 < 16)?;
             let mut message = view.without_opt();
+            own_case(&view, query.question(), &mut message);
             if view.question().is_empty() {
                 // An error without its question (see `is_bare_error`).
                 message.extend(query.question());
@@ -88,6 +113,20 @@ impl Outgoing {
     }
 }
 
+/// Gives owners that repeat the question's name in full the client's case, which need not be the one that was sent.
+fn own_case(view: &ReplyView<'_>, question: &[u8], message: &mut [u8]) {
+    let name = &question[..question.len().saturating_sub(4)];
+    if view.question_is(question) {
+        return;
+    }
+    for record in view.records() {
+        let owner = message.get_mut(record.start..record.start + name.len());
+        if let Some(owner) = owner.filter(|owner| owner.eq_ignore_ascii_case(name)) {
+            owner.copy_from_slice(name);
+        }
+    }
+}
+
 fn is_plain(query: &Query<'_>) -> bool {
     let expected = [0, 0, 0, 0, 0, u8::from(query.edns.is_some())];
     query.opcode() == 0 && query.packet[6..HEADER] == expected && !query.signed
@@ -102,7 +141,7 @@ pub(super) fn is_bare_error(view: &ReplyView<'_>) -> bool {
 pub(super) fn truncated_stub(packet: &[u8], question: &[u8]) -> Option<Vec<u8>> {
     let end = HEADER + question.len();
     let is_reply = packet.len() >= end && packet[2] & 0x80 != 0 && packet[4..6] == [0, 1];
-    if !is_reply || packet[HEADER..end] != *question {
+    if !is_reply || !packet[HEADER..end].eq_ignore_ascii_case(question) {
         return None;
     }
     let mut stub = packet[..end].to_vec();

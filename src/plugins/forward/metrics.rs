@@ -2,7 +2,7 @@
 
 use crate::metrics::{Descriptor, MetricKind, Metrics};
 use crate::wire::Rcode;
-use prometheus::{Histogram, HistogramVec, IntCounter};
+use prometheus::{Gauge, Histogram, HistogramVec, IntCounter};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -30,8 +30,14 @@ descriptors! {
         "The count of queries sent from a kept socket or over a kept connection.";
     OPENED "coredns_proxy_conn_cache_misses_total" MetricKind::Counter, ["proxy_name", "to", "proto"],
         "The count of queries that opened a socket or a connection.";
+    FAILING "dunlin_forward_failed_checks" MetricKind::Gauge, ["to"],
+        "Health checks of an upstream that have failed in a row; 0 for one that is well.";
     IGNORED "dunlin_forward_ignored_replies_total" MetricKind::Counter, ["to"],
         "The count of packets from an upstream that answered no query in flight.";
+    IN_FLIGHT "dunlin_forward_concurrent_queries" MetricKind::Gauge, [],
+        "The number of queries that wait for an upstream.";
+    UNUSABLE_FILES "dunlin_forward_unusable_files" MetricKind::Gauge, ["file"],
+        "Whether a file of upstreams has no usable name server.";
     REJECTS "coredns_forward_max_concurrent_rejects_total" MetricKind::Counter, [],
         "The count of queries refused because max_concurrent was reached.";
     BROKEN "coredns_forward_healthcheck_broken_total" MetricKind::Counter, [],
@@ -45,6 +51,7 @@ pub(super) struct Meters {
     /// By rcode, looked up once.
     by_rcode: [OnceLock<Histogram>; 16],
     pub health_failures: IntCounter,
+    pub failing: Gauge,
     pub udp_reused: IntCounter,
     pub udp_opened: IntCounter,
     pub tcp_reused: IntCounter,
@@ -60,6 +67,7 @@ impl Meters {
             durations: metrics.histogram(&DURATION),
             by_rcode: Default::default(),
             health_failures: metrics.counter(&HEALTH_FAILURES).with_label_values(&[NAME, &to]),
+            failing: metrics.gauge(&FAILING).with_label_values(&[&to]),
             udp_reused: reused.with_label_values(&[NAME, &to, "udp"]),
             udp_opened: opened.with_label_values(&[NAME, &to, "udp"]),
             tcp_reused: reused.with_label_values(&[NAME, &to, stream]),
@@ -82,6 +90,12 @@ impl Meters {
 pub(super) struct Totals {
     pub rejects: IntCounter,
     pub broken: IntCounter,
+    pub in_flight: Gauge,
+}
+
+/// Whether a file of upstreams is unusable.
+pub(super) fn unusable_file(metrics: &Metrics, file: &str) -> Gauge {
+    metrics.gauge(&UNUSABLE_FILES).with_label_values(&[file])
 }
 
 impl Totals {
@@ -89,6 +103,7 @@ impl Totals {
         let none: [&str; 0] = [];
         Totals {
             rejects: metrics.counter(&REJECTS).with_label_values(&none),
+            in_flight: metrics.gauge(&IN_FLIGHT).with_label_values(&none),
             broken: metrics.counter(&BROKEN).with_label_values(&none),
         }
     }

@@ -5,10 +5,14 @@
 //! takes a reply only from the upstream's address, with the id and the question that were sent, and ignores anything
 //! else without ceasing to wait.
 //!
-//! A query goes by the transport its client used, or encrypted where the upstream is `tls://` or `https://`. An attempt that fails (no reply within `read_timeout`, a closed port)
-//! is made again at the next upstream for up to 5 seconds in all; then the client gets SERVFAIL. An upstream that failed
-//! is checked until it is well; one that more than `max_fails` checks in a row have failed for is down and passed over.
-//! If all are down, one is asked anyway.
+//! A query goes by the transport its client used, or encrypted where the upstream is `tls://` or `https://`. Over UDP the
+//! letters of the question change case at random, where the upstream was seen to repeat them: a reply in another case is
+//! then asked for again over TCP.
+//!
+//! An attempt that fails (no reply within `read_timeout`, a closed port) is made again at the next upstream for up to
+//! 5 seconds in all; then the client gets SERVFAIL. An upstream that failed, and has answered nothing since, comes after
+//! all others whatever the policy, and is checked until it is well; one that more than `max_fails` checks in a row have
+//! failed for is down and passed over. If all are down, one is asked anyway, for at most 20 queries a second each.
 //!
 //! # Syntax
 //!
@@ -34,13 +38,18 @@
 //!     max_age DURATION
 //!     max_idle_conns NUMBER
 //!     source_address IP
+//!     resolver IP[:PORT]...
+//!     strict
 //! }
 //! ```
 //!
 //! * `FROM` is the zone whose names are forwarded; `.` for all. Of a network that is several zones, the first.
 //! * `TO` are up to 15 addresses (`192.0.2.1`, `[2001:db8::1]:1053`, `dns://192.0.2.1`), those of servers over TLS or
 //!   HTTPS (`tls://192.0.2.1`, `tls://192.0.2.1%dns.example.org`, `https://192.0.2.1%dns.example.org:8443`; the path is
-//!   `/dns-query`), or files like `/etc/resolv.conf`, whose name servers are read once.
+//!   `/dns-query`), hosts by name (`dns.example.org`, `dns.example.org:1053`, `tls://dns.example.org`), whose addresses
+//!   are looked up when the configuration is loaded, or files like `/etc/resolv.conf`, whose name servers are read then.
+//!   A file that is missing, has no name server, or only this server itself, stops nothing: its last good name servers
+//!   go on over a reload; without any, queries get SERVFAIL, and the configuration is loaded anew once the file is good.
 //! * `except`: names at and below these are passed to the next plugin, but for `FROM` itself.
 //! * `force_tcp` asks over TCP always; `prefer_udp` asks over UDP always, and again over TCP if the reply is truncated.
 //! * `expire`: how long a TCP connection is kept without queries, and how long a UDP port is used at all (at most 30 s);
@@ -64,9 +73,10 @@
 //! * `max_age`: no query is sent on a connection older than this; not below `expire`. No bound without it, or with 0.
 //! * `max_idle_conns`: how many connections are kept to an upstream, at most 16, which it is without it, or with 0.
 //! * `source_address`: the address that upstreams are asked from.
+//! * `resolver`: who is asked for the addresses of upstreams that are hosts by name, instead of the machine's resolver.
+//! * `strict`: a file without name servers is an error when the configuration is loaded, as it is to CoreDNS.
 //!
-//! `forward` may stand in a block several times; the first whose `FROM` fits takes the query. Host names and the option
-//! `resolver` are not supported yet.
+//! `forward` may stand in a block several times; the first whose `FROM` fits takes the query.
 //!
 //! The `proxy` of old Corefiles runs as the `forward` that comes nearest, with a warning that shows the line to write.
 //!
@@ -100,24 +110,40 @@
 //! }
 //! ```
 //!
+//! ```corefile
+//! .:53 {
+//!     forward . /etc/resolv.conf {
+//!         strict
+//!         resolver 192.0.2.1 192.0.2.2:1053
+//!     }
+//! }
+//! ```
+//!
 //! # Metrics
 //!
 //! `coredns_proxy_request_duration_seconds{proxy_name,to,rcode}`, `coredns_proxy_healthcheck_failures_total{proxy_name,to}`,
 //! `coredns_proxy_conn_cache_hits_total{proxy_name,to,proto}`, `coredns_proxy_conn_cache_misses_total{proxy_name,to,proto}`,
 //! `coredns_forward_max_concurrent_rejects_total`, `coredns_forward_healthcheck_broken_total`, and
-//! `dunlin_forward_ignored_replies_total{to}`: packets that answered no query in flight.
+//! `dunlin_forward_failed_checks{to}`: health checks that have failed in a row; 0 for an upstream that is well,
+//! `dunlin_forward_ignored_replies_total{to}`: packets that answered no query in flight,
+//! `dunlin_forward_concurrent_queries`: queries in flight,
+//! `dunlin_forward_unusable_files{file}`: 1 where a file has no usable name server.
 //!
 //! # See also
 //!
 //! `cache`, `loop`. RFC 5452 (forged answers), RFC 7766 (DNS over TCP), RFC 7858 (DNS over TLS), RFC 8484 (DNS over HTTPS),
 //! RFC 6891 (OPT).
 
+mod case;
+mod files;
 mod https;
 mod legacy;
 mod message;
 mod metrics;
 mod options;
 mod policy;
+mod relay;
+mod resolve;
 mod secure;
 mod targets;
 mod tcp;
@@ -130,26 +156,18 @@ mod waiting;
 pub use legacy::DEFINITION as PROXY;
 
 use crate::metrics::Metrics;
-use crate::plugin::{
-    BoxFuture, Definition, Directive, Error, Failure, Handler, Next, Outcome, Request, Setup, Transport,
-};
+use crate::plugin::{BoxFuture, Definition, Directive, Error, Handler, Next, Outcome, Request, Setup};
 use crate::wire::{Rcode, ReplyView, Section};
-use message::Outgoing;
 use metrics::Totals;
 use options::Options;
-use rand::RngExt;
 use secure::Trust;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 use targets::{Scheme, Target};
-use upstream::{Protocol, Upstream};
+use upstream::Upstream;
 
 /// The directive `forward`.
 pub static DEFINITION: Definition = Definition { directive: "forward", setup, metrics: metrics::ALL };
-
-/// The time a query has in all.
-const BUDGET: Duration = Duration::from_secs(5);
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     for directive in setup.directives {
@@ -164,6 +182,7 @@ fn install(options: Options, directive: &Directive, setup: &mut Setup<'_>) -> Re
     if let Some(warning) = warning {
         setup.warn(&directive.name, warning);
     }
+    files::install(&forward.options.files, directive, setup);
     setup.plan.chain.push(Arc::new(forward));
     setup.plan.any_class = true;
     Ok(())
@@ -177,6 +196,8 @@ struct Forward {
     turn: AtomicUsize,
     in_flight: AtomicUsize,
     totals: Totals,
+    /// Why there is nobody to ask, where that is so.
+    without_upstreams: Option<String>,
 }
 
 impl Forward {
@@ -192,11 +213,13 @@ impl Forward {
             let secure = encrypted.map(|trust| trust.of(target)).transpose()?;
             Ok(Arc::new(Upstream::new(target, secure, &options, metrics)))
         };
-        let upstreams = options.targets.iter().map(upstream).collect::<Result<_, String>>()?;
+        let upstreams: Vec<_> = options.targets.iter().map(upstream).collect::<Result<_, String>>()?;
         let warning = trust.as_mut().and_then(|trust| trust.warning.take());
         let totals = Totals::new(metrics);
         let (turn, in_flight) = Default::default();
-        Ok((Forward { options, upstreams, turn, in_flight, totals }, warning))
+        let missing: Vec<_> = options.files.unusable().map(|(_, why)| why.to_owned()).collect();
+        let without_upstreams = upstreams.is_empty().then(|| format!("no upstreams: {}", missing.join("; ")));
+        Ok((Forward { options, upstreams, turn, in_flight, totals, without_upstreams }, warning))
     }
 }
 
@@ -229,115 +252,14 @@ impl Forward {
         self.options.next.contains(&reply.rcode())
             || self.options.next_on_nodata && reply.rcode() == Rcode::NOERROR && nodata(&reply.packet)
     }
-
-    async fn relay(&self, request: &Request) -> Outcome {
-        let Some(_permit) = self.permit() else {
-            self.totals.rejects.inc();
-            let reason = format!("concurrent queries exceeded maximum {}", self.options.max_concurrent);
-            return Outcome::Failed(Failure { rcode: Rcode::REFUSED, reason });
-        };
-        match Outgoing::of(request) {
-            Some(query) => self.try_upstreams(request, Arc::new(query)).await,
-            None => Outcome::Failed(Failure { rcode: Rcode::FORMERR, reason: "the message is no query".into() }),
-        }
-    }
-
-    /// Asks one upstream after the other until one answers, or time or attempts are over.
-    async fn try_upstreams(&self, request: &Request, query: Arc<Outgoing>) -> Outcome {
-        let began = Instant::now();
-        let order = self.options.policy.order(self.upstreams.len(), &self.turn);
-        let attempts = match self.options.max_connect_attempts {
-            0 => usize::MAX,
-            limit => limit,
-        };
-        let (mut failed, mut passed_over, mut reason) = (0, 0, String::from("no healthy proxies"));
-        let mut last_answer = None;
-        let mut answered = 0;
-        for index in order.iter().cycle() {
-            let left = BUDGET.saturating_sub(began.elapsed());
-            if failed >= attempts || left.is_zero() {
-                break;
-            }
-            let mut upstream = &self.upstreams[*index];
-            if upstream.is_down(self.options.check.max_fails) {
-                passed_over += 1;
-                if passed_over < self.upstreams.len() {
-                    continue;
-                }
-                self.totals.broken.inc();
-                if self.options.failfast {
-                    break;
-                }
-                // All are down: the checks may be what is broken.
-                passed_over = 0;
-                upstream = &self.upstreams[rand::rng().random_range(0..self.upstreams.len())];
-            }
-            match self.ask(upstream, &query, request, left.min(self.options.read_timeout)).await {
-                Ok(packet) => {
-                    request.metadata.note("forward/upstream", || upstream.to_string());
-                    answered += 1;
-                    let rcode = Rcode(u16::from(packet[3] & 0x0f));
-                    if !self.options.failover.contains(&rcode) || answered >= self.upstreams.len() {
-                        return query.outcome(request, packet);
-                    }
-                    last_answer = Some(packet);
-                }
-                Err(trouble) => {
-                    failed += 1;
-                    reason = trouble.reason;
-                }
-            }
-        }
-        match last_answer {
-            Some(packet) => query.outcome(request, packet),
-            None => Outcome::Failed(Failure::servfail(reason)),
-        }
-    }
-
-    /// One attempt at one upstream, with a second one over TCP where `prefer_udp` asks for it.
-    async fn ask(
-        &self,
-        upstream: &Arc<Upstream>,
-        query: &Arc<Outgoing>,
-        request: &Request,
-        timeout: Duration,
-    ) -> Result<Vec<u8>, upstream::Trouble> {
-        let options = &self.options;
-        let protocol = match request.transport {
-            _ if options.force_tcp => Protocol::Tcp,
-            _ if options.prefer_udp => Protocol::Udp,
-            Transport::Udp => Protocol::Udp,
-            Transport::Tcp => Protocol::Tcp,
-        };
-        let mut answer = upstream.exchange(query, protocol, timeout).await;
-        if let Ok(packet) = &answer
-            && options.prefer_udp
-            && protocol == Protocol::Udp
-            && packet[2] & 0x02 != 0
-        {
-            answer = upstream.exchange(query, Protocol::Tcp, timeout).await;
-        }
-        match &answer {
-            Ok(_) => upstream.is_well(),
-            Err(_) if options.check.max_fails > 0 => upstream.suspect(),
-            Err(_) => {}
-        }
-        answer
-    }
-
-    /// A place among the queries in flight.
-    fn permit(&self) -> Option<Permit<'_>> {
-        let before = self.in_flight.fetch_add(1, Relaxed);
-        let permit = Permit(&self.in_flight);
-        (self.options.max_concurrent == 0 || before < self.options.max_concurrent).then_some(permit)
-    }
 }
 
 /// One query in flight.
-struct Permit<'a>(&'a AtomicUsize);
+struct Permit<'a>(&'a Forward);
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.0.in_flight.fetch_sub(1, Relaxed);
+        self.0.totals.in_flight.dec();
     }
 }

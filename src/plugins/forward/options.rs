@@ -1,20 +1,22 @@
 //! The directive, read.
 
+use super::files as upstream_files;
 use super::https::Method;
 use super::policy::Policy;
+use super::resolve;
 use super::secure::Files;
-use super::targets::{self, Target};
+use super::targets::{self, Scheme, Target, To};
 use super::upstream::Protocol;
 use crate::corefile::values;
 use crate::plugin::{Directive, Error, Setup, Token};
 use crate::wire::{Name, Rcode};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// What the block of `forward` may hold.
 const PROPERTIES: &str = "except, force_tcp, prefer_udp, expire, max_fails, health_check, policy, max_concurrent, \
                           read_timeout, max_connect_attempts, failfast_all_unhealthy_upstreams, next, next_on_nodata, \
-                          failover, tls, tls_servername, doh_method, max_age, max_idle_conns, source_address";
+                          failover, tls, tls_servername, doh_method, max_age, max_idle_conns, source_address, resolver, strict";
 /// Upstreams of one directive at most; a file counts once.
 const MOST_TARGETS: usize = 15;
 
@@ -34,6 +36,8 @@ pub(super) struct HealthCheck {
 pub(super) struct Options {
     pub from: Name,
     pub targets: Vec<Target>,
+    /// The files that some of the targets are from.
+    pub files: upstream_files::Files,
     pub except: Vec<Name>,
     pub force_tcp: bool,
     pub prefer_udp: bool,
@@ -73,6 +77,7 @@ impl Options {
             from,
             max_connect_attempts: 2 * targets.len(),
             targets,
+            files: Default::default(),
             except: Vec::new(),
             force_tcp: false,
             prefer_udp: false,
@@ -106,17 +111,31 @@ pub(super) fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Options, 
     if to.len() > MOST_TARGETS {
         return Err(setup.error(&directive.name, format!("more than {MOST_TARGETS} TOs configured: {}", to.len())));
     }
-    let mut targets = Vec::new();
+    // How the words are read stands in options behind them.
+    let (resolvers, strict) = read_first(setup, directive)?;
+    let (mut targets, mut files) = (Vec::new(), upstream_files::Files::default());
     for word in to {
-        for address in targets::read(&word.text, &setup.path(&word.text)).map_err(|why| setup.error(word, why))? {
-            if !targets.contains(&address) {
-                targets.push(address);
+        let to = targets::read(&word.text, &setup.path(&word.text)).map_err(|why| setup.error(word, why))?;
+        let found = match to {
+            To::Server(target) => Ok(vec![target]),
+            To::File(path) => files.read(&path, strict, setup),
+            To::Host { scheme, host, port, server_name } => {
+                let server_name = server_name.or_else(|| (scheme != Scheme::Dns).then(|| host.clone()));
+                let target = |ip| Target { scheme, address: (ip, port).into(), server_name: server_name.clone() };
+                let found = resolve::addresses(&host, &resolvers);
+                let found = found.map(|found| found.into_iter().map(target).collect());
+                found.map_err(|why| format!("not an IP address or file: '{}': {why}", word.text))
+            }
+        };
+        for target in found.map_err(|why| setup.error(word, why))? {
+            if !targets.contains(&target) {
+                targets.push(target);
             }
         }
     }
     let zone = setup.zones_or_block(std::slice::from_ref(from))?.into_iter().next();
     let from = zone.ok_or_else(|| setup.error(from, format!("unable to normalize '{}'", from.text)))?;
-    let mut options = Options::new(from, targets);
+    let mut options = Options { files, ..Options::new(from, targets) };
     for option in directive.options() {
         read_option(setup, option, &mut options)?;
     }
@@ -125,6 +144,25 @@ pub(super) fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Options, 
     }
     check_together(&options).map_err(|why| setup.error(&directive.name, why))?;
     Ok(options)
+}
+
+/// The resolvers of `resolver`, and whether `strict` stands there.
+fn read_first(setup: &Setup<'_>, directive: &Directive) -> Result<(Vec<SocketAddr>, bool), Error> {
+    let (mut resolvers, mut strict) = (Vec::new(), false);
+    for option in directive.options() {
+        match option.name.text.as_str() {
+            "resolver" if option.args.is_empty() => return Err(setup.arguments(option, "resolver IP[:PORT]...")),
+            "resolver" => {
+                for word in &option.args {
+                    let wrong = || setup.error(word, format!("'{}' is no IP[:PORT]", word.text));
+                    resolvers.push(targets::address_with_port(&word.text).ok_or_else(wrong)?);
+                }
+            }
+            "strict" => strict = flag(setup, option)?,
+            _ => {}
+        }
+    }
+    Ok((resolvers, strict))
 }
 
 /// What each option alone cannot know.
@@ -186,9 +224,8 @@ fn read_option(setup: &Setup<'_>, option: &Directive, options: &mut Options) -> 
             let wrong = |_| setup.error(word, format!("'{}' is no IP address", word.text));
             options.connections.source = Some(word.text.parse().map_err(wrong)?);
         }
-        "resolver" => {
-            return Err(setup.not_supported(&option.name));
-        }
+        // Read before the words they are about.
+        "resolver" | "strict" => {}
         _ => return Err(setup.unknown(option, PROPERTIES)),
     }
     Ok(())

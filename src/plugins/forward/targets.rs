@@ -3,7 +3,7 @@
 use crate::corefile::values::{self, Host};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The port of DNS.
 const PORT: u16 = 53;
@@ -33,46 +33,58 @@ impl fmt::Display for Target {
     }
 }
 
-/// What a word stands for: one server, or the name servers of the resolv.conf-style file at `path`.
+/// What a word stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    Server(Target),
+    /// The servers at the addresses of this host.
+    Host {
+        scheme: Scheme,
+        host: String,
+        port: u16,
+        server_name: Option<String>,
+    },
+    /// The name servers in this file.
+    File(PathBuf),
+}
+
+/// Reads a word; `path` is where the file of that name would be.
 ///
 /// # Errors
 /// What is wrong with the word, as a sentence without its place.
-pub(super) fn read(word: &str, path: &Path) -> Result<Vec<Target>, String> {
+pub(super) fn read(word: &str, path: &Path) -> Result<To, String> {
     let address = match word.split_once("://") {
         None => word,
         Some(("dns", address)) => address,
-        Some(("tls" | "https", _)) => return Ok(vec![encrypted(word)?]),
+        Some(("tls" | "https", _)) => return encrypted(word),
         Some((scheme @ ("https3" | "quic" | "grpc"), _)) => {
             return Err(format!("upstreams over {scheme}:// are not supported by dunlin yet: '{word}'"));
         }
         Some((scheme, _)) => return Err(format!("unknown transport '{scheme}://' in '{word}'")),
     };
     if let Some(address) = address_with_port(address) {
-        return Ok(vec![address.into()]);
+        return Ok(To::Server(address.into()));
     }
-    if path.is_file() {
-        return name_servers(path);
+    // An absolute path is meant as a file, whether it is there or not.
+    if path.is_file() || word.starts_with('/') {
+        return Ok(To::File(path.into()));
     }
-    let is_host = address.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '_'));
-    match is_host && !address.is_empty() {
-        true => Err(format!("not an IP address or file: '{word}' (host names are not supported by dunlin yet)")),
-        false => Err(format!("not an IP address or file: '{word}'")),
+    match values::upstream(address).map(|upstream| (upstream.host, upstream.port)) {
+        Ok((Host::Name(host), port)) => Ok(To::Host { scheme: Scheme::Dns, host, port, server_name: None }),
+        _ => Err(format!("not an IP address or file: '{word}'")),
     }
 }
 
 /// `tls://ADDRESS[%NAME][:PORT]`, and the same for `https://`.
-fn encrypted(word: &str) -> Result<Target, String> {
-    let upstream = values::upstream(word)?;
-    match upstream.host {
-        Host::Ip(ip) => {
-            let address = (ip, upstream.port).into();
-            Ok(Target { scheme: upstream.scheme, address, server_name: upstream.server_name })
-        }
-        Host::Name(_) => Err(format!("not an IP address: '{word}' (host names are not supported by dunlin yet)")),
-    }
+fn encrypted(word: &str) -> Result<To, String> {
+    let values::UpstreamAddress { scheme, host, server_name, port } = values::upstream(word)?;
+    Ok(match host {
+        Host::Ip(ip) => To::Server(Target { scheme, address: (ip, port).into(), server_name }),
+        Host::Name(host) => To::Host { scheme, host, port, server_name },
+    })
 }
 
-fn address_with_port(word: &str) -> Option<SocketAddr> {
+pub(super) fn address_with_port(word: &str) -> Option<SocketAddr> {
     if let Ok(address) = word.parse() {
         return Some(address);
     }
@@ -93,14 +105,19 @@ fn scoped(address: std::net::Ipv6Addr, interface: &str) -> Option<SocketAddr> {
     Some(SocketAddrV6::new(address, PORT, 0, number).into())
 }
 
-fn name_servers(path: &Path) -> Result<Vec<Target>, String> {
-    let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+/// The name servers of a file like resolv.conf.
+///
+/// # Errors
+/// There is no such file, or no name server in it.
+pub(super) fn name_servers(path: &Path) -> Result<Vec<Target>, String> {
+    let shown = path.display();
+    let text = std::fs::read(path).map_err(|error| format!("not an IP address or file: '{shown}': {error}"))?;
     // Options that we do not know are somebody else's.
     let (config, _) = resolv_conf::Config::parse_with_errors(&text);
     let addresses = config.nameservers.iter().filter_map(|server| address_with_port(&server.to_string()));
     let servers: Vec<Target> = addresses.map(Target::from).collect();
     match servers.is_empty() {
-        true => Err(format!("no nameservers found in '{}'", path.display())),
+        true => Err(format!("no nameservers found in '{shown}'")),
         false => Ok(servers),
     }
 }
@@ -109,8 +126,12 @@ fn name_servers(path: &Path) -> Result<Vec<Target>, String> {
 mod tests {
     use super::*;
 
-    fn read_word(word: &str) -> Result<Vec<String>, String> {
-        read(word, Path::new("/nonexistent")).map(|found| found.iter().map(ToString::to_string).collect())
+    fn read_word(word: &str) -> Result<String, String> {
+        Ok(match read(word, Path::new("/nonexistent"))? {
+            To::Server(target) => target.to_string(),
+            To::Host { scheme, host, port, .. } => format!("{scheme} {host} {port}"),
+            To::File(path) => path.display().to_string(),
+        })
     }
 
     #[test]
@@ -126,8 +147,12 @@ mod tests {
             ("tls://192.0.2.1", "192.0.2.1:853"),
             ("tls://192.0.2.1%dns.test:8853", "192.0.2.1:8853"),
             ("https://2001:db8::1%dns.test", "[2001:db8::1]:443"),
+            ("dns.example.org", "dns dns.example.org 53"),
+            ("dns://dns:1053", "dns dns 1053"),
+            ("tls://dns.test", "tls dns.test 853"),
+            ("/no/such/file", "/nonexistent"),
         ] {
-            assert_eq!(read_word(word), Ok(vec![expected.to_owned()]), "{word}");
+            assert_eq!(read_word(word), Ok(expected.to_owned()), "{word}");
         }
     }
 
@@ -135,11 +160,10 @@ mod tests {
     fn what_is_not_supported_is_named() {
         for (word, part) in [
             ("quic://192.0.2.1", "quic:// are not supported by dunlin yet"),
-            ("tls://dns.test", "host names are not supported by dunlin yet"),
             ("https://192.0.2.1/dns-query", "has a path"),
-            ("dns.example.org", "host names are not supported by dunlin yet"),
             ("gopher://x", "unknown transport 'gopher://'"),
-            ("/no/such/file", "not an IP address or file: '/no/such/file'"),
+            ("192.0.2", "not an IP address or file: '192.0.2'"),
+            ("a b", "not an IP address or file: 'a b'"),
             ("", "not an IP address or file"),
         ] {
             assert!(read_word(word).is_err_and(|why| why.contains(part)), "{word}");
@@ -151,9 +175,10 @@ mod tests {
         let path = std::env::temp_dir().join(format!("dunlin-resolv-{}.conf", std::process::id()));
         std::fs::write(&path, "search a.test\nnameserver 192.0.2.1\noptions unheard-of\nnameserver 2001:db8::1\n")
             .unwrap();
-        let found = read("resolv.conf", &path);
+        assert_eq!(read("resolv.conf", &path), Ok(To::File(path.clone())));
+        let found = name_servers(&path);
         std::fs::write(&path, "search a.test\n").unwrap();
-        let none = read("resolv.conf", &path);
+        let none = name_servers(&path);
         std::fs::remove_file(&path).unwrap();
         let found: Vec<_> = found.unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(found, ["192.0.2.1:53", "[2001:db8::1]:53"]);

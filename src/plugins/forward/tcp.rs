@@ -5,7 +5,7 @@ use super::metrics::Meters;
 use super::options::Connections;
 use super::secure::Secure;
 use super::upstream::{Trouble, words};
-use super::waiting::{Arrival, Compare, Ticket, Waiting};
+use super::waiting::{Arrival, Ticket, Waiting};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,7 +67,8 @@ impl TcpPool {
 
     async fn ask(&self, line: &Arc<Line>, query: &Arc<Outgoing>, deadline: Instant) -> Result<Arrival, Trouble> {
         let closed = |why: &str| Trouble::new(format!("read tcp {}: {why}", self.upstream));
-        let (id, receiver) = line.waiting.enter(query).ok_or_else(|| closed("the connection takes no more queries"))?;
+        let (id, receiver) =
+            line.waiting.enter(query, None).ok_or_else(|| closed("the connection takes no more queries"))?;
         let _ticket = Ticket { waiting: &line.waiting, id };
         let mut message = Vec::with_capacity(2 + query.len());
         message.extend((query.len() as u16).to_be_bytes());
@@ -204,7 +205,7 @@ async fn read(
         message.resize(usize::from(u16::from_be_bytes(length)), 0);
         reader.read_exact(&mut message).await?;
         let Some(line) = line.upgrade() else { return Ok(()) };
-        if !line.waiting.deliver(&message, Compare::AnyCase) {
+        if !line.waiting.deliver(&message, None) {
             meters.ignored.inc();
         }
     }

@@ -1,10 +1,11 @@
 //! Kept UDP sockets of one upstream: several source ports, drawn at random, each given up before it is old.
 
+use super::case::Case;
 use super::message::Outgoing;
 use super::metrics::Meters;
 use super::options::Connections;
 use super::upstream::{Trouble, words};
-use super::waiting::{Arrival, Compare, Ticket, Waiting};
+use super::waiting::{Arrival, Ticket, Waiting};
 use rand::RngExt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,6 +28,7 @@ pub(super) struct UdpPool {
     upstream: SocketAddr,
     lifetime: Duration,
     source: IpAddr,
+    case: Arc<Case>,
     meters: Arc<Meters>,
     lines: Mutex<[Option<Arc<Line>>; PORTS]>,
 }
@@ -40,13 +42,14 @@ struct Line {
 }
 
 impl UdpPool {
-    pub fn new(upstream: SocketAddr, connections: Connections, meters: Arc<Meters>) -> UdpPool {
+    pub fn new(upstream: SocketAddr, connections: Connections, case: Arc<Case>, meters: Arc<Meters>) -> UdpPool {
         let any: IpAddr = match upstream {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
         let source = connections.source.unwrap_or(any);
-        UdpPool { upstream, lifetime: connections.expire.min(OLDEST), source, meters, lines: Mutex::default() }
+        let lifetime = connections.expire.min(OLDEST);
+        UdpPool { upstream, lifetime, source, case, meters, lines: Mutex::default() }
     }
 
     /// Sends a query from one of the ports and waits for what comes.
@@ -54,12 +57,13 @@ impl UdpPool {
         let line = self
             .line()
             .map_err(|error| Trouble::new(format!("dial udp {}: {}", self.upstream, words("connect", &error))))?;
-        let Some((id, receiver)) = line.waiting.enter(query) else {
+        let pattern = if query.is_plain() { self.case.pattern(rand::rng().random()) } else { None };
+        let Some((id, receiver)) = line.waiting.enter(query, pattern) else {
             return Err(Trouble::new(format!("udp {}: too many queries wait for a reply", self.upstream)));
         };
         let _ticket = Ticket { waiting: &line.waiting, id };
         let mut packet = Vec::with_capacity(query.len());
-        query.write(id, &mut packet);
+        query.write_in_case(id, pattern, &mut packet);
         let trouble =
             |what: &str, why: &str| Trouble::new(format!("{what} udp {}->{}: {why}", line.local, self.upstream));
         let exchange = async {
@@ -93,7 +97,7 @@ impl UdpPool {
         }
         self.meters.udp_opened.inc();
         let line = Arc::new(Line::open(self.upstream, self.source, now + self.lifetime)?);
-        tokio::spawn(line.clone().listen(self.meters.clone()));
+        tokio::spawn(line.clone().listen(self.case.clone(), self.meters.clone()));
         lines[port] = Some(line.clone());
         Ok(line)
     }
@@ -110,7 +114,7 @@ impl Line {
     }
 
     /// Hands replies to those that wait until the port is given up.
-    async fn listen(self: Arc<Self>, meters: Arc<Meters>) {
+    async fn listen(self: Arc<Self>, case: Arc<Case>, meters: Arc<Meters>) {
         let mut buffer = vec![0; LARGEST];
         let end = sleep_until(self.until + GRACE);
         tokio::pin!(end);
@@ -118,7 +122,7 @@ impl Line {
             tokio::select! {
                 received = self.socket.recv(&mut buffer) => match received {
                     // A reply that fills the buffer was cut by the kernel: without its last octet it is surely damaged.
-                    Ok(len) => if !self.waiting.deliver(&buffer[..len.min(LARGEST - 1)], Compare::Exact) {
+                    Ok(len) => if !self.waiting.deliver(&buffer[..len.min(LARGEST - 1)], Some(&case)) {
                         meters.ignored.inc();
                     },
                     Err(error) => self.waiting.fail(&words("read", &error)),

@@ -1,5 +1,6 @@
 //! One upstream: how it is asked, and whether it is well.
 
+use super::case::Case;
 use super::https::HttpsPool;
 use super::message::Outgoing;
 use super::metrics::Meters;
@@ -13,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::wire::ReplyView;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,20 @@ use std::time::{Duration, Instant};
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 /// An upstream that stays down is checked less and less often, down to one check in this many intervals.
 const RAREST_CHECK: u32 = 8;
+/// How often a query tries an ailing upstream that is not checked, while others are well.
+const TRIAL: Duration = Duration::from_secs(2);
+/// The pause between two queries to one that is down, where all are.
+const PAUSE_WHILE_DOWN: Duration = Duration::from_millis(50);
+
+/// What is known of an upstream, the best first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Health {
+    Well,
+    /// The last exchange failed, and nothing has come since.
+    Ailing,
+    /// More health checks in a row have failed than are forgiven.
+    Down,
+}
 
 /// Why an exchange failed, in the words CoreDNS's users match with `errors { consolidate ... }`.
 #[derive(Debug)]
@@ -79,6 +94,15 @@ pub(super) struct Upstream {
     /// Failed health checks in a row.
     failures: AtomicU32,
     checking: AtomicBool,
+    ailing: AtomicBool,
+    /// The moments below are microseconds after this one.
+    made: Instant,
+    /// When the last reply came.
+    last_reply: AtomicU64,
+    /// When a query may try it next although it is ailing, and although it is down.
+    next_trial: AtomicU64,
+    next_while_down: AtomicU64,
+    case: Arc<Case>,
     meters: Arc<Meters>,
 }
 
@@ -98,13 +122,14 @@ impl Upstream {
             _ => "tcp",
         };
         let meters = Arc::new(Meters::new(metrics, address.to_string(), stream));
+        let case = Arc::<Case>::default();
         let way = match (target.scheme, secure) {
             (Scheme::Https, Some(secure)) => {
                 Way::Https(HttpsPool::new(address, secure, options.doh_method, connections, meters.clone()))
             }
             (_, Some(secure)) => Way::Tls(TcpPool::new(address, Some(secure), connections, meters.clone())),
             (_, None) => Way::Clear {
-                udp: UdpPool::new(address, connections, meters.clone()),
+                udp: UdpPool::new(address, connections, case.clone(), meters.clone()),
                 tcp: TcpPool::new(address, None, connections, meters.clone()),
             },
         };
@@ -114,12 +139,19 @@ impl Upstream {
             check: options.check.clone(),
             failures: AtomicU32::new(0),
             checking: AtomicBool::new(false),
+            ailing: AtomicBool::new(false),
+            made: Instant::now(),
+            last_reply: AtomicU64::new(0),
+            next_trial: AtomicU64::new(0),
+            next_while_down: AtomicU64::new(0),
+            case,
             meters,
         }
     }
 
-    /// Sends a query and waits for its reply. A reply in another case than the question's, over UDP, is asked for again
-    /// over TCP: some servers lower names, and a forger would have had to.
+    /// Sends a query and waits for its reply. A reply in another case than the question's, over UDP and from one that
+    /// was seen to repeat it, is asked for again over TCP: a forger cannot know the case. If there is no TCP either,
+    /// it was no forger who changed it.
     pub async fn exchange(
         &self,
         query: &Arc<Outgoing>,
@@ -130,7 +162,8 @@ impl Upstream {
         let mut arrival = self.way.exchange(query, protocol, timeout).await?;
         if matches!(arrival, Arrival::CaseDiffers) {
             let left = timeout.saturating_sub(began.elapsed());
-            arrival = self.way.exchange(query, Protocol::Tcp, left).await?;
+            let over_tcp = self.way.exchange(query, Protocol::Tcp, left).await;
+            arrival = over_tcp.inspect_err(|_| self.case.give_up())?;
         }
         match arrival {
             Arrival::Reply(packet) => {
@@ -144,23 +177,66 @@ impl Upstream {
         }
     }
 
-    /// Whether more than `max_fails` health checks in a row have failed; never with 0.
-    pub fn is_down(&self, max_fails: u32) -> bool {
-        max_fails > 0 && self.failures.load(Relaxed) > max_fails
+    /// How it is, as far as is known. Without checks (`max_fails 0`) it is never down.
+    pub fn health(&self) -> Health {
+        match self.check.max_fails {
+            most @ 1.. if self.failures.load(Relaxed) > most => Health::Down,
+            _ if self.ailing.load(Relaxed) => Health::Ailing,
+            _ => Health::Well,
+        }
     }
 
-    /// An exchange has failed: checks its health until a check succeeds, if that is not going on already.
-    pub fn suspect(self: &Arc<Self>) {
-        if !self.checking.swap(true, Relaxed) {
+    /// Whether a query shall try an ailing one although others are well: now and then, where no check does.
+    pub fn is_to_be_tried(&self) -> bool {
+        self.check.max_fails == 0 && self.takes(&self.next_trial, TRIAL)
+    }
+
+    /// Whether a query may be sent to one that is down.
+    pub fn may_be_tried_while_down(&self) -> bool {
+        self.takes(&self.next_while_down, PAUSE_WHILE_DOWN)
+    }
+
+    /// Takes the next trial, if it is time for one.
+    fn takes(&self, next: &AtomicU64, pause: Duration) -> bool {
+        let (now, due) = (self.micros(Instant::now()), next.load(Relaxed));
+        let after = now + pause.as_micros() as u64;
+        now >= due && next.compare_exchange(due, after, Relaxed, Relaxed).is_ok()
+    }
+
+    /// An exchange that began then has failed: if nothing has come since, it is not the query's fault. Checks its
+    /// health until a check succeeds, if that is not going on already.
+    pub fn has_failed(self: &Arc<Self>, began: Instant) {
+        if self.last_reply.load(Relaxed) <= self.micros(began) && !self.ailing.swap(true, Relaxed) {
+            self.next_trial.store(self.micros(Instant::now() + TRIAL), Relaxed);
+        }
+        if self.check.max_fails > 0 && !self.checking.swap(true, Relaxed) {
             tokio::spawn(check_health(Arc::downgrade(self)));
         }
     }
 
     /// A query has been answered.
     pub fn is_well(&self) {
+        self.last_reply.store(self.micros(Instant::now()), Relaxed);
+        self.recover();
+    }
+
+    fn recover(&self) {
         if self.failures.load(Relaxed) > 0 {
-            self.failures.store(0, Relaxed);
+            self.failed_in_a_row(0);
         }
+        if self.ailing.load(Relaxed) {
+            self.ailing.store(false, Relaxed);
+        }
+    }
+
+    fn micros(&self, moment: Instant) -> u64 {
+        moment.saturating_duration_since(self.made).as_micros() as u64
+    }
+
+    /// Takes it for down.
+    #[cfg(test)]
+    pub fn make_down(&self) {
+        self.failures.store(u32::MAX / 2, Relaxed);
     }
 
     /// How many queries wait for a reply over UDP.
@@ -178,12 +254,24 @@ impl Upstream {
         let well = self.way.exchange(&probe, self.check.protocol, CHECK_TIMEOUT).await;
         let well = matches!(well, Ok(Arrival::Reply(_) | Arrival::CaseDiffers));
         if well {
-            self.failures.store(0, Relaxed);
+            self.recover();
         } else {
             self.meters.health_failures.inc();
-            self.failures.fetch_add(1, Relaxed);
+            self.failed_in_a_row(self.failures.load(Relaxed).saturating_add(1));
         }
         well
+    }
+
+    fn failed_in_a_row(&self, failures: u32) {
+        self.failures.store(failures, Relaxed);
+        self.meters.failing.set(f64::from(failures));
+    }
+}
+
+impl Drop for Upstream {
+    /// Nobody is to hear of an upstream that a reload has taken away.
+    fn drop(&mut self) {
+        self.meters.failing.set(0.0);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The queries that wait for a reply on one socket, by id.
 
+use super::case::{self, Case, Judgement};
 use super::message::{Outgoing, is_bare_error, truncated_stub};
-use crate::wire::ReplyView;
+use crate::wire::{HEADER, ReplyView};
 use hashbrown::HashMap;
 use rand::RngExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,17 +23,10 @@ pub(super) enum Arrival {
     Broken(Arc<str>),
 }
 
-/// How strictly a reply's question is compared.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compare {
-    /// Octet for octet: whoever forges a reply has to know the client's case too.
-    Exact,
-    /// Names have no case.
-    AnyCase,
-}
-
 struct Slot {
     query: Arc<Outgoing>,
+    /// The case it was sent in, where that is not the client's.
+    pattern: Option<u64>,
     sender: oneshot::Sender<Arrival>,
 }
 
@@ -48,7 +42,7 @@ pub(super) struct Waiting(Mutex<Slots>);
 
 impl Waiting {
     /// Gives a query a random id that no other has here. `None` if the table is closed or full.
-    pub fn enter(&self, query: &Arc<Outgoing>) -> Option<(u16, oneshot::Receiver<Arrival>)> {
+    pub fn enter(&self, query: &Arc<Outgoing>, pattern: Option<u64>) -> Option<(u16, oneshot::Receiver<Arrival>)> {
         let mut slots = self.lock();
         if slots.closed || slots.by_id.len() >= MOST {
             return None;
@@ -59,7 +53,7 @@ impl Waiting {
             id = random.random();
         }
         let (sender, receiver) = oneshot::channel();
-        slots.by_id.insert(id, Slot { query: query.clone(), sender });
+        slots.by_id.insert(id, Slot { query: query.clone(), pattern, sender });
         Some((id, receiver))
     }
 
@@ -68,21 +62,30 @@ impl Waiting {
         self.lock().by_id.remove(&id);
     }
 
-    /// Hands a packet to the query it answers. False if it answers none and is to be ignored.
-    pub fn deliver(&self, packet: &[u8], compare: Compare) -> bool {
+    /// Hands a packet to the query it answers. False if it answers none and is to be ignored. Where `case` is what is
+    /// known of the upstream, the question's case has to be the one that was sent.
+    pub fn deliver(&self, packet: &[u8], case: Option<&Case>) -> bool {
         let Some(id) = packet.first_chunk().map(|id| u16::from_be_bytes(*id)) else { return false };
         let mut slots = self.lock();
         let Some(slot) = slots.by_id.get(&id) else { return false };
         let question = slot.query.question();
         let arrival = match ReplyView::parse(packet) {
-            Some(view) if view.question_is(question) || is_bare_error(&view) => Arrival::Reply(view.octets().to_vec()),
-            Some(view) if !view.question_matches(question) => return false,
-            Some(view) if compare == Compare::AnyCase => Arrival::Reply(view.octets().to_vec()),
-            Some(_) => Arrival::CaseDiffers,
-            None => match truncated_stub(packet, question) {
-                Some(stub) => Arrival::Reply(stub),
-                None => return false,
-            },
+            Some(view) if is_bare_error(&view) => Arrival::Reply(view.octets().to_vec()),
+            Some(view) => {
+                let Some(exact) = same_question(question, view.question(), slot.pattern) else { return false };
+                match case.map_or(Judgement::Take, |case| case.judge(exact)) {
+                    Judgement::Take => Arrival::Reply(view.octets().to_vec()),
+                    Judgement::AskAgain => Arrival::CaseDiffers,
+                }
+            }
+            None => {
+                let seen = packet.get(HEADER..HEADER + question.len()).unwrap_or_default();
+                let is_exact = same_question(question, seen, slot.pattern) == Some(true);
+                match truncated_stub(packet, question).filter(|_| is_exact) {
+                    Some(stub) => Arrival::Reply(stub),
+                    None => return false,
+                }
+            }
         };
         if let Some(slot) = slots.by_id.remove(&id) {
             // It may have stopped waiting this very moment.
@@ -119,6 +122,13 @@ impl Waiting {
     fn lock(&self) -> MutexGuard<'_, Slots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a question is the one asked; if so, whether in the case it was sent in.
+fn same_question(question: &[u8], seen: &[u8], pattern: Option<u64>) -> Option<bool> {
+    let (name, fixed) = question.split_at_checked(question.len().checked_sub(4)?)?;
+    let (seen_name, seen_fixed) = seen.split_at_checked(seen.len().checked_sub(4)?)?;
+    if fixed == seen_fixed { case::compare(name, seen_name, pattern) } else { None }
 }
 
 /// Leaves the table when the query stops waiting, however that happens.

@@ -21,24 +21,28 @@ impl Kubernetes {
         aliases: usize,
         answer: &mut Answer<'_, '_>,
     ) -> Found {
-        match names::place(name, asked.zone.labels, asked.zone.is_reverse) {
-            Place::Service { key } => self.with_service(key, |service| match &service.kind {
+        match names::place(name, asked.grammar) {
+            Place::Service { key } => self.with_service(asked, key, |service| match &service.kind {
                 Kind::External(target) => self.follow::<A>(asked, name, target, owner, aliases, answer),
                 _ => match service.addresses::<A>() {
                     [] => existence(service),
                     addresses => asked.write(answer, owner, addresses),
                 },
             }),
-            Place::Endpoint { label, key } => self.with_service(key, |service| {
+            Place::Endpoint { label, key } => self.with_service(asked, key, |service| {
                 let label = EndpointLabel::new(label);
                 if !service.has_parts() || !asked.write_endpoint::<A>(answer, owner, service, label) {
-                    return self.existence(asked, names::place(name, asked.zone.labels, asked.zone.is_reverse));
+                    return self.existence(asked, names::place(name, asked.grammar));
                 }
                 Found::Data
             }),
-            Place::Port { filter, key } => self.with_service(key, |service| match service.has_port(filter) {
+            Place::Port { filter, key } => self.with_service(asked, key, |service| match service.has_port(filter) {
                 true => asked.write_port::<A>(answer, owner, service, filter),
                 false => Found::Missing,
+            }),
+            Place::Zonal { zone, prefer, key } => self.with_service(asked, key, |service| match service.kind {
+                Kind::Headless => asked.write_zone::<A>(answer, owner, service, service.zone(zone, prefer)),
+                _ => Found::Missing,
             }),
             Place::Pod { label, namespace } => match self.pod(label, namespace) {
                 Some(address) => A::from_ip(address).map_or(Found::Nothing, |it| asked.write(answer, owner, &[it])),
@@ -63,12 +67,12 @@ impl Kubernetes {
         if aliases == MAX_ALIASES || is_loop(name, target) {
             return Found::Nothing;
         }
-        if !target.is_within(&asked.zone.name) {
-            return Found::Elsewhere;
-        }
         // A pointer and ten octets stand in front of the target, to which the next record's owner points.
         let target_at = (answer.position() + 12) as u16;
         answer.record(Section::Answer, owner, RecordType::CNAME, asked.ttl, &[target.wire()]);
+        if !target.is_within(asked.zone) {
+            return Found::Elsewhere(target_at);
+        }
         let mut buffer = NameBuffer::default();
         let Some(next) = buffer.lower(target.wire()) else { return Found::Nothing };
         match self.addresses::<A>(asked, &next, Owner::At(target_at), aliases + 1, answer) {
@@ -90,7 +94,7 @@ pub(super) fn is_loop(name: &LowerName<'_>, target: &Name) -> bool {
 impl Asked<'_> {
     /// Writes address records, in random order where `loadbalance` wants that.
     #[inline]
-    fn write<A: Family>(&self, answer: &mut Answer<'_, '_>, owner: Owner<'_>, addresses: &[A]) -> Found {
+    pub(super) fn write<A: Family>(&self, answer: &mut Answer<'_, '_>, owner: Owner<'_>, addresses: &[A]) -> Found {
         let mut put = |address: &A| address.write(answer, Section::Answer, owner, self.ttl);
         if self.context.shape.shuffle && addresses.len() > 1 {
             let _ = Shuffle::new(addresses.len(), self.context.moment.random).all(|at| put(&addresses[at]));
@@ -100,8 +104,35 @@ impl Asked<'_> {
         Found::Data
     }
 
+    /// Writes the addresses of one family that are in a zone of topology, or all.
+    fn write_zone<A: Family>(
+        &self,
+        answer: &mut Answer<'_, '_>,
+        owner: Owner<'_>,
+        service: &Service,
+        zone: Option<&[u8]>,
+    ) -> Found {
+        let addresses = service.addresses::<A>();
+        let Some(zone) = zone.filter(|_| !addresses.is_empty()) else {
+            return if addresses.is_empty() { Found::Nothing } else { self.write(answer, owner, addresses) };
+        };
+        let mut found = Found::Nothing;
+        let mut put = |address: A| {
+            if !service.slices().iter().any(|slice| slice.is_in_zone(address, zone)) {
+                return true;
+            }
+            found = Found::Data;
+            address.write(answer, Section::Answer, owner, self.ttl)
+        };
+        let _ = match self.context.shape.shuffle {
+            true => Shuffle::new(addresses.len(), self.context.moment.random).all(|at| put(addresses[at])),
+            false => addresses.iter().all(|address| put(*address)),
+        };
+        found
+    }
+
     /// Writes the addresses of one family that an endpoint's label stands for. False if there are none.
-    fn write_endpoint<A: Family>(
+    pub(super) fn write_endpoint<A: Family>(
         &self,
         answer: &mut Answer<'_, '_>,
         owner: Owner<'_>,
@@ -122,7 +153,7 @@ impl Asked<'_> {
     }
 
     /// Writes the addresses of one family that have a port.
-    fn write_port<A: Family>(
+    pub(super) fn write_port<A: Family>(
         &self,
         answer: &mut Answer<'_, '_>,
         owner: Owner<'_>,

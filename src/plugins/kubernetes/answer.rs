@@ -1,13 +1,12 @@
 //! From a question to an answer, in memory: the fast lane, and the first half of the slow one.
 
-use super::names::{self, Place};
-use super::store::{EndpointLabel, Kind, Namespace, Service};
-use super::{Kubernetes, Pods, Zone, labels};
+use super::names::{self, Grammar, Place};
+use super::store::{EndpointLabel, Kind, Namespace, Service, Store};
+use super::{Kubernetes, Pods, labels};
 use crate::plugin::{Context, Verdict};
-use crate::wire::{Answer, LowerName, MAX_NAME, Owner, Query, Rcode, RecordType, Section};
+use crate::wire::{Answer, LowerName, MAX_NAME, Name, Owner, Query, Rcode, RecordType, Section};
 use crate::zone::Soa;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::Ordering;
 
 /// The longest TTL of an SOA record, in seconds (CoreDNS).
 const MAX_SOA_TTL: u32 = 300;
@@ -29,15 +28,18 @@ pub(super) enum Found {
     Nothing,
     /// Not even the name.
     Missing,
-    /// An alias of a name that others hold.
-    Elsewhere,
+    /// An alias of a name that others hold; its CNAME record has been written, with the target at this offset.
+    Elsewhere(u16),
 }
 
 /// A question in one of our zones.
 pub(super) struct Asked<'a> {
     pub(super) query: &'a Query<'a>,
     pub(super) context: &'a Context,
-    pub(super) zone: &'a Zone,
+    pub(super) zone: &'a Name,
+    pub(super) grammar: Grammar,
+    /// What stands between a service's namespace and the zone, in wire form: `svc`, or nothing.
+    pub(super) tree: &'static [u8],
     /// The label of the question at which the zone starts.
     pub(super) apex: usize,
     /// The TTL of records, in seconds.
@@ -58,7 +60,7 @@ impl Asked<'_> {
 
     /// Whether the name of a service below the zone, or of its endpoint with this label (in wire form), is short enough.
     pub(super) fn has_room(&self, label: &[u8], service: &Service) -> bool {
-        label.len() + service.key.len() + SVC.len() + self.zone_as_asked().len() <= MAX_NAME
+        label.len() + service.key.len() + self.tree.len() + self.zone_as_asked().len() <= MAX_NAME
     }
 
     /// Whether the labels from `first` to the zone are spelled in lower case, as objects are.
@@ -78,7 +80,14 @@ impl Kubernetes {
         match self.resolve(&asked, &mut answer) {
             Found::Data => Verdict::Answered(answer.finish(Rcode::NOERROR, true)),
             Found::Nothing => Verdict::Answered(self.negative(&asked, Rcode::NOERROR, out)),
-            Found::Elsewhere => Verdict::Slow,
+            Found::Elsewhere(_) if answer.is_truncated() => Verdict::Slow,
+            Found::Elsewhere(target) => {
+                Verdict::Alias { len: answer.finish(Rcode::NOERROR, true), target: usize::from(target) }
+            }
+            // The next plugin may have the name: it must not be denied. SOA is not passed on all the same (CoreDNS).
+            Found::Missing if query.qtype == RecordType::SOA && self.falls_through(&query.name) => {
+                Verdict::Answered(self.negative(&asked, Rcode::NOERROR, out))
+            }
             Found::Missing if self.falls_through(&query.name) => Verdict::Pass,
             Found::Missing if self.cluster.is_synced() => {
                 Verdict::Answered(self.negative(&asked, Rcode::NXDOMAIN, out))
@@ -91,7 +100,8 @@ impl Kubernetes {
     pub(super) fn asked<'a>(&'a self, query: &'a Query<'a>, context: &'a Context) -> Option<Asked<'a>> {
         let (labels, zone) = self.zones.find(&query.name)?;
         let ttl = context.shape.ttl.map_or(self.ttl, |rule| rule.positive.hold(self.ttl));
-        Some(Asked { query, context, zone, apex: query.name.label_count() - labels, ttl })
+        let (apex, grammar) = (query.name.label_count() - labels, zone.grammar);
+        Some(Asked { query, context, zone: &zone.name, grammar, tree: SVC, apex, ttl })
     }
 
     fn falls_through(&self, name: &LowerName<'_>) -> bool {
@@ -101,7 +111,7 @@ impl Kubernetes {
     /// An answer without records: the zone's SOA record says how long that may be remembered (RFC 2308 section 3).
     pub(super) fn negative(&self, asked: &Asked<'_>, rcode: Rcode, out: &mut [u8]) -> usize {
         let mut answer = Answer::begin(asked.query, out, asked.context.limit);
-        let mut soa = self.soa();
+        let mut soa = self.soa(asked);
         if let Some(rule) = asked.context.shape.ttl {
             soa.ttl = rule.negative.hold(if rcode == Rcode::SERVFAIL { FAILURE_TTL } else { soa.ttl });
         }
@@ -110,8 +120,8 @@ impl Kubernetes {
         answer.finish(rcode, true)
     }
 
-    fn soa(&self) -> Soa {
-        let serial = self.cluster.store().serial.load(Ordering::Relaxed);
+    fn soa(&self, asked: &Asked<'_>) -> Soa {
+        let serial = self.store(asked.grammar).serial.get();
         Soa { serial, ttl: self.ttl.min(MAX_SOA_TTL), minimum: self.ttl }
     }
 
@@ -122,21 +132,23 @@ impl Kubernetes {
             RecordType::AAAA => return self.addresses::<Ipv6Addr>(asked, name, Owner::Question, 0, answer),
             _ => {}
         }
-        let place = names::place(name, asked.zone.labels, asked.zone.is_reverse);
+        let place = names::place(name, asked.grammar);
         match (asked.query.qtype, place) {
             (RecordType::SRV, _) => self.srv(asked, place, answer),
-            (RecordType::CNAME, Place::Service { key }) => self.with_service(key, |service| match &service.kind {
-                Kind::External(target) => {
-                    answer.record(Section::Answer, Owner::Question, RecordType::CNAME, asked.ttl, &[target.wire()]);
-                    Found::Data
-                }
-                _ => existence(service),
-            }),
+            (RecordType::CNAME, Place::Service { key }) => {
+                self.with_service(asked, key, |service| match &service.kind {
+                    Kind::External(target) => {
+                        answer.record(Section::Answer, Owner::Question, RecordType::CNAME, asked.ttl, &[target.wire()]);
+                        Found::Data
+                    }
+                    _ => existence(service),
+                })
+            }
             (RecordType::PTR, Place::Address(address)) => self.pointers(asked, address, Some(answer)),
             (RecordType::NS, Place::Apex) => self.name_servers(asked, answer),
             (RecordType::SOA, Place::Apex) => {
                 let apex = answer.question_label(asked.apex);
-                let soa = self.soa();
+                let soa = self.soa(asked);
                 Soa { ttl: asked.shaped(soa.ttl), ..soa }.write(answer, Section::Answer, apex);
                 Found::Data
             }
@@ -156,13 +168,15 @@ impl Kubernetes {
             Place::Apex | Place::Tree | Place::Dns | Place::NameServer | Place::Version => Found::Nothing,
             Place::Services(namespace) => found(self.with_namespace(namespace, |_| true)),
             Place::Pods(namespace) => found(self.pods != Pods::Disabled && self.with_namespace(namespace, |_| true)),
-            Place::Service { key } => self.with_service(key, existence),
-            Place::Endpoint { label, key } => self.with_service(key, |service| {
+            Place::Service { key } => self.with_service(asked, key, existence),
+            Place::Endpoint { label, key } => self.with_service(asked, key, |service| {
                 let endpoint = EndpointLabel::new(label);
                 let has_endpoint = service.slices().iter().any(|slice| slice.count_with_label(endpoint) > 0);
                 found(service.has_parts() && has_endpoint || service.has_protocol(&label[1..]))
             }),
-            Place::Port { filter, key } => self.with_service(key, |service| found(service.has_port(filter))),
+            Place::Port { filter, key } => self.with_service(asked, key, |service| found(service.has_port(filter))),
+            // Whether the zone has endpoints or not: it would be another answer a moment later.
+            Place::Zonal { key, .. } => self.with_service(asked, key, |service| found(service.kind == Kind::Headless)),
             Place::Pod { label, namespace } => found(self.pod(label, namespace).is_some()),
             Place::Address(address) => self.pointers(asked, address, None),
             Place::Network(network) => found(self.has_pointer_in(network)),
@@ -170,10 +184,19 @@ impl Kubernetes {
         }
     }
 
+    /// What the services of a zone are read from.
+    #[inline]
+    pub(super) fn store(&self, grammar: Grammar) -> &Store {
+        match self.cluster.imports() {
+            Some(imports) if grammar.is_multicluster => imports,
+            _ => self.cluster.store(),
+        }
+    }
+
     /// Runs `read` on a service whose namespace is shown.
     #[inline]
-    pub(super) fn with_service(&self, key: &[u8], read: impl FnOnce(&Service) -> Found) -> Found {
-        let view = self.cluster.store().services.view(key);
+    pub(super) fn with_service(&self, asked: &Asked<'_>, key: &[u8], read: impl FnOnce(&Service) -> Found) -> Found {
+        let view = self.store(asked.grammar).services.view(key);
         match view.get() {
             Some(service) if self.shows(service) => read(service),
             _ => Found::Missing,
@@ -192,7 +215,7 @@ impl Kubernetes {
         namespace.is_present() && (self.namespaces.is_empty() || self.namespaces.contains(&namespace.label))
     }
 
-    fn with_namespace(&self, label: &[u8], read: impl FnOnce(&Namespace) -> bool) -> bool {
+    pub(super) fn with_namespace(&self, label: &[u8], read: impl FnOnce(&Namespace) -> bool) -> bool {
         let view = self.cluster.store().namespaces.view(label);
         view.get().is_some_and(|namespace| self.exposes(namespace) && read(namespace))
     }

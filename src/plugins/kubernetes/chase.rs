@@ -42,13 +42,13 @@ impl Kubernetes {
         while targets.len() < MAX_ALIASES {
             let wire = targets.last().map_or(query.name.wire(), Name::wire);
             let Some(name) = buffer.lower(wire) else { break };
-            let Place::Service { key } = names::place(&name, asked.zone.labels, asked.zone.is_reverse) else { break };
-            let Some(service) = self.cluster.store().services.get(key) else { break };
+            let Place::Service { key } = names::place(&name, asked.grammar) else { break };
+            let Some(service) = self.store(asked.grammar).services.get(key) else { break };
             match &service.kind {
                 Kind::External(target) if !is_loop(&name, target) => targets.push((**target).clone()),
                 _ => break,
             }
-            if targets.last().is_some_and(|target| !target.is_within(&asked.zone.name)) {
+            if targets.last().is_some_and(|target| !target.is_within(asked.zone)) {
                 break;
             }
         }

@@ -1,7 +1,7 @@
 //! One cluster's objects and their feed, shared by all plans and server blocks that ask for the same.
 
 use super::keeper::Keeper;
-use super::model::Model;
+use super::model::{Details, Model, Models};
 use super::programming::{PROGRAMMING, Programming};
 use super::store::Store;
 use crate::cluster::{self, Feed, Options, Sink};
@@ -22,7 +22,7 @@ type Begin = dyn Fn(Arc<dyn Sink>) -> Result<Feed, String> + Send + Sync;
 
 /// A store and the feed that fills it, which begins with the first plan that starts and ends with the last that holds it.
 pub(super) struct Cluster {
-    model: Arc<Model>,
+    models: Arc<Models>,
     begin: Box<Begin>,
     feed: OnceLock<Arc<Feed>>,
     /// What keeps the last known state in a file, where one is asked for.
@@ -31,14 +31,14 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(options: Options, pod_names: bool, snapshot: Option<PathBuf>, metrics: &Metrics) -> Cluster {
-        let programming = Programming(metrics.histogram(&PROGRAMMING));
-        let model = Arc::new(Model::new(pod_names, programming));
-        let scope = Cluster::key(&options, pod_names);
-        let keeper = snapshot.map(|path| Arc::new(Keeper::new(path, scope, Arc::clone(&model), metrics)));
+    pub(super) fn new(options: Options, details: Details, snapshot: Option<PathBuf>, metrics: &Metrics) -> Cluster {
+        let model = || Model::new(details, Programming(metrics.histogram(&PROGRAMMING)));
+        let models = Arc::new(Models { own: model(), imports: options.imports.then(model) });
+        let scope = Cluster::key(&options, details);
+        let keeper = snapshot.map(|path| Arc::new(Keeper::new(path, scope, Arc::clone(&models), metrics)));
         let metrics = metrics.clone();
         Cluster {
-            model,
+            models,
             begin: Box::new(move |sink| cluster::start(options.clone(), sink, &metrics)),
             feed: OnceLock::new(),
             keeper,
@@ -47,13 +47,19 @@ impl Cluster {
     }
 
     /// What tells this cluster from another across reloads.
-    pub(super) fn key(options: &Options, pod_names: bool) -> String {
-        format!("kubernetes {options:?} pod_names={pod_names}")
+    pub(super) fn key(options: &Options, details: Details) -> String {
+        format!("kubernetes {options:?} {details:?}")
     }
 
     #[inline]
     pub(super) fn store(&self) -> &Store {
-        &self.model.store
+        &self.models.own.store
+    }
+
+    /// The services imported from other clusters, where they are followed.
+    #[inline]
+    pub(super) fn imports(&self) -> Option<&Store> {
+        self.models.imports.as_ref().map(|imports| &*imports.store)
     }
 
     /// Whether the whole cluster is known: every kind has been listed once, or came out of a snapshot. Never turns back
@@ -85,7 +91,7 @@ impl Cluster {
     pub(super) async fn start(&self, timeout: Duration) -> Result<(), String> {
         if self.feed.get().is_none() {
             let feed = Arc::new(match &self.keeper {
-                None => (self.begin)(Arc::clone(&self.model) as _)?,
+                None => (self.begin)(Arc::clone(&self.models) as _)?,
                 Some(keeper) => {
                     keeper.restore();
                     (self.begin)(Arc::clone(keeper) as _)?
@@ -123,19 +129,22 @@ impl Cluster {
 impl Cluster {
     /// A synced cluster without a feed.
     pub(super) fn for_tests(pod_names: bool) -> Cluster {
-        let options = prometheus::HistogramOpts::new("programming", "help");
-        let programming = prometheus::HistogramVec::new(options, PROGRAMMING.labels).unwrap();
+        let model = || {
+            let options = prometheus::HistogramOpts::new("programming", "help");
+            let programming = prometheus::HistogramVec::new(options, PROGRAMMING.labels).unwrap();
+            Model::new(Details { pod_names, zones: true }, Programming(programming))
+        };
         Cluster {
             begin: Box::new(|_| Err("no feed".into())),
-            model: Arc::new(Model::new(pod_names, Programming(programming))),
+            models: Arc::new(Models { own: model(), imports: Some(model()) }),
             feed: OnceLock::new(),
             keeper: None,
             synced: AtomicBool::new(true),
         }
     }
 
-    pub(super) fn model(&self) -> &Model {
-        &self.model
+    pub(super) fn model(&self) -> &Models {
+        &self.models
     }
 
     pub(super) fn set_synced(&self, synced: bool) {

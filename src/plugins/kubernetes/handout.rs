@@ -4,55 +4,58 @@
 //! 100 at a service with cluster IPs, and 100 divided by the addresses of the slice at an endpoint.
 
 use super::Kubernetes;
-use super::store::{Family, Kind, Service, Slice};
+use super::answer::SVC;
+use super::store::{Family, Kind, Service, Slice, Store};
 use crate::plugin::{Context, Moment, Shape, Verdict, ZoneHolder};
 use crate::wire::{CLASS_IN, MAX_NAME, Message, Name, NameBuffer, Query, RecordType, ResourceRecord};
-use crate::zone::Address;
+use crate::zone::{Address, Octets};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
 
-const SVC: &[u8] = b"\x03svc";
 /// The weight of a service's own SRV records.
 const WEIGHT: u16 = 100;
 
 impl ZoneHolder for Kubernetes {
     fn zones(&self) -> Vec<Name> {
-        self.zones.iter().filter(|(_, zone)| !zone.is_reverse).map(|(name, _)| name.clone()).collect()
+        self.zones.iter().filter(|(_, zone)| !zone.grammar.is_reverse).map(|(name, _)| name.clone()).collect()
     }
 
     fn serial(&self, zone: &Name) -> Option<u32> {
-        let is_held = self.zones.iter().any(|(name, held)| name == zone && !held.is_reverse);
-        (is_held && self.cluster.is_synced()).then(|| self.cluster.store().serial.load(Ordering::Relaxed))
+        Some(self.zone_store(zone)?.serial.get()).filter(|_| self.cluster.is_synced())
     }
 
     fn records(&self, zone: &Name) -> Option<Vec<ResourceRecord>> {
-        self.cluster.store().hand_out();
-        let mut handout = Handout { zone, ttl: self.ttl, records: Vec::new() };
+        let store = self.zone_store(zone)?;
+        store.serial.hand_out();
+        let mut handout = Handout { zone, tree: SVC, ttl: self.ttl, records: Vec::new() };
         handout.records.extend(self.ask(zone, RecordType::SOA)?.answers);
         if let Some(servers) = self.ask(zone, RecordType::NS) {
             handout.records.extend(servers.answers);
             handout.records.extend(servers.additionals);
         }
         let mut keys = Vec::new();
-        self.cluster.store().services.for_each(|service| {
+        store.services.for_each(|service| {
             if service.kind != Kind::Absent && self.shows(service) {
                 keys.push(service.key.clone());
             }
         });
-        // By the service's label, then by its namespace's.
-        keys.sort_unstable_by(|one, other| labels(one).cmp(&labels(other)));
-        for key in keys {
-            if let Some(service) = self.cluster.store().services.view(&key).get() {
+        handout.services(&mut keys, |key, handout| {
+            if let Some(service) = store.services.view(key).get() {
                 handout.service(service);
             }
-        }
+        });
         Some(handout.records)
     }
 }
 
 impl Kubernetes {
+    /// What the services of a zone that can be handed out are read from.
+    fn zone_store(&self, zone: &Name) -> Option<&Store> {
+        let held = self.zones.iter().find(|(name, held)| name == zone && !held.grammar.is_reverse);
+        held.map(|(_, held)| self.store(held.grammar))
+    }
+
     /// What a question at the apex is answered with.
     fn ask(&self, zone: &Name, qtype: RecordType) -> Option<Message> {
         let mut packet = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
@@ -65,7 +68,7 @@ impl Kubernetes {
         let context = Context { limit: out.len(), shape: Shape::default(), moment: Moment::default() };
         match self.respond(&query, &context, &mut out) {
             Verdict::Answered(len) => Message::parse(&out[..len]),
-            Verdict::Pass | Verdict::Slow => None,
+            Verdict::Alias { .. } | Verdict::Pass | Verdict::Slow => None,
         }
     }
 }
@@ -77,15 +80,23 @@ fn labels(key: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Records being collected.
-struct Handout<'a> {
-    zone: &'a Name,
-    ttl: u32,
-    records: Vec<ResourceRecord>,
+pub(super) struct Handout<'a> {
+    pub(super) zone: &'a Name,
+    /// What stands between a service's namespace and the zone, in wire form.
+    pub(super) tree: &'static [u8],
+    pub(super) ttl: u32,
+    pub(super) records: Vec<ResourceRecord>,
 }
 
 impl Handout<'_> {
-    fn service(&mut self, service: &Service) {
-        let Some(name) = self.name(&[&service.key, SVC]) else { return };
+    /// Calls with each of these services, by name and then by namespace.
+    pub(super) fn services(&mut self, keys: &mut [Octets], mut add: impl FnMut(&[u8], &mut Self)) {
+        keys.sort_unstable_by(|one, other| labels(one).cmp(&labels(other)));
+        keys.iter().for_each(|key| add(key, self));
+    }
+
+    pub(super) fn service(&mut self, service: &Service) {
+        let Some(name) = self.name(&[&service.key, self.tree]) else { return };
         match &service.kind {
             Kind::Absent | Kind::Unusable => {}
             Kind::External(target) => self.put(&name, RecordType::CNAME, target.wire().to_vec()),
@@ -119,7 +130,7 @@ impl Handout<'_> {
         for port in &*slice.ports {
             let Some(owner) = self.port_name(&port.name, &port.protocol, service) else { continue };
             let _ = slice.each_label(|label| {
-                if let Some(target) = self.name(&[label, &service.key, SVC]) {
+                if let Some(target) = self.name(&[label, &service.key, self.tree]) {
                     let rdata = srv(weight, port.number, &target);
                     // An endpoint of both families is one target, whatever its slices.
                     if seen.insert((owner.clone(), rdata[4..].to_vec())) {
@@ -138,7 +149,7 @@ impl Handout<'_> {
         seen: &mut BTreeSet<(Vec<u8>, Vec<u8>)>,
     ) {
         let _ = slice.each::<A>(|label, address| {
-            if let Some(owner) = self.name(&[label, &service.key, SVC])
+            if let Some(owner) = self.name(&[label, &service.key, self.tree])
                 && seen.insert((owner.clone(), octets(address.ip())))
             {
                 self.addresses(&owner, &[address]);
@@ -160,7 +171,7 @@ impl Handout<'_> {
             return None;
         }
         let label = |text: &str| [&[text.len() as u8 + 1, b'_'], text.as_bytes()].concat();
-        self.name(&[&label(port), &label(protocol), &service.key, SVC])
+        self.name(&[&label(port), &label(protocol), &service.key, self.tree])
     }
 
     /// A name in the zone; `None` if it would be too long.

@@ -1,6 +1,6 @@
 //! The last known state on disk: read before the API server has said anything, written when it has changed.
 
-use super::model::Model;
+use super::model::Models;
 use crate::cluster::snapshot::{Builder, Snapshot, save};
 use crate::cluster::{Feed, Key, Kind, Object, Sink};
 use crate::metrics::{Descriptor, MetricKind, Metrics};
@@ -43,7 +43,7 @@ pub(super) struct Keeper {
     path: PathBuf,
     /// What the file is made for: another configuration does not read it.
     scope: String,
-    model: Arc<Model>,
+    models: Arc<Models>,
     /// Calls that may have changed the model.
     changes: AtomicU64,
     /// How many of them the file has. Held while it is written.
@@ -55,12 +55,12 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(path: PathBuf, scope: String, model: Arc<Model>, metrics: &Metrics) -> Keeper {
+    pub(super) fn new(path: PathBuf, scope: String, models: Arc<Models>, metrics: &Metrics) -> Keeper {
         let file = path.display().to_string();
         Keeper {
             path,
             scope,
-            model,
+            models,
             changes: AtomicU64::new(0),
             saved: Mutex::new(0),
             in_use: AtomicBool::new(false),
@@ -90,7 +90,7 @@ impl Keeper {
             Ok(snapshot) => snapshot,
             Err(why) => return self.refused(&why),
         };
-        let count = snapshot.tell(&*self.model);
+        let count = snapshot.tell(&*self.models);
         let age = now().saturating_sub(snapshot.written_at);
         self.in_use.store(true, Ordering::Relaxed);
         self.gauge.set(1.0);
@@ -150,7 +150,7 @@ impl Keeper {
         }
         let now = now();
         let mut builder = Builder::new(&self.scope, now);
-        self.model.each_object(|object| builder.push(&object));
+        self.models.each_object(|object| builder.push(&object));
         match save(&self.path, &builder.finish()) {
             Ok(()) => {
                 *saved = changes;
@@ -171,21 +171,21 @@ fn now() -> u64 {
 /// Passes everything on to the model and counts what may have changed it.
 impl Sink for Keeper {
     fn list_begins(&self, kind: Kind) {
-        self.model.list_begins(kind);
+        self.models.list_begins(kind);
     }
 
     fn apply(&self, object: Object) {
-        self.model.apply(object);
+        self.models.apply(object);
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     fn delete(&self, kind: Kind, key: &Key) {
-        self.model.delete(kind, key);
+        self.models.delete(kind, key);
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     fn list_ends(&self, kind: Kind) {
-        self.model.list_ends(kind);
+        self.models.list_ends(kind);
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 }

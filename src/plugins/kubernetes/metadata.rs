@@ -1,45 +1,27 @@
 //! What the plugin knows of a query for others (`metadata`).
 
+use super::Kubernetes;
 use super::names::{Place, place};
-use super::{Kubernetes, Pods};
 use crate::plugin::{Provider, Subject};
 use crate::wire::NameBuffer;
-use std::net::IpAddr;
-use std::sync::Arc;
 
 impl Provider for Kubernetes {
     fn label(&self, label: &str, subject: &Subject) -> Option<String> {
         let label = label.strip_prefix("kubernetes/")?;
         match label {
-            "client-namespace" => self.namespace_of(subject.client.ip().to_canonical()),
+            "client-namespace" => self.namespace_of(subject.client.ip()).map(|namespace| text(&namespace.label)),
             _ => self.label_of_name(label, subject),
         }
     }
 }
 
 impl Kubernetes {
-    /// The namespace that has a pod of this address: the first by name, where several say so.
-    fn namespace_of(&self, address: IpAddr) -> Option<String> {
-        if self.pods != Pods::Verified {
-            return None;
-        }
-        let (store, mut found) = (self.cluster.store(), None::<Arc<_>>);
-        store.namespaces.for_each(|namespace| {
-            let is_first =
-                found.as_ref().is_none_or(|found: &Arc<super::store::Namespace>| namespace.label < found.label);
-            if is_first && store.has_pod(address, namespace) {
-                found = Some(Arc::clone(namespace));
-            }
-        });
-        found.map(|namespace| text(&namespace.label))
-    }
-
     /// The parts of a name in one of the zones.
     fn label_of_name(&self, label: &str, subject: &Subject) -> Option<String> {
         let mut buffer = NameBuffer::default();
         let name = buffer.lower(subject.name.wire())?;
         let (_, zone) = self.zones.find(&name)?;
-        let parts = Parts::of(&place(&name, zone.labels, zone.is_reverse));
+        let parts = Parts::of(&place(&name, zone.grammar));
         match (label, parts) {
             ("parse-error", None) => Some("invalid query name".to_owned()),
             ("kind", Some(parts)) => Some(parts.kind.to_owned()),
@@ -110,6 +92,7 @@ fn labels(mut wire: &[u8]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::names::Grammar;
     use super::*;
     use crate::wire::Name;
 
@@ -117,7 +100,8 @@ mod tests {
     fn parts(name: &str) -> Option<Vec<String>> {
         let name = Name::from_text(&format!("{name}cluster.local")).unwrap();
         let mut buffer = NameBuffer::default();
-        let parts = Parts::of(&place(&buffer.lower(name.wire()).unwrap(), 2, false))?;
+        let parts =
+            Parts::of(&place(&buffer.lower(name.wire()).unwrap(), Grammar { labels: 2, ..Grammar::default() }))?;
         let all = [parts.kind.to_owned(), parts.namespace, parts.service, parts.endpoint, parts.port, parts.protocol];
         Some(all.into_iter().filter(|part| !part.is_empty()).collect())
     }

@@ -18,7 +18,11 @@
 //! | `dns-version` | TXT | `1.1.0` |
 //!
 //! A name that exists without records of the type asked is NODATA, empty non-terminals included; only a name that does
-//! not exist falls through. Until the first lists have arrived a missing name is SERVFAIL.
+//! not exist falls through. Until the first lists have arrived a missing name is SERVFAIL. SOA does not fall through: a name
+//! that another plugin may have is NODATA for it.
+//!
+//! EndpointSlices of host names (`addressType: FQDN`) are not answered. CoreDNS makes an alias of each, and several aliases
+//! at one name are none (RFC 1034 section 3.6.2).
 //!
 //! # Syntax
 //!
@@ -37,6 +41,8 @@
 //!     noendpoints
 //!     fallthrough [ZONES...]
 //!     ignore empty_service
+//!     multicluster [ZONES...]
+//!     zonal
 //!     startup_timeout DURATION
 //!     snapshot FILE
 //! }
@@ -59,14 +65,21 @@
 //! - `noendpoints`: EndpointSlices are not followed.
 //! - `fallthrough`: missing names in these zones, or in all, go to the next plugin.
 //! - `ignore empty_service`: services with cluster IPs but without ready endpoints do not exist.
+//! - `multicluster`: these of the plugin's zones are for services of several clusters, by the Multi-Cluster Services API
+//!   (KEP-1645): those that have a ServiceImport, with the endpoints of the EndpointSlices that are labelled with its name.
+//!   An endpoint's name has its cluster's label behind it: `E.CLUSTER.S.NS.svc`. The server has to be allowed to list and
+//!   watch `serviceimports` of `multicluster.x-k8s.io`. Where that kind is not installed nobody waits for it; it is asked
+//!   for again and again.
+//! - `zonal`: the endpoints of a headless service in one zone of topology are at `TOPOLOGY-ZONE.pin._zone.S.NS.svc` (none
+//!   there is NODATA), and at `TOPOLOGY-ZONE.prefer._zone.S.NS.svc` (none there is all of them); A, AAAA and SRV.
 //! - `startup_timeout`: how long the start waits for the first lists (`5s`).
 //! - `snapshot`: keeps the last known state in a file, written five seconds after a change, at most twice a minute, and
 //!   when the process is asked to end. A start serves it at once, before the API server has been heard, whose first lists
 //!   then take its place as a difference; until then `/ready` says `OK` and that it is so. A file that is damaged, of
 //!   another configuration or of another version is said and not used. Not in CoreDNS; for an API server only.
 //! - `apiserver_qps`, `apiserver_burst`, `apiserver_max_inflight` are read and have no effect, as in CoreDNS.
-//! - `upstream` and `resyncperiod` of old Corefiles are ignored with a warning. `transfer`, `multicluster` and `zonal`
-//!   are not supported yet.
+//! - `upstream` and `resyncperiod` of old Corefiles are ignored with a warning; `transfer to ADDRESS...` runs as the plugin
+//!   `transfer`, with one that shows its lines.
 //!
 //! # Examples
 //!
@@ -105,6 +118,18 @@
 //! }
 //! ```
 //!
+//! Several clusters, and endpoints by their zone:
+//!
+//! ```corefile
+//! cluster.local clusterset.local {
+//!     kubernetes {
+//!         endpoint https://192.0.2.1:6443
+//!         multicluster clusterset.local
+//!         zonal
+//!     }
+//! }
+//! ```
+//!
 //! # Metrics
 //!
 //! - `coredns_kubernetes_dns_programming_duration_seconds{service_kind}`: from a change's cause to its answers, where the
@@ -116,12 +141,14 @@
 //!
 //! # See also
 //!
-//! `ready`, `cache`, `loadbalance`, `forward`. The specification: <https://github.com/kubernetes/dns>.
+//! `ready`, `cache`, `loadbalance`, `forward`, `transfer`, `k8s_external`. The specification: <https://github.com/kubernetes/dns>.
 
 mod addresses;
 mod answer;
 mod chase;
+mod clients;
 mod cluster;
+mod external;
 mod handout;
 mod keeper;
 mod labels;
@@ -138,6 +165,7 @@ mod srv;
 mod store;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use crate::plugin::{
     BoxFuture, Context, Definition, Failure, Handler, Lifecycle, Next, Outcome, Reply, Request, Source, Verdict,
@@ -145,6 +173,7 @@ use crate::plugin::{
 use crate::wire::{HEADER, Name, Query};
 use crate::zone::{Suffixes, reverse};
 use cluster::Cluster;
+use names::Grammar;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -159,7 +188,7 @@ pub(super) static DEFINITION: Definition = Definition {
 /// An empty cluster that nobody asks, for measurements of what an update costs.
 #[doc(hidden)]
 pub fn sink_for_measurements(metrics: &crate::metrics::Metrics) -> impl crate::cluster::Sink {
-    model::Model::new(false, programming::Programming(metrics.histogram(&programming::PROGRAMMING)))
+    model::Model::new(model::Details::default(), programming::Programming(metrics.histogram(&programming::PROGRAMMING)))
 }
 
 /// What one `kubernetes` directive answers, from a cluster that others may share.
@@ -184,13 +213,13 @@ struct Kubernetes {
 
 struct Zone {
     name: Name,
-    labels: usize,
-    is_reverse: bool,
+    grammar: Grammar,
 }
 
 impl Zone {
     fn of(name: Name) -> Zone {
-        Zone { labels: name.label_count(), is_reverse: reverse::is_reverse(&name), name }
+        let (labels, is_reverse) = (name.label_count(), reverse::is_reverse(&name));
+        Zone { name, grammar: Grammar { labels, is_reverse, ..Grammar::default() } }
     }
 }
 
@@ -213,6 +242,10 @@ impl Source for Kubernetes {
     fn answer(&self, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Verdict {
         self.respond(query, context, out)
     }
+
+    fn object(&self, query: &Query<'_>) -> Option<String> {
+        self.object_at(query)
+    }
 }
 
 impl Handler for Kubernetes {
@@ -233,7 +266,7 @@ impl Handler for Kubernetes {
                     out.truncate(len);
                     Outcome::Reply(Reply::new(out))
                 }
-                Some((Verdict::Slow, _)) => {
+                Some((Verdict::Alias { .. } | Verdict::Slow, _)) => {
                     let lost = || Outcome::Failed(Failure::servfail("the alias went away while it was followed"));
                     self.chase(request).await.unwrap_or_else(lost)
                 }

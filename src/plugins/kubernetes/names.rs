@@ -4,6 +4,20 @@ use crate::wire::LowerName;
 use crate::zone::reverse::{self, Network};
 use std::net::IpAddr;
 
+/// What holds of the names in a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) struct Grammar {
+    /// How many labels the zone has.
+    pub(super) labels: usize,
+    /// Whether it has addresses instead of services and pods.
+    pub(super) is_reverse: bool,
+    /// Whether its services are those imported from other clusters, whose endpoints have their cluster's label behind
+    /// their own.
+    pub(super) is_multicluster: bool,
+    /// Whether endpoints may be asked for by their zone of topology.
+    pub(super) is_zonal: bool,
+}
+
 /// What the labels left of the zone stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place<'a> {
@@ -23,10 +37,12 @@ pub(super) enum Place<'a> {
     Pods(&'a [u8]),
     /// `SERVICE.NAMESPACE.svc`; the key is both labels in wire form.
     Service { key: &'a [u8] },
-    /// `ENDPOINT.SERVICE.NAMESPACE.svc`; the label with its length octet.
+    /// `ENDPOINT.SERVICE.NAMESPACE.svc`, or `ENDPOINT.CLUSTER.SERVICE.NAMESPACE.svc`; one label or two, in wire form.
     Endpoint { label: &'a [u8], key: &'a [u8] },
     /// `_PORT._PROTOCOL.SERVICE.NAMESPACE.svc`.
     Port { filter: PortFilter<'a>, key: &'a [u8] },
+    /// `ZONE.pin._zone.SERVICE.NAMESPACE.svc`, or `prefer`; the zone of topology is one label or more, in wire form.
+    Zonal { zone: &'a [u8], prefer: bool, key: &'a [u8] },
     /// `ADDRESS.NAMESPACE.pod`.
     Pod { label: &'a [u8], namespace: &'a [u8] },
     /// The reverse name of an address.
@@ -44,13 +60,13 @@ pub(super) struct PortFilter<'a> {
     pub(super) protocol: &'a [u8],
 }
 
-/// Reads a name in a zone of `zone_labels` labels. A reverse zone has no services and pods.
+/// Reads a name in a zone.
 #[inline]
-pub(super) fn place<'a>(name: &LowerName<'a>, zone_labels: usize, is_reverse: bool) -> Place<'a> {
-    match forward(name, zone_labels) {
+pub(super) fn place<'a>(name: &LowerName<'a>, grammar: Grammar) -> Place<'a> {
+    match forward(name, grammar) {
         Place::Unknown => {}
         place @ (Place::Apex | Place::Tree | Place::Dns | Place::NameServer | Place::Version) => return place,
-        place if !is_reverse => return place,
+        place if !grammar.is_reverse => return place,
         _ => {}
     }
     match reverse::network(name) {
@@ -60,8 +76,8 @@ pub(super) fn place<'a>(name: &LowerName<'a>, zone_labels: usize, is_reverse: bo
 }
 
 #[inline]
-fn forward<'a>(name: &LowerName<'a>, zone_labels: usize) -> Place<'a> {
-    let left = name.label_count() - zone_labels;
+fn forward<'a>(name: &LowerName<'a>, grammar: Grammar) -> Place<'a> {
+    let left = name.label_count() - grammar.labels;
     if left == 0 {
         return Place::Apex;
     }
@@ -71,7 +87,18 @@ fn forward<'a>(name: &LowerName<'a>, zone_labels: usize) -> Place<'a> {
         (b"svc" | b"pod", 1) => Place::Tree,
         (b"svc", 2) => Place::Services(name.label(0)),
         (b"svc", 4) => Place::Endpoint { label: &name.wire()[..name.start(1)], key: key(1) },
+        (b"svc", 5) if grammar.is_multicluster && !has_underscore(name.label(0)) && !has_underscore(name.label(1)) => {
+            Place::Endpoint { label: &name.wire()[..name.start(2)], key: key(2) }
+        }
         (b"svc", 5) => Place::Port { filter: PortFilter::of(name.label(0), name.label(1)), key: key(2) },
+        (b"svc", 6..) if grammar.is_zonal && !grammar.is_multicluster && name.label(left - 4) == b"_zone" => {
+            let prefer = match name.label(left - 5) {
+                b"pin" => false,
+                b"prefer" => true,
+                _ => return Place::Unknown,
+            };
+            Place::Zonal { zone: &name.wire()[..name.start(left - 5)], prefer, key: key(left - 3) }
+        }
         (b"pod", 2) => Place::Pods(name.label(0)),
         (b"pod", 3) => Place::Pod { label: name.label(0), namespace: name.label(1) },
         (b"dns", 1) => Place::Dns,
@@ -81,9 +108,13 @@ fn forward<'a>(name: &LowerName<'a>, zone_labels: usize) -> Place<'a> {
     }
 }
 
+fn has_underscore(label: &[u8]) -> bool {
+    label.first() == Some(&b'_')
+}
+
 impl<'a> PortFilter<'a> {
     /// From the labels of a port and a protocol. CoreDNS does not insist on their underscores.
-    fn of(name: &'a [u8], protocol: &'a [u8]) -> PortFilter<'a> {
+    pub(super) fn of(name: &'a [u8], protocol: &'a [u8]) -> PortFilter<'a> {
         let bare = |label: &'a [u8]| label.strip_prefix(b"_").unwrap_or(label);
         PortFilter { name: bare(name), protocol: bare(protocol) }
     }
@@ -100,11 +131,16 @@ mod tests {
     use crate::wire::{Name, NameBuffer};
 
     fn check(name: &str, expected: Place<'_>) {
+        check_with(Grammar::default(), name, expected);
+    }
+
+    fn check_with(grammar: Grammar, name: &str, expected: Place<'_>) {
         for zone in ["cluster.local", ".", "a.b.c"] {
             let whole = Name::from_text(&format!("{name}.{zone}").replace("..", ".").replace("@.", "")).unwrap();
             let mut buffer = NameBuffer::default();
             let labels = Name::from_text(zone).unwrap().label_count();
-            assert_eq!(place(&buffer.lower(whole.wire()).unwrap(), labels, false), expected, "{name} in {zone}");
+            let grammar = Grammar { labels, ..grammar };
+            assert_eq!(place(&buffer.lower(whole.wire()).unwrap(), grammar), expected, "{name} in {zone}");
         }
     }
 
@@ -136,6 +172,34 @@ mod tests {
     }
 
     #[test]
+    fn zones_of_topology() {
+        let zonal = Grammar { is_zonal: true, ..Grammar::default() };
+        let key: &[u8] = b"\x02db\x04shop";
+        let place = |zone, prefer| Place::Zonal { zone, prefer, key };
+        check_with(zonal, "us-west-2a.pin._zone.db.shop.svc", place(b"\x0aus-west-2a", false));
+        check_with(zonal, "Corp.example.prefer._zone.db.shop.svc", place(b"\x04corp\x07example", true));
+        for name in ["a.near._zone.db.shop.svc", "a.pin.zone.db.shop.svc", "a.pin._zone.db.shop.pod"] {
+            check_with(zonal, name, Place::Unknown);
+        }
+        let filter = PortFilter { name: b"pin", protocol: b"zone" };
+        check_with(zonal, "pin._zone.db.shop.svc", Place::Port { filter, key });
+        check("us-west-2a.pin._zone.db.shop.svc", Place::Unknown);
+        check_with(Grammar { is_multicluster: true, ..zonal }, "us-west-2a.pin._zone.db.shop.svc", Place::Unknown);
+    }
+
+    #[test]
+    fn endpoints_of_other_clusters() {
+        let imported = Grammar { is_multicluster: true, ..Grammar::default() };
+        let key: &[u8] = b"\x02db\x04shop";
+        check_with(imported, "ep.c1.db.shop.svc", Place::Endpoint { label: b"\x02ep\x02c1", key });
+        check_with(imported, "ep.db.shop.svc", Place::Endpoint { label: b"\x02ep", key });
+        for name in ["_http._tcp.db.shop.svc", "http._tcp.db.shop.svc", "_http.tcp.db.shop.svc"] {
+            let filter = PortFilter { name: b"http", protocol: b"tcp" };
+            check_with(imported, name, Place::Port { filter, key });
+        }
+    }
+
+    #[test]
     fn everything_else_is_unknown() {
         for name in
             ["foo", "web.prod", "a.b.c.web.prod.svc", "x.1-2-3-4.prod.pod", "x.dns", "x.ns.dns", "x.dns-version"]
@@ -149,7 +213,8 @@ mod tests {
         let mut buffer = NameBuffer::default();
         let mut read = |name: &str, labels| {
             let name = Name::from_text(name).unwrap();
-            format!("{:?}", place(&buffer.lower(name.wire()).unwrap(), labels, labels > 0))
+            let grammar = Grammar { labels, is_reverse: labels > 0, ..Grammar::default() };
+            format!("{:?}", place(&buffer.lower(name.wire()).unwrap(), grammar))
         };
         assert_eq!(read("4.3.2.1.in-addr.arpa", 2), "Address(1.2.3.4)");
         assert_eq!(read("4.3.2.1.in-addr.arpa", 3), "Address(1.2.3.4)");

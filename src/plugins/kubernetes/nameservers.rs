@@ -86,7 +86,7 @@ impl Kubernetes {
 
     /// Calls `visit` with the services that have one of our addresses, and the slice that has it: once a service with
     /// cluster IPs, once a slice of a headless one. False if there is none.
-    fn each_server(&self, mut visit: impl FnMut(&Service, &Slice) -> ControlFlow<()>) -> bool {
+    pub(super) fn each_server(&self, mut visit: impl FnMut(&Service, &Slice) -> ControlFlow<()>) -> bool {
         let mut visited = Visited::default();
         for address in self.own_addresses() {
             let _ = match *address {

@@ -17,7 +17,8 @@ impl Model {
         });
         self.store.services.for_each(|entry| {
             if entry.kind != Kind::Absent {
-                visit(Object::Service(service(entry)));
+                let external = self.store.external.view(&entry.key);
+                visit(Object::Service(service(entry, external.get())));
             }
             entry.slices().iter().for_each(|known| visit(Object::EndpointSlice(slice(known))));
         });
@@ -29,16 +30,11 @@ impl Model {
     }
 }
 
-fn service(entry: &Service) -> cluster::Service {
+fn service(entry: &Service, external: Option<&Service>) -> cluster::Service {
     let (name, namespace) = names(&entry.key);
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    if entry.kind == Kind::Cluster {
-        addresses.extend(entry.addresses::<Ipv4Addr>().iter().copied().map(IpAddr::from));
-        addresses.extend(entry.addresses::<Ipv6Addr>().iter().copied().map(IpAddr::from));
-    }
     cluster::Service {
         key: Some(Key { namespace, name }),
-        cluster_ips: addresses,
+        cluster_ips: if entry.kind == Kind::Cluster { addresses(entry).collect() } else { Vec::new() },
         headless: entry.kind == Kind::Headless,
         external_name: match &entry.kind {
             Kind::External(target) => Some(target.to_string()),
@@ -47,8 +43,17 @@ fn service(entry: &Service) -> cluster::Service {
             _ => None,
         },
         ports: ports(&entry.ports),
-        external_ips: Vec::new(),
+        external_ips: match external.map(|external| (&external.kind, external)) {
+            Some((Kind::External(host), _)) => vec![host.to_string()],
+            Some((_, external)) => addresses(external).map(|address| address.to_string()).collect(),
+            None => Vec::new(),
+        },
     }
+}
+
+fn addresses(entry: &Service) -> impl Iterator<Item = IpAddr> {
+    let v4 = entry.addresses::<Ipv4Addr>().iter().copied().map(IpAddr::from);
+    v4.chain(entry.addresses::<Ipv6Addr>().iter().copied().map(IpAddr::from))
 }
 
 fn slice(known: &Slice) -> EndpointSlice {
@@ -58,6 +63,7 @@ fn slice(known: &Slice) -> EndpointSlice {
     EndpointSlice {
         key: Some(Key { namespace: text(known.namespace()), name: known.name.to_string() }),
         service: names(&known.service).0,
+        cluster: text(known.cluster().get(1..).unwrap_or_default()),
         endpoints,
         ports: ports(&known.ports),
         last_change: None,
@@ -67,14 +73,17 @@ fn slice(known: &Slice) -> EndpointSlice {
 /// A label that is not made of the address is written as a host name, whatever it was made of.
 fn add_endpoints<A: Family>(slice: &Slice, endpoints: &mut Vec<Endpoint>) {
     let _ = slice.each::<A>(|label, address| {
+        let zones = slice.topology.iter().flat_map(|topology| &topology.zones);
+        let zone = zones.into_iter().find(|zone| A::in_zone(zone).binary_search(&address).is_ok());
         let address = address.ip();
-        let is_own = label != Label::of_address(address).wire();
+        let own = &label[..=usize::from(label[0])];
+        let is_own = own != Label::of_address(address).wire();
         endpoints.push(Endpoint {
             address: Some(address),
             text: address.to_string(),
-            hostname: if is_own { text(&label[1..]) } else { String::new() },
+            hostname: if is_own { text(&own[1..]) } else { String::new() },
             target: String::new(),
-            zone: String::new(),
+            zone: zone.map(|zone| dotted(&zone.name)).unwrap_or_default(),
         });
         ControlFlow::Continue(())
     });
@@ -94,6 +103,17 @@ fn names(key: &[u8]) -> (String, String) {
     let length = usize::from(key.first().copied().unwrap_or_default());
     let (service, namespace) = key.split_at(key.len().min(length + 1));
     (text(service.get(1..).unwrap_or_default()), text(namespace.get(1..).unwrap_or_default()))
+}
+
+/// Labels in wire form, with dots between them.
+fn dotted(mut labels: &[u8]) -> String {
+    let mut parts = Vec::new();
+    while let Some((length, rest)) = labels.split_first() {
+        let (label, rest) = rest.split_at(rest.len().min(usize::from(*length)));
+        parts.push(text(label));
+        labels = rest;
+    }
+    parts.join(".")
 }
 
 fn text(label: &[u8]) -> String {

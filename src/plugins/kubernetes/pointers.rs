@@ -91,12 +91,12 @@ impl Kubernetes {
         })
     }
 
-    fn has_own<A: Family>(&self, service: &Service, address: A) -> bool {
+    pub(super) fn has_own<A: Family>(&self, service: &Service, address: A) -> bool {
         service.kind == Kind::Cluster && service.addresses().contains(&address) && self.shows_pointers(service)
     }
 
     /// `namespaces` hides PTR records; `namespace_labels` and a missing Namespace do not (CoreDNS).
-    fn shows_pointers(&self, service: &Service) -> bool {
+    pub(super) fn shows_pointers(&self, service: &Service) -> bool {
         self.namespaces.is_empty() || self.exposes(&service.namespace)
     }
 }

@@ -1,7 +1,8 @@
 //! The options of `kubernetes`.
 
 use super::cluster::Cluster;
-use super::{Kubernetes, Pods, Zone};
+use super::model::Details;
+use super::{Kubernetes, Pods, Zone, told};
 use crate::cluster::{Options, Source};
 use crate::corefile::values;
 use crate::plugin::{Directive, Error, Setup};
@@ -17,14 +18,15 @@ const DEFAULT_TTL: u32 = 5;
 const MAX_TTL: u32 = 3600;
 const DEFAULT_STARTUP_TIMEOUT: Duration = Duration::from_secs(5);
 const OPTIONS: &str = "endpoint, tls, kubeconfig, manifests, namespaces, namespace_labels, labels, pods, \
-                       endpoint_pod_names, ttl, noendpoints, fallthrough, ignore, startup_timeout, snapshot, apiserver_qps, \
-                       apiserver_burst, apiserver_max_inflight";
+                       endpoint_pod_names, ttl, noendpoints, fallthrough, ignore, multicluster, zonal, startup_timeout, \
+                       snapshot, apiserver_qps, apiserver_burst, apiserver_max_inflight";
 
 /// The options as read, before they are a plugin.
 struct Settings {
     ttl: u32,
     pods: Pods,
-    pod_names: bool,
+    details: Details,
+    multicluster: Vec<Name>,
     namespaces: Vec<Box<[u8]>>,
     fallthrough: Vec<Name>,
     ignore_empty: bool,
@@ -44,7 +46,8 @@ impl Default for Settings {
         Settings {
             ttl: DEFAULT_TTL,
             pods: Pods::Disabled,
-            pod_names: false,
+            details: Details::default(),
+            multicluster: Vec::new(),
             namespaces: Vec::new(),
             fallthrough: Vec::new(),
             ignore_empty: false,
@@ -79,8 +82,16 @@ pub(super) fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     if settings.snapshot.is_some() && !settings.manifests.is_empty() {
         return Err(setup.error(&directive.name, "snapshot is for an API server; manifests are files already"));
     }
+    if let Some(zone) = settings.multicluster.iter().find(|zone| !zones.contains(zone)) {
+        let held: Vec<String> = zones.iter().map(Name::to_string).collect();
+        let message = format!("is not authoritative for the multicluster zone {zone} (authoritative zones: {held:?})");
+        return Err(setup.error(&directive.name, message));
+    }
+    if settings.details.zones && !settings.endpoints {
+        return Err(setup.error(&directive.name, "zonal requires the endpoint cache; remove noendpoints"));
+    }
     let plugin = Arc::new(Kubernetes {
-        zones: Suffixes::new(zones.into_iter().map(|name| (name.clone(), Zone::of(name)))),
+        zones: Suffixes::new(zones.into_iter().map(|name| (name.clone(), settings.zone(name)))),
         primary,
         ttl: settings.ttl,
         pods: settings.pods,
@@ -96,7 +107,14 @@ pub(super) fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     setup.plan.chain.push(Arc::clone(&plugin) as _);
     setup.plan.holders.add(Arc::clone(&plugin) as _);
     setup.plan.providers.push(Arc::clone(&plugin) as _);
+    // The directive stands once in a block, so nobody else has set it.
+    let _ = setup.plan.services.set(Arc::clone(&plugin) as _);
+    if settings.pods == Pods::Verified {
+        let _ = setup.plan.clients.set(Arc::clone(&plugin) as _);
+    }
     setup.process.readiness.add(Arc::clone(&plugin) as _);
+    let shown = Arc::clone(&plugin.cluster);
+    setup.process.sections.add(format!("Objects held for {}", plugin.primary), move || told::held(&shown));
     setup.process.lifecycles.push(plugin);
     Ok(())
 }
@@ -109,8 +127,9 @@ fn cluster(setup: &Setup<'_>, source: Source, settings: &Settings) -> Result<Arc
         namespace_labels: settings.namespace_labels.clone(),
         endpoints: settings.endpoints,
         pods: settings.pods == Pods::Verified,
+        imports: !settings.multicluster.is_empty(),
     };
-    let mut key = Cluster::key(&options, settings.pod_names);
+    let mut key = Cluster::key(&options, settings.details);
     if let Some(path) = &settings.snapshot {
         let file = format!("kubernetes snapshot {}", path.display());
         if setup.keep.get::<String>(&file).is_some_and(|user| *user != key) {
@@ -121,13 +140,21 @@ fn cluster(setup: &Setup<'_>, source: Source, settings: &Settings) -> Result<Arc
         key.push_str(&format!(" snapshot={}", path.display()));
     }
     let known = setup.keep.get(&key).or_else(|| setup.kept.get(&key));
-    let new = || Arc::new(Cluster::new(options, settings.pod_names, settings.snapshot.clone(), setup.metrics));
+    let new = || Arc::new(Cluster::new(options, settings.details, settings.snapshot.clone(), setup.metrics));
     let cluster = known.unwrap_or_else(new);
     setup.keep.put(key, Arc::clone(&cluster));
     Ok(cluster)
 }
 
 impl Settings {
+    /// A zone, and what holds of the names in it. What is in a zone of several clusters is of several clusters.
+    fn zone(&self, name: Name) -> Zone {
+        let mut zone = Zone::of(name);
+        zone.grammar.is_zonal = self.details.zones;
+        zone.grammar.is_multicluster = self.multicluster.iter().any(|outer| zone.name.is_within(outer));
+        zone
+    }
+
     /// Where objects come from. Files of ours come first; then as CoreDNS has it.
     fn source(&mut self) -> Source {
         match (std::mem::take(&mut self.manifests), self.kubeconfig.take(), self.endpoint.take()) {
@@ -144,7 +171,7 @@ impl Settings {
     fn read(&mut self, setup: &mut Setup<'_>, option: &Directive) -> Result<(), Error> {
         match option.name.text.as_str() {
             "endpoint" | "tls" | "kubeconfig" | "manifests" | "snapshot" => self.read_source(setup, option),
-            "namespaces" | "namespace_labels" | "labels" | "noendpoints" | "endpoint_pod_names" | "pods" => {
+            "namespaces" | "namespace_labels" | "labels" | "noendpoints" | "endpoint_pod_names" | "pods" | "zonal" => {
                 self.read_objects(setup, option)
             }
             "ttl" | "fallthrough" | "ignore" | "startup_timeout" => self.read_answers(setup, option),
@@ -158,9 +185,13 @@ impl Settings {
                 setup.warn(&option.name, "'resyncperiod' is ignored: watches need no resync");
                 Ok(())
             }
-            "multicluster" if option.args.is_empty() => Ok(()),
-            "transfer" | "multicluster" | "zonal" => {
-                Err(setup.error(&option.name, format!("'{}' is not supported yet", option.name.text)))
+            "multicluster" if option.args.is_empty() => {
+                self.multicluster.clear();
+                Ok(())
+            }
+            "multicluster" => {
+                self.multicluster = setup.zones_or_block(&option.args)?;
+                Ok(())
             }
             _ => Err(setup.unknown(option, OPTIONS)),
         }
@@ -202,7 +233,8 @@ impl Settings {
             ("namespace_labels", []) => return Err(setup.arguments(option, "namespace_labels SELECTOR")),
             ("namespace_labels", words) => self.namespace_labels = words.join(" "),
             ("noendpoints", []) => self.endpoints = false,
-            ("endpoint_pod_names", []) => self.pod_names = true,
+            ("endpoint_pod_names", []) => self.details.pod_names = true,
+            ("zonal", []) => self.details.zones = true,
             ("pods", ["disabled"]) => self.pods = Pods::Disabled,
             ("pods", ["insecure"]) => self.pods = Pods::Insecure,
             ("pods", ["verified"]) => self.pods = Pods::Verified,
@@ -299,7 +331,7 @@ mod tests {
              apiserver_qps 1.5\napiserver_burst 3\napiserver_max_inflight 0\nmulticluster\nignore",
         );
         assert_eq!(
-            (settings.ttl, settings.pods, settings.pod_names, settings.endpoints),
+            (settings.ttl, settings.pods, settings.details.pod_names, settings.endpoints),
             (60, Pods::Verified, true, false)
         );
         assert_eq!((settings.ignore_empty, settings.startup_timeout), (true, Duration::from_secs(2)));
@@ -352,9 +384,9 @@ mod tests {
             ("startup_timeout 5", "failed to parse startup_timeout"),
             ("apiserver_qps -1", "apiserver_qps must be a number from 0"),
             ("apiserver_burst 1.5", "apiserver_burst must be a number from 0"),
-            ("transfer to 10.0.0.1", "'transfer' is not supported yet"),
-            ("multicluster clusterset.local", "'multicluster' is not supported yet"),
-            ("zonal", "'zonal' is not supported yet"),
+            ("multicluster clusterset.local", "is not authoritative for the multicluster zone clusterset.local."),
+            ("zonal please", "expected: zonal without arguments"),
+            ("zonal\nnoendpoints", "zonal requires the endpoint cache; remove noendpoints"),
             ("wildcards", "unknown property 'wildcards'; expected one of: endpoint, tls"),
             ("namespaces a\nnamespace_labels b=c", "cannot both be set"),
             ("snapshot", "snapshot FILE"),
@@ -394,7 +426,9 @@ mod tests {
         let first = cluster(&bench, "endpoint http://a");
         assert!(Arc::ptr_eq(&first, &cluster(&bench, "endpoint http://a\nttl 30\npods insecure")));
         assert!(!Arc::ptr_eq(&first, &cluster(&bench, "endpoint http://a\npods verified")));
-        assert!(!Arc::ptr_eq(&first, &cluster(&bench, "endpoint http://a\nendpoint_pod_names")));
+        for more in ["endpoint_pod_names", "zonal", "multicluster clusterset.local"] {
+            assert!(!Arc::ptr_eq(&first, &cluster(&bench, &format!("endpoint http://a\n{more}"))), "{more}");
+        }
         assert!(Arc::ptr_eq(&first, &cluster(&bench.reloaded(), "endpoint http://a\nttl 10")));
         let kept = cluster(&bench, "endpoint http://a\nsnapshot /state");
         assert!(Arc::ptr_eq(&kept, &cluster(&bench.reloaded(), "endpoint http://a\nsnapshot /state")));

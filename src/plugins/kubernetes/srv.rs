@@ -1,7 +1,7 @@
 //! SRV records: the ports of a service, at the names that serve them.
 
 use super::Kubernetes;
-use super::answer::{Asked, Found, SVC};
+use super::answer::{Asked, Found};
 use super::names::{Place, PortFilter};
 use super::store::{EndpointLabel, Family, Kind, Service, Slice};
 use crate::wire::{Answer, Owner, RecordType, Section};
@@ -19,21 +19,22 @@ impl Kubernetes {
     /// Answers an SRV question at a place.
     pub(super) fn srv(&self, asked: &Asked<'_>, place: Place<'_>, answer: &mut Answer<'_, '_>) -> Found {
         let any = PortFilter::default();
-        let (key, ports, endpoint, labels) = match place {
-            Place::Service { key } => (key, any, None, 0),
-            Place::Endpoint { label, key } => (key, any, Some(label), 1),
-            Place::Port { filter, key } => (key, filter, None, 2),
+        let (key, ports, endpoint) = match place {
+            Place::Service { key } | Place::Zonal { key, .. } => (key, any, None),
+            Place::Endpoint { label, key } => (key, any, Some(EndpointLabel::new(label))),
+            Place::Port { filter, key } => (key, filter, None),
             _ => return self.existence(asked, place),
         };
-        let found = self.with_service(key, |service| {
-            let endpoint = endpoint.map(EndpointLabel::new);
-            let mut srv = Srv { asked, service, ports, endpoint, answer, weight: 0, base: None };
-            if asked.is_canonical(labels) {
-                srv.base = Some(srv.answer.question_label(labels));
-            }
-            match service.kind {
-                Kind::Cluster if endpoint.is_none() => srv.cluster(),
-                Kind::Cluster | Kind::Headless => srv.endpoints(),
+        let found = self.with_service(asked, key, |service| {
+            let mut srv = Srv::new(asked, service, ports, endpoint, answer);
+            match (&service.kind, place) {
+                (Kind::Headless, Place::Zonal { zone, prefer, .. }) => {
+                    srv.zone = service.zone(zone, prefer);
+                    srv.endpoints()
+                }
+                (_, Place::Zonal { .. }) => Found::Missing,
+                (Kind::Cluster, _) if endpoint.is_none() => srv.cluster(),
+                (Kind::Cluster | Kind::Headless, _) => srv.endpoints(),
                 _ => Found::Missing,
             }
         });
@@ -42,20 +43,36 @@ impl Kubernetes {
 }
 
 /// The SRV records of one service that one name asks for.
-struct Srv<'a, 'q, 'o> {
+pub(super) struct Srv<'a, 'q, 'o> {
     asked: &'a Asked<'a>,
     service: &'a Service,
     ports: PortFilter<'a>,
     endpoint: Option<EndpointLabel<'a>>,
+    /// The zone of topology that endpoints must be in.
+    zone: Option<&'a [u8]>,
     answer: &'a mut Answer<'q, 'o>,
     weight: u16,
     /// Where the service's name stands in the message, spelled as in its objects.
     base: Option<u16>,
 }
 
-impl Srv<'_, '_, '_> {
+impl<'a, 'q, 'o> Srv<'a, 'q, 'o> {
+    /// Those of a service whose name the question ends with.
+    pub(super) fn new(
+        asked: &'a Asked<'a>,
+        service: &'a Service,
+        ports: PortFilter<'a>,
+        endpoint: Option<EndpointLabel<'a>>,
+        answer: &'a mut Answer<'q, 'o>,
+    ) -> Srv<'a, 'q, 'o> {
+        let tree = usize::from(!asked.tree.is_empty());
+        let first = asked.apex - (2 + tree);
+        let base = asked.is_canonical(first).then(|| answer.question_label(first));
+        Srv { asked, service, ports, endpoint, zone: None, answer, weight: 0, base }
+    }
+
     /// One record a port, at the service's own name.
-    fn cluster(&mut self) -> Found {
+    pub(super) fn cluster(&mut self) -> Found {
         let service = self.service;
         let addresses = service.v4.as_slice().len() + service.v6.as_slice().len();
         let Some(weight) = weight(addresses * self.ports.entries(&service.ports)) else { return Found::Missing };
@@ -74,7 +91,7 @@ impl Srv<'_, '_, '_> {
     }
 
     /// One record a port and endpoint name.
-    fn endpoints(&mut self) -> Found {
+    pub(super) fn endpoints(&mut self) -> Found {
         let (service, ports) = (self.service, self.ports);
         let entries = service.slices().iter().map(|slice| ports.entries(&slice.ports) * self.endpoints_of(slice)).sum();
         let Some(weight) = weight(entries) else { return Found::Missing };
@@ -99,7 +116,11 @@ impl Srv<'_, '_, '_> {
     }
 
     fn endpoints_of(&self, slice: &Slice) -> usize {
-        self.endpoint.map_or(slice.len(), |label| slice.count_with_label(label))
+        match (self.endpoint, self.zone) {
+            (Some(label), _) => slice.count_with_label(label),
+            (None, Some(zone)) => slice.count_in_zone(zone),
+            (None, None) => slice.len(),
+        }
     }
 
     /// Calls `visit` with each label of a slice that is asked for, once.
@@ -109,10 +130,20 @@ impl Srv<'_, '_, '_> {
         mut visit: impl FnMut(&mut Self, &[u8]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         match self.endpoint {
-            None => slice.each_label(|label| visit(self, label)),
+            None => slice.each_label(|label| match self.zone {
+                Some(_) if !self.has_name(slice, EndpointLabel::new(label)) => ControlFlow::Continue(()),
+                _ => visit(self, label),
+            }),
             Some(label) if slice.count_with_label(label) > 0 => visit(self, label.wire),
             Some(_) => ControlFlow::Continue(()),
         }
+    }
+
+    /// Whether a slice has this name, with an address in the zone that is asked for.
+    fn has_name(&self, slice: &Slice, label: EndpointLabel<'_>) -> bool {
+        let Some(zone) = self.zone else { return slice.count_with_label(label) > 0 };
+        slice.with_label::<Ipv4Addr>(label).any(|address| slice.is_in_zone(address, zone))
+            || slice.with_label::<Ipv6Addr>(label).any(|address| slice.is_in_zone(address, zone))
     }
 
     /// Whether no slice before has this name with this port.
@@ -123,7 +154,7 @@ impl Srv<'_, '_, '_> {
         }
         let label = EndpointLabel::new(label);
         let has_port = |slice: &Slice| self.ports.numbers(&slice.ports).any(|other| other == number);
-        !earlier.iter().any(|slice| has_port(slice) && slice.count_with_label(label) > 0)
+        !earlier.iter().any(|slice| has_port(slice) && self.has_name(slice, label))
     }
 
     /// Writes one SRV record; its target is never compressed (RFC 2782).
@@ -137,7 +168,7 @@ impl Srv<'_, '_, '_> {
         fixed[2..4].copy_from_slice(&self.weight.to_be_bytes());
         fixed[4..].copy_from_slice(&number.to_be_bytes());
         let target = self.answer.position() + FRONT + FIXED + label.len();
-        let rdata: [&[u8]; 5] = [&fixed, label, key, SVC, zone];
+        let rdata: [&[u8]; 5] = [&fixed, label, key, self.asked.tree, zone];
         if !self.answer.record(Section::Answer, Owner::Question, RecordType::SRV, self.asked.ttl, &rdata) {
             return ControlFlow::Break(());
         }
@@ -156,8 +187,12 @@ impl Srv<'_, '_, '_> {
         let Some(base) = self.base else { return ControlFlow::Continue(()) };
         let service = self.service;
         for (at, slice) in service.slices().iter().enumerate().filter(|(_, slice)| has_number(self.ports, slice)) {
+            let is_elsewhere = |address: A| self.zone.is_some_and(|zone| !slice.is_in_zone(address, zone));
             let mut put = |label: &[u8], address: A| {
-                if !self.asked.has_room(label, service) || !is_new_glue(service, self.ports, at, label, address) {
+                if is_elsewhere(address)
+                    || !self.asked.has_room(label, service)
+                    || !is_new_glue(service, self.ports, at, label, address)
+                {
                     return ControlFlow::Continue(());
                 }
                 match address.write(self.answer, Section::Additional, Owner::Below(label, base), self.asked.ttl) {

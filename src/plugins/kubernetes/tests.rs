@@ -13,7 +13,16 @@ mod changes;
 mod handout;
 mod kept;
 mod lanes;
+mod outside;
+mod pods;
+mod ports;
 mod shapes;
+mod topology;
+mod zones;
+
+const NODATA: &[&str] = &["NODATA"];
+const NXDOMAIN: &[&str] = &["NXDOMAIN"];
+const SOA: &str = "cluster.local. 5 IN SOA ns.dns.cluster.local. hostmaster.cluster.local. ";
 
 /// A plugin over a cluster that the test makes.
 pub(super) struct Fixture {
@@ -70,6 +79,17 @@ impl Fixture {
         self
     }
 
+    /// The same with other names in its zones.
+    pub(super) fn grammar(mut self, change: impl Fn(&str, &mut Grammar)) -> Fixture {
+        let zones: Vec<Name> = self.plugin.zones.iter().map(|(name, _)| name.clone()).collect();
+        self.plugin.zones = Suffixes::new(zones.into_iter().map(|name| {
+            let mut zone = Zone::of(name.clone());
+            change(&name.to_string(), &mut zone.grammar);
+            (name, zone)
+        }));
+        self
+    }
+
     pub(super) fn shaped(mut self, change: impl FnOnce(&mut Shape)) -> Fixture {
         change(&mut self.shape);
         self
@@ -82,13 +102,11 @@ impl Fixture {
 
     pub(super) fn list(&self, objects: Vec<Object>) {
         let model = self.plugin.cluster.model();
-        for kind in [Kind::Namespace, Kind::Service, Kind::EndpointSlice, Kind::Pod] {
-            model.list_begins(kind);
-        }
+        let kinds = [Kind::Namespace, Kind::Service, Kind::EndpointSlice, Kind::Pod];
+        let kinds = [&kinds[..], &[Kind::ServiceImport, Kind::ImportedSlice]].concat();
+        kinds.iter().for_each(|kind| model.list_begins(*kind));
         objects.into_iter().for_each(|object| model.apply(object));
-        for kind in [Kind::Namespace, Kind::Service, Kind::EndpointSlice, Kind::Pod] {
-            model.list_ends(kind);
-        }
+        kinds.iter().for_each(|kind| model.list_ends(*kind));
     }
 
     pub(super) fn apply(&self, object: Object) {
@@ -100,7 +118,7 @@ impl Fixture {
     }
 
     pub(super) fn serial(&self) -> u32 {
-        self.plugin.cluster.store().serial.load(std::sync::atomic::Ordering::Relaxed)
+        self.plugin.cluster.store().serial.get()
     }
 
     /// The verdict and the message.
@@ -182,6 +200,12 @@ pub(super) fn question(name: &str, rtype: RecordType) -> Vec<u8> {
     packet
 }
 
+/// The objects of one of the manifests of tests/cases.
+pub(super) fn manifest(name: &str) -> Vec<Object> {
+    let path = format!("{}/tests/cases/manifests/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    crate::cluster::objects_from_text(&path, &std::fs::read_to_string(&path).unwrap()).unwrap()
+}
+
 pub(super) fn key(namespace: &str, name: &str) -> Key {
     Key { namespace: namespace.into(), name: name.into() }
 }
@@ -231,6 +255,7 @@ pub(super) fn slice(namespace: &str, name: &str, service: &str, endpoints: &[&st
     Object::EndpointSlice(EndpointSlice {
         key: Some(key(namespace, name)),
         service: service.into(),
+        cluster: String::new(),
         endpoints: endpoints.iter().map(endpoint).collect(),
         ports: ports(port_texts),
         last_change: None,
@@ -275,4 +300,10 @@ pub(super) fn shop() -> Vec<Object> {
         service("kube-system", "kube-dns", &["10.0.0.10"], &["dns/53/UDP", "dns-tcp/53/TCP", "metrics/9153/TCP"]),
         slice("kube-system", "kube-dns-1", "kube-dns", &["172.0.0.100"], &["dns/53/UDP"]),
     ]
+}
+
+fn check(fixture: &Fixture, rtype: RecordType, cases: &[(&str, &[&str])]) {
+    for (name, expected) in cases {
+        assert_eq!(fixture.data(name, rtype), *expected, "{name} {rtype}");
+    }
 }

@@ -29,7 +29,7 @@
 //! - `regex` is not anchored; the whole name becomes **TO**, in which `{0}` stands for what matched and `{1}`, `{2}` …
 //!   for its groups.
 //! - `name`: the chain is asked for the new name; a result that is no name is SERVFAIL. With `exact` the owners and
-//!   targets of the answer get the client's name back, and so they do with `suffix … answer auto` for the suffix.
+//!   targets of the answer get the client's name back, and so they do with `answer auto`: of `suffix` the suffix, of the others the whole name.
 //!   `answer name` changes the owners of all records, `answer value` the names in SRV, MX, CNAME, NS, DNAME, NAPTR, PTR
 //!   and SOA records. The changes of several rules are undone from the last to the first.
 //! - `ttl`: all TTLs of the answer become **SECONDS**, or are held to the range.
@@ -201,7 +201,8 @@ impl Rewrite {
                 Action::Name { pattern, to, answer } => match pattern.replace(&name, to) {
                     Some(result) => {
                         let new = Name::from_text(&result).map_err(|why| format!("'{result}' is no name: {why}"))?;
-                        changes.push(Change::Names { pattern, answer, before: query.question.name.clone(), to });
+                        let before = query.question.name.clone();
+                        changes.push(Change::Names { pattern, answer, before, to, after: result });
                         query.question.name = new.wire().to_vec();
                         name = new.to_string();
                         true

@@ -58,21 +58,20 @@ impl Reader<'_, '_> {
         if kind == "exact" {
             Name::from_text(&to).map_err(|why| self.setup.error(words[1], format!("'{to}' is no name: {why}")))?;
         }
-        let answer = self.answers(answers, kind, FORM)?;
+        let answer = self.answers(answers, FORM)?;
         Ok(Action::Name { pattern, to, answer })
     }
 
-    fn answers(&self, mut words: &[&Token], kind: &str, form: &str) -> Result<Answer, Error> {
-        let mut answer = Answer::default();
+    fn answers(&self, mut words: &[&Token], form: &str) -> Result<Answer, Error> {
+        let (mut answer, mut opened) = (Answer::default(), false);
         while let Some((keyword, rest)) = words.split_first() {
-            if keyword.text != "answer" {
+            // `answer` opens the list; behind that it may be left out, as in CoreDNS.
+            let rest = if keyword.text == "answer" { rest } else { words };
+            if !opened && rest.len() == words.len() {
                 return Err(self.setup.error(keyword, format!("'{}' is unexpected; expected: {form}", keyword.text)));
             }
             words = match rest {
                 [what, rest @ ..] if what.text == "auto" => {
-                    if !matches!(kind, "exact" | "suffix") {
-                        return Err(self.setup.error(what, format!("answer auto is for exact and suffix, not {kind}")));
-                    }
                     answer.auto = true;
                     rest
                 }
@@ -83,6 +82,7 @@ impl Reader<'_, '_> {
                 }
                 _ => return Err(self.expected(form)),
             };
+            opened = true;
         }
         Ok(answer)
     }

@@ -15,6 +15,8 @@ pub(super) enum Change<'r> {
         answer: &'r Answer,
         before: Vec<u8>,
         to: &'r str,
+        /// What the name became.
+        after: String,
     },
     Ttl(TtlBounds),
     Rcode(Option<Rcode>, Rcode),
@@ -41,7 +43,9 @@ pub(super) async fn restore(request: &Request, outcome: Outcome, changes: Vec<Ch
     for change in changes.iter().rev() {
         match change {
             Change::Question => {}
-            Change::Names { pattern, answer, before, to } => rename(&mut message, pattern, answer, before, to),
+            Change::Names { pattern, answer, before, to, after } => {
+                rename(&mut message, pattern, answer, before, to, after);
+            }
             Change::Ttl(bounds) => {
                 let records = message.sections_mut().into_iter().flatten();
                 records.for_each(|record| record.ttl = record.ttl.clamp(bounds.min, bounds.max));
@@ -79,13 +83,14 @@ fn server_made(rcode: Rcode, changes: &[Change<'_>]) -> Option<Rcode> {
     (changed != rcode).then_some(rcode)
 }
 
-fn rename(message: &mut Message, pattern: &Pattern, answer: &Answer, before: &[u8], to: &str) {
+fn rename(message: &mut Message, pattern: &Pattern, answer: &Answer, before: &[u8], to: &str, after: &str) {
     let back = |name: &[u8]| match pattern {
         Pattern::Exact(..) => put_name_back(name, to, before),
         Pattern::Suffix(from) if answer.auto => {
             let text = text(name)?;
             text.strip_suffix(to).and_then(|rest| wire(&format!("{rest}{from}")))
         }
+        _ if answer.auto => put_name_back(name, after, before),
         _ => None,
     };
     let edit = |edits: &[(Regex, String)], name: &[u8]| {

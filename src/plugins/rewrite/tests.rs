@@ -331,7 +331,6 @@ fn errors() {
             ("rewrite name a..test b.test", "a label is empty"),
             ("rewrite name a.test b..test", "'b..test.' is no name"),
             ("rewrite name regex (a b.test", "invalid regex pattern '(a'"),
-            ("rewrite name prefix a b answer auto", "answer auto is for exact and suffix"),
             ("rewrite name suffix a b answer", "name [exact|prefix"),
             ("rewrite name suffix a b answers auto", "'answers' is unexpected"),
             ("rewrite name regex a b answer name (x y", "invalid regex pattern '(x'"),

@@ -1,7 +1,7 @@
 //! # Description
-//! `tls` holds what proves the server to clients of the block's encrypted listeners: `tls://` (DNS over TLS, RFC 7858)
-//! and `https://` (DNS over HTTPS, RFC 8484). TLS 1.2 and 1.3 are spoken. Without it such a listener is not encrypted,
-//! for where something in front ends TLS; a warning says so.
+//! `tls` holds what proves the server to clients of the block's encrypted listeners: `tls://` (DNS over TLS, RFC 7858),
+//! `https://` (DNS over HTTPS, RFC 8484) and `quic://` (DNS over QUIC, RFC 9250). TLS 1.2 and 1.3 are spoken, 1.3 alone
+//! over QUIC. Without it the first two are not encrypted, for where something in front ends TLS; a warning says so.
 //!
 //! The files are read when the configuration is loaded: a reload takes new ones, connections live on.
 //!
@@ -38,10 +38,11 @@
 //! ```
 //!
 //! # Metrics
-//! None of its own. `https://` listeners count `coredns_dns_https_responses_total{server,status}`.
+//! None of its own. `https://` listeners count `coredns_dns_https_responses_total{server,status}`, `quic://` listeners
+//! `coredns_dns_quic_responses_total{server,status}`.
 //!
 //! # See also
-//! `forward` for TLS towards upstreams. RFC 8310 (DNS over TLS in practice).
+//! `https` and `quic`, for what clients may have. `forward` for TLS towards upstreams. RFC 8310 (DNS over TLS in practice).
 
 mod clients;
 mod key_log;

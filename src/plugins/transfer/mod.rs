@@ -3,21 +3,23 @@
 //! record alone where the client has the current serial, else as the whole zone. It is asked over TCP; what comes over
 //! UDP is refused. When a zone changes, the addresses in `to` are told (NOTIFY, RFC 1996) within a second or so.
 //!
-//! The zones are those of `kubernetes`: services, endpoints and aliases, without pods and reverse names.
+//! The zones are those of `kubernetes` (services, endpoints and aliases, without pods and reverse names), `file`, `auto`
+//! and `secondary` in the same block. A request that `tsig` has verified gets every message of its answer signed.
 //!
 //! # Syntax
 //! ```text
 //! transfer [ZONE...] {
 //!     to ADDRESS...
+//!     source ADDRESS
 //! }
 //! ```
 //! * **ZONE**: names of zones; the block's if there are none.
 //! * `to` has the addresses that may ask, and that are told of changes (at port 53 or the one given, `192.0.2.1:5353`);
 //!   `*` lets everybody ask. It may be given several times, and once at least.
+//! * `source`: the address of ours that NOTIFY is sent from. It does not bear on who may ask.
 //!
 //! `transfer` may stand in a block several times; the longest zone that fits a question counts. At most four transfers
-//! are on their way at a time; further ones get SERVFAIL, and secondaries ask again. The option `source` is not supported
-//! yet.
+//! are on their way at a time; further ones get SERVFAIL, and secondaries ask again.
 //!
 //! # Examples
 //! ```corefile
@@ -29,11 +31,25 @@
 //! }
 //! ```
 //!
+//! A zone of a file, only for those who have the key:
+//! ```corefile
+//! example.org {
+//!     tsig {
+//!         secret transfer.example.org. NoTCJU+DMqFWywaPyxSijrDEA/eC3nK0xi3AMEZuPVk=
+//!         require AXFR IXFR
+//!     }
+//!     transfer {
+//!         to *
+//!     }
+//!     file /etc/dunlin/db.example.org
+//! }
+//! ```
+//!
 //! # Metrics
 //! None.
 //!
 //! # See also
-//! `kubernetes`, `acl`.
+//! `kubernetes`, `file`, `auto`, `secondary`, `tsig`, `acl`.
 
 mod notify;
 mod send;
@@ -72,11 +88,14 @@ struct Rule {
     zones: Vec<Name>,
     everybody: bool,
     to: Vec<SocketAddr>,
+    /// Where NOTIFY is sent from.
+    source: Option<IpAddr>,
 }
 
 impl Rule {
     fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Rule, Error> {
-        let mut rule = Rule { zones: setup.zones_or_block(&directive.args)?, everybody: false, to: Vec::new() };
+        let mut rule =
+            Rule { zones: setup.zones_or_block(&directive.args)?, everybody: false, to: Vec::new(), source: None };
         for option in directive.options() {
             match (option.name.text.as_str(), &option.args[..]) {
                 ("to", []) => return Err(setup.arguments(option, "to ADDRESS...")),
@@ -92,9 +111,19 @@ impl Rule {
                         }
                     }
                 }
-                ("source", _) => return Err(setup.not_supported(&option.name)),
-                _ => return Err(setup.unknown(option, "to")),
+                ("source", [word]) => {
+                    let source = word.text.parse();
+                    let wrong = |_| setup.error(word, format!("'{}' is no IP address", word.text));
+                    rule.source = Some(source.map_err(wrong)?);
+                }
+                ("source", _) => return Err(setup.arguments(option, "source ADDRESS")),
+                _ => return Err(setup.unknown(option, "to, source")),
             }
+        }
+        if let Some(source) = rule.source
+            && let Some(to) = rule.to.iter().find(|to| to.is_ipv4() != source.is_ipv4())
+        {
+            return Err(setup.error(&directive.name, format!("from {source} there is no way to {to}")));
         }
         if rule.to.is_empty() && !rule.everybody {
             return Err(setup.error(&directive.name, "'to' is required; expected: to ADDRESS..."));

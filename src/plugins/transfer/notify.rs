@@ -73,8 +73,8 @@ async fn watch(rules: Arc<[Rule]>, holders: ZoneHolders) {
                     continue;
                 }
                 let rules = rules.iter().filter(|rule| rule.zones.iter().any(|fits| zone.is_within(fits)));
-                for to in rules.flat_map(|rule| rule.to.iter().copied()) {
-                    let task = tasks.spawn(tell(zone.clone(), to));
+                for (to, source) in rules.flat_map(|rule| rule.to.iter().map(|to| (*to, rule.source))) {
+                    let task = tasks.spawn(tell(zone.clone(), to, source));
                     if let Some(before) = telling.insert((zone.clone(), to), task) {
                         before.abort();
                     }
@@ -87,10 +87,10 @@ async fn watch(rules: Arc<[Rule]>, holders: ZoneHolders) {
 }
 
 /// Tells one secondary, until it answers or has had its chances.
-async fn tell(zone: Name, to: SocketAddr) {
+async fn tell(zone: Name, to: SocketAddr, source: Option<IpAddr>) {
     let outcome = async {
         let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = UdpSocket::bind((any, 0)).await?;
+        let socket = UdpSocket::bind((source.unwrap_or(any), 0)).await?;
         socket.connect(to).await?;
         let message = message(&zone);
         let mut answer = [0; 512];

@@ -139,12 +139,14 @@ async fn who_may_ask_for_what() {
 #[tokio::test]
 async fn secondaries_hear_of_changes_until_they_answer() {
     let secondary = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let (bench, held) = bench(&format!("transfer {{\nto {}\n}}", secondary.local_addr().unwrap()), 1);
+    let lines = format!("transfer {{\nto {}\nsource 127.0.0.2\n}}", secondary.local_addr().unwrap());
+    let (bench, held) = bench(&lines, 1);
     bench.serving();
     let take = async || {
         let mut buffer = [0; 512];
         let received = tokio::time::timeout(Duration::from_secs(5), secondary.recv_from(&mut buffer)).await;
         let (len, from) = received.expect("a NOTIFY").unwrap();
+        assert_eq!(from.ip().to_string(), "127.0.0.2");
         assert_eq!(buffer[2..12], [0x24, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(buffer[12..len], [name("held.test").wire(), &[0, 6, 0, 1]].concat());
         buffer[2] |= 0x80;
@@ -176,7 +178,9 @@ fn errors() {
             ("transfer", "'to' is required"),
             ("transfer {\nto\n}", "expected: to ADDRESS..."),
             ("transfer {\nto dns.test\n}", "'dns.test' is neither an IP address nor *"),
-            ("transfer {\nto *\nsource 192.0.2.1\n}", "'source' is not supported by dunlin yet"),
+            ("transfer {\nto *\nsource\n}", "expected: source ADDRESS"),
+            ("transfer {\nto *\nsource dns.test\n}", "'dns.test' is no IP address"),
+            ("transfer {\nto ::1\nsource 192.0.2.1\n}", "from 192.0.2.1 there is no way to [::1]:53"),
             ("transfer {\nto *\nx\n}", "unknown property 'x'"),
             ("transfer a..b {\nto *\n}", "a label is empty"),
         ],

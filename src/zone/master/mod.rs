@@ -5,6 +5,7 @@
 mod lookup;
 mod rdata;
 mod reader;
+mod records;
 #[cfg(test)]
 mod tests;
 mod words;

@@ -20,12 +20,7 @@ pub fn read(file: &Path, origin: &Name) -> Result<MasterZone, String> {
     let mut reader = Reader { zone, owner: None, last_ttl: None, default_ttl: None };
     reader.file(file, origin.clone(), 0)?;
     let mut zone = reader.zone;
-    let soa = zone.rrset(origin.wire(), RecordType::SOA);
-    let soa = soa.ok_or_else(|| format!("{}: no SOA for {origin}", file.display()))?;
-    // Behind the SOA's two names, five words of four octets: the serial is the first.
-    let serial = soa.rdata[0].len().checked_sub(20).and_then(|at| soa.rdata[0][at..].first_chunk());
-    zone.serial = u32::from_be_bytes(*serial.ok_or_else(|| format!("{}: the SOA is too short", file.display()))?);
-    zone.add_empty_non_terminals();
+    zone.finish().map_err(|why| format!("{}: {why}", file.display()))?;
     Ok(zone)
 }
 
@@ -136,7 +131,7 @@ impl MasterZone {
     }
 
     /// Makes every name between an owner and the apex an owner.
-    fn add_empty_non_terminals(&mut self) {
+    pub(super) fn add_empty_non_terminals(&mut self) {
         let owners: Vec<Name> = self.nodes.keys().cloned().collect();
         for owner in owners {
             let mut above = parent(owner.wire());

@@ -373,7 +373,7 @@ async fn a_pod_that_loses_its_address_is_deleted() {
 /// Namespaces and Services of a source.
 fn options(source: Source) -> Options {
     let (labels, namespace_labels) = (String::new(), String::new());
-    Options { source, labels, namespace_labels, endpoints: false, pods: false }
+    Options { source, labels, namespace_labels, endpoints: false, pods: false, imports: false }
 }
 
 /// Whether a feed is synced within a time.

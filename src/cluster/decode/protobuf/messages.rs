@@ -4,8 +4,9 @@
 
 use super::super::Status;
 use super::super::raw::{
-    Annotations, Conditions, Endpoint, EndpointSlice, Ingress, LAST_CHANGE, LoadBalancer, Metadata, Namespace,
-    ObjectPort, Pod, PodStatus, SERVICE_NAME, Service, ServiceSpec, ServiceStatus, TargetRef,
+    Annotations, Conditions, Endpoint, EndpointSlice, IMPORT_NAME, ImportedSlice, Ingress, LAST_CHANGE, LoadBalancer,
+    Metadata, Namespace, ObjectPort, Pod, PodStatus, SERVICE_NAME, SOURCE_CLUSTER, Service, ServiceImport, ServiceSpec,
+    ServiceStatus, TargetRef,
 };
 use super::fields::{Fields, Malformed, Message, Value};
 use serde::de::IgnoredAny;
@@ -36,8 +37,11 @@ impl Message for Metadata {
             9 => self.deletion_timestamp = Some(IgnoredAny),
             // The API server applies selectors: of the labels and annotations only those that are read are copied.
             11 => {
-                if let Some(service) = map_entry(value, SERVICE_NAME)? {
-                    self.labels.get_or_insert_default().insert(SERVICE_NAME.to_owned(), service);
+                for label in [SERVICE_NAME, IMPORT_NAME, SOURCE_CLUSTER] {
+                    if let Some(text) = map_entry(value, label)? {
+                        self.labels.get_or_insert_default().insert(label.to_owned(), text);
+                        break;
+                    }
                 }
             }
             12 => {
@@ -152,6 +156,19 @@ impl Message for EndpointSlice {
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl Message for ImportedSlice {
+    fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
+        self.0.take(number, value)
+    }
+}
+
+/// Custom resources have no protobuf: a server that sends one as such sends something else.
+impl Message for ServiceImport {
+    fn take(&mut self, _: u32, _: Value<'_>) -> Result<(), Malformed> {
+        Err(Malformed("a custom resource has no protobuf"))
     }
 }
 

@@ -79,6 +79,7 @@ fn a_slice_with_everything() {
         Object::EndpointSlice(cluster::EndpointSlice {
             key: Some(key("db-1")),
             service: "db".into(),
+            cluster: String::new(),
             endpoints: vec![cluster::Endpoint {
                 address: Some("10.1.0.1".parse().unwrap()),
                 text: "10.1.0.1".into(),

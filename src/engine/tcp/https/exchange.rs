@@ -4,7 +4,7 @@ use super::super::Acceptor;
 use super::READ;
 use crate::engine::{Arrival, Protocol, single};
 use crate::metrics::{Descriptor, MetricKind};
-use crate::wire::ReplyView;
+use crate::wire::{ReplyView, base64url};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -72,8 +72,9 @@ impl Responder {
             return Err(StatusCode::BAD_REQUEST);
         }
         let answer = single::answer(&*self.acceptor.answerer, &self.acceptor.slow, message, self.arrival).await;
-        // HTTP has no silence.
-        answer.ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+        // HTTP has no silence. Half an answer is none: a transfer needs a connection of its own.
+        let whole = answer.filter(|sent| sent.more.is_none());
+        whole.map(|sent| sent.message).ok_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
 
@@ -95,31 +96,6 @@ async fn in_body(request: Request<Incoming>) -> Result<Vec<u8>, StatusCode> {
         Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
         Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
     }
-}
-
-/// Decodes base64url (RFC 4648 section 5); the padding, which RFC 8484 forbids and some clients send, is not looked at.
-fn base64url(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=').as_bytes();
-    if digits.len() % 4 == 1 {
-        return None;
-    }
-    let mut octets = Vec::with_capacity(digits.len() / 4 * 3 + 2);
-    for group in digits.chunks(4) {
-        let mut bits = 0u32;
-        for (at, digit) in group.iter().enumerate() {
-            let value = match digit {
-                b'A'..=b'Z' => digit - b'A',
-                b'a'..=b'z' => digit - b'a' + 26,
-                b'0'..=b'9' => digit - b'0' + 52,
-                b'-' => 62,
-                b'_' => 63,
-                _ => return None,
-            };
-            bits |= u32::from(value) << (18 - 6 * at);
-        }
-        octets.extend(&bits.to_be_bytes()[1..group.len()]);
-    }
-    Some(octets)
 }
 
 /// A DNS answer, fresh for as long as its records are (RFC 8484 section 5.1).
@@ -147,24 +123,6 @@ fn refused(status: StatusCode) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64url_is_read() {
-        for (text, octets) in [
-            ("", Some(&b""[..])),
-            ("AA", Some(&[0])),
-            ("AAA", Some(&[0, 0])),
-            ("_-8", Some(&[0xff, 0xef])),
-            ("AAABAAABAAAAAAAA", Some(&[0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0])),
-            ("AA==", Some(&[0])),
-            ("A", None),
-            ("A/", None),
-            ("AA%3D", None),
-            ("A A", None),
-        ] {
-            assert_eq!(base64url(text).as_deref(), octets, "{text}");
-        }
-    }
 
     #[test]
     fn the_message_is_found_in_a_query() {

@@ -105,7 +105,7 @@ impl Stand {
         match verdict {
             Verdict::Answered(len) => Some(out[..len].to_vec()),
             Verdict::Pass => None,
-            Verdict::Slow => panic!("a cache never sends to the slow lane"),
+            Verdict::Alias { .. } | Verdict::Slow => panic!("a cache answers, or is passed"),
         }
     }
 
@@ -136,6 +136,8 @@ fn options_are_read() {
         "cache {\nprefetch 10\nserve_stale\n}",
         "cache {\nprefetch 10 5m 90%\nserve_stale 3600s immediate\n}",
         "cache {\nserve_stale 24h verify 1500ms 5s 30s\n}",
+        "cache {\nserve_stale 24h rfc8767\nserve_stale_policy prefer_positive\n}",
+        "cache {\nserve_stale 24h rfc8767 500ms 10s 1m\n}",
         "cache {\nsuccess 9984 30\ndisable success cluster.local\ndisable denial\nservfail 5m\n}",
     ] {
         Bench::new().set_up(&DEFINITION, lines).unwrap();
@@ -154,7 +156,11 @@ fn options_are_read() {
             ("cache {\nservfail 6m\n}", "over 5 minutes is not permitted"),
             ("cache {\nservfail 5\n}", "5"),
             ("cache {\nkeepttl now\n}", "expected: keepttl"),
-            ("cache {\nserve_stale_policy prefer_positive\n}", "'serve_stale_policy' is not supported by dunlin yet"),
+            ("cache {\nserve_stale_policy prefer_positive\n}", "serve_stale_policy needs serve_stale beside it"),
+            ("cache {\nserve_stale 0\nserve_stale_policy prefer_positive\n}", "needs serve_stale beside it"),
+            ("cache {\nserve_stale\nserve_stale_policy newest\n}", "unknown policy 'newest'"),
+            ("cache {\nserve_stale\nserve_stale_policy\n}", "expected: serve_stale_policy prefer_positive"),
+            ("cache {\nserve_stale 24h rfc8767 1s 1s 6m\n}", "over 5 minutes"),
             ("cache {\nserve_stale 1h now\n}", "unknown mode 'now'"),
             ("cache {\nserve_stale 1h immediate 5s 6m\n}", "over 5 minutes"),
             ("cache {\nserve_stale 1h immediate 5s 1m 1m\n}", "expected: serve_stale"),
@@ -196,9 +202,14 @@ async fn the_metrics_are_coredns_s() {
         "coredns_cache_requests_total{server=\"dns://:53\",view=\"\",zones=\".\"} 2",
         "coredns_cache_entries{server=\"dns://:53\",type=\"success\",view=\"\",zones=\".\"} 1",
         "coredns_cache_entries{server=\"dns://:53\",type=\"denial\",view=\"\",zones=\".\"} 0",
+        "dunlin_cache_bytes{server=\"dns://:53\",type=\"denial\",view=\"\",zones=\".\"} 0",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
+    let octets =
+        text.lines().find_map(|line| line.strip_prefix("dunlin_cache_bytes{server=\"dns://:53\",type=\"success\""));
+    let octets = octets.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap();
+    assert!((48.0..2048.0).contains(&octets), "{octets}");
 }
 
 #[tokio::test]
@@ -207,14 +218,35 @@ async fn a_reload_keeps_the_answers_while_their_makers_stay() {
     let stand = Stand::new(&format!("errors\ncache 30\n{forward}"));
     stand.message(&question("www.example.org", 0), NOERROR, ONE).await;
     for (lines, kept) in [
+        // What stands beside it does not matter, what stands behind it does.
         (format!("log\nerrors\n\ncache 30\n{forward}"), true),
         (format!("cache 31\n{forward}"), false),
         (format!("cache 30\n{forward} {{\nforce_tcp\n}}"), false),
     ] {
         let bench = stand.bench.reloaded();
+        bench.done().plan.server = "dns://:53".into();
         bench.set_up(&DEFINITION, &lines).unwrap();
         let next = Stand { bench, asked: Arc::default() };
         assert_eq!(next.hit(&question("www.example.org", 1)).is_some(), kept, "{lines}");
+    }
+}
+
+#[tokio::test]
+async fn a_reload_keeps_them_wherever_the_block_stands() {
+    let stand = Stand::new("cache 30\nforward . 192.0.2.53");
+    stand.message(&question("www.example.org", 0), NOERROR, ONE).await;
+    for (index, binds, kept) in [(3, vec![], true), (0, vec![[127, 0, 0, 1].into()], false)] {
+        let bench = stand.bench.reloaded();
+        bench.done().plan.server = "dns://:53".into();
+        bench.done().plan.binds = binds;
+        bench.done().block.index = index;
+        bench.set_up(&DEFINITION, "cache 30\nforward . 192.0.2.53").unwrap();
+        let next = Stand { bench, asked: Arc::default() };
+        assert_eq!(next.hit(&question("www.example.org", 1)).is_some(), kept, "{index}");
+        // A second block just like it is another cache.
+        next.bench.done().plan.chain.clear();
+        next.bench.set_up(&DEFINITION, "cache 30\nforward . 192.0.2.53").unwrap();
+        assert!(next.hit(&question("www.example.org", 1)).is_none());
     }
 }
 

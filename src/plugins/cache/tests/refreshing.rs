@@ -141,3 +141,75 @@ async fn errors_do_not_become_stale() {
     stand.message(&question("www.example.org", 0), 0x0082, [&[], &[], &[]]).await;
     assert_eq!(stand.ask(&question("www.example.org", 10), fails).await, fails(&question("www.example.org", 0)));
 }
+
+const DENIED: [&[Line<'static>]; 3] = [&[], &[("example.org", RecordType::SOA, 300, SOA)], &[]];
+
+fn denies(request: &Request) -> Outcome {
+    Outcome::Reply(Reply::new(reply(&request.packet, 0x0083, DENIED)))
+}
+
+#[tokio::test]
+async fn rfc8767_is_verify_with_its_numbers() {
+    let options = &inside("cache {\nserve_stale 24h rfc8767\n}").options;
+    let stale = options.stale.unwrap();
+    assert_eq!((stale.verify, stale.ttl, stale.recheck), (Some(Some(Duration::from_millis(1800))), 30, 30));
+    let stand = stocked("cache {\nserve_stale 24h rfc8767 50ms\n}").await;
+    let at = |seconds| question("www.example.org", seconds);
+    // The upstream is asked first, and what it says in time is given.
+    assert_eq!(first_of(&stand.ask(&at(100), answers(NEWER)).await), (60, 2));
+    // When it fails, the stale answer, and then nobody asks for half a minute.
+    assert_eq!(first_of(&stand.ask(&at(200), fails).await), (30, 2));
+    until("it rests", || stand.hit(&at(201)).is_some()).await;
+    assert_eq!(first(&stand.hit(&at(229)).unwrap()), (30, 2));
+    assert!(stand.hit(&at(231)).is_none(), "it is tried again");
+    // An answer that says no is an answer.
+    let denied = stand.ask(&at(300), denies).await;
+    assert!(matches!(denied, Outcome::Reply(reply) if reply.rcode() == crate::wire::Rcode::NXDOMAIN));
+}
+
+#[tokio::test]
+async fn prefer_positive_keeps_the_answer_beside_a_denial() {
+    for mode in ["immediate", "verify", "rfc8767"] {
+        let policy = "serve_stale_policy prefer_positive";
+        let stand = stocked(&format!("cache {{\nserve_stale 1h {mode}\n{policy}\n}}")).await;
+        let at = |seconds| question("www.example.org", seconds);
+        let outcome = stand.ask(&at(100), denies).await;
+        assert_eq!(first_of(&outcome).1, 1, "{mode}: the stale answer, not the denial");
+        // While the denial holds it is not asked for again, in either lane.
+        until("the denial is there", || stand.asked() == 2 && stand.hit(&at(399)).is_some()).await;
+        assert_eq!(first(&stand.hit(&at(399)).unwrap()).1, 1);
+        assert_eq!(stand.asked(), 2, "{mode}");
+        // Then the upstream has an answer again.
+        assert!(stand.hit(&at(500)).is_none());
+        stand.ask(&at(500), answers(NEWER)).await;
+        until("the newer one is there", || stand.hit(&at(501)).is_some_and(|hit| first(&hit).1 == 2)).await;
+        // An answer that nobody may give any more hides nothing.
+        let denied = stand.ask(&at(500 + 3700), denies).await;
+        assert!(matches!(denied, Outcome::Reply(reply) if reply.rcode() == crate::wire::Rcode::NXDOMAIN));
+    }
+    // Without the policy the denial stands.
+    let stand = stocked("cache {\nserve_stale 1h verify\n}").await;
+    let denied = stand.ask(&question("www.example.org", 100), denies).await;
+    assert!(matches!(denied, Outcome::Reply(reply) if reply.rcode() == crate::wire::Rcode::NXDOMAIN));
+}
+
+#[tokio::test]
+async fn prefer_positive_is_not_fooled_by_an_empty_answer() {
+    let stand = stocked("cache {\nserve_stale 1h\nserve_stale_policy prefer_positive\n}").await;
+    let at = |seconds| question("www.example.org", seconds);
+    for second in 0..3 {
+        assert_eq!(first_of(&stand.ask(&at(100 + second), answers([&[], &[], &[]])).await), (0, 1));
+        until("the refresh is over", || stand.asked() == 2 + second as usize).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_failed_prefetch_leaves_the_answer_alone() {
+    let stand = stocked("cache {\nprefetch 1 1m 90%\n}").await;
+    let servfail = |request: &Request| Outcome::Reply(Reply::new(reply(&request.packet, 0x0082, [&[], &[], &[]])));
+    assert_eq!(first_of(&stand.ask(&question("www.example.org", 40), servfail).await), (20, 1));
+    until("it has failed", || stand.asked() == 2).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(first_of(&stand.ask(&question("www.example.org", 41), servfail).await), (19, 1));
+}

@@ -164,3 +164,44 @@ async fn expired_signatures_are_not_stored() {
         assert_eq!(stand.hit(&request(packet)).is_some(), expected, "{inception} {expiration}");
     }
 }
+
+#[tokio::test]
+async fn what_the_question_does_not_lead_to_is_not_stored() {
+    const A_TYPE: RecordType = RecordType::A;
+    const HOST: &[u8] = b"\x02ns\x07example\x03net\x00";
+    const PARENT: &[u8] = b"\x07example\x03net\x00";
+    let alias: Line<'_> = ("", CNAME, 60, TARGET);
+    let target: Line<'_> = ("WEB.example.org", A_TYPE, 60, A);
+    let of = |answer: &[Line<'static>], authority: &[Line<'static>], additional: &[Line<'static>]| {
+        let leak = |lines: &[Line<'static>]| -> &'static [Line<'static>] { lines.to_vec().leak() };
+        [leak(answer), leak(authority), leak(additional)]
+    };
+    let own: Line<'_> = ("", A_TYPE, 60, A);
+    let foreign: Line<'_> = ("www.bank.test", A_TYPE, 60, A);
+    let glue: Line<'_> = ("NS.example.net", A_TYPE, 60, A);
+    for (what, sections, kept) in [
+        ("an alias and its target", of(&[alias, target], &[], &[]), Some(2)),
+        ("the target before its alias", of(&[target, alias], &[], &[]), Some(2)),
+        ("a target without its alias", of(&[own, target], &[], &[]), None),
+        ("another name's address", of(&[own, foreign], &[], &[]), None),
+        ("an alias of another name", of(&[own, ("a.bank.test", CNAME, 60, TARGET)], &[], &[]), None),
+        ("an alias above the name", of(&[own, ("org", RecordType::DNAME, 60, PARENT)], &[], &[]), Some(2)),
+        ("an alias of other names", of(&[own, ("test", RecordType::DNAME, 60, PARENT)], &[], &[]), None),
+        ("a loop of aliases", of(&[own, ("", CNAME, 60, b"\x03www\x07example\x03org\x00")], &[], &[]), Some(2)),
+        ("the zone's name servers", of(&[own], &[("example.org", RecordType::NS, 60, HOST)], &[glue]), Some(3)),
+        ("another zone's", of(&[own], &[("bank.test", RecordType::NS, 60, HOST)], &[]), None),
+        ("one below", of(&[own], &[("sub.www.example.org", RecordType::NS, 60, HOST)], &[]), None),
+        ("an address nobody names", of(&[own], &[], &[glue]), Some(1)),
+        ("a named and a foreign one", of(&[own], &[("org", RecordType::NS, 60, HOST)], &[glue, foreign]), Some(3)),
+    ] {
+        let stand = Stand::new("cache");
+        let question = question("www.example.org", 0);
+        stand.message(&question, NOERROR, sections).await;
+        let hit = stand.hit(&question).map(|hit| Message::from_vec(&hit).unwrap());
+        let records = hit.map(|hit| hit.answers.len() + hit.authorities.len() + hit.additionals.len());
+        assert_eq!(records, kept, "{what}");
+    }
+    // A denial is the zone's to make.
+    let other: [&[Line<'static>]; 3] = [&[], &[("bank.test", RecordType::SOA, 300, SOA)], &[]];
+    assert!(!stored("cache", 0x0083, other).await.0);
+}

@@ -33,7 +33,13 @@ fn mistakes_are_named() {
         &[
             ("forward", "expected: forward FROM TO..."),
             ("forward .", "expected: forward FROM TO..."),
-            ("forward . dns.example.org", "host names are not supported by dunlin yet"),
+            (
+                "forward . dns.example.org {\nresolver 127.0.0.1:1\n}",
+                "the host name 'dns.example.org' cannot be resolved: 127.0",
+            ),
+            ("forward . 192.0.2.1 {\nresolver\n}", "expected: resolver IP[:PORT]..."),
+            ("forward . 192.0.2.1 {\nresolver dns.example.org\n}", "'dns.example.org' is no IP[:PORT]"),
+            ("forward . 192.0.2.1 {\nstrict yes\n}", "expected: strict"),
             ("forward . quic://192.0.2.1", "quic:// are not supported by dunlin yet"),
             ("forward . tls://192.0.2.1 {\ntls /no/such/ca.pem\n}", "open /no/such/ca.pem: No such file"),
             ("forward . tls://192.0.2.1 {\ntls a b c d\n}", "expected: tls [CERT KEY] [CA]"),
@@ -43,7 +49,7 @@ fn mistakes_are_named() {
             ("forward . 192.0.2.1 {\nmax_age 5s\n}", "max_age must not be below expire"),
             ("forward . 192.0.2.1 {\nsource_address ::1\n}", "one is IPv4, the other IPv6"),
             ("forward . 192.0.2.1 {\nsource_address x\n}", "'x' is no IP address"),
-            ("forward . /no/such/resolv.conf", "not an IP address or file: '/no/such/resolv.conf'"),
+            ("forward . /no/such/resolv.conf {\nstrict\n}", "not an IP address or file: '/no/such/resolv.conf'"),
             (
                 "forward . 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9 1.1.1.10 1.1.1.11 \
                  1.1.1.12 1.1.1.13 1.1.1.14 1.1.1.15 1.1.1.16",
@@ -61,7 +67,6 @@ fn mistakes_are_named() {
             ("forward . 192.0.2.1 {\nhealth_check 1s domain\n}", "expected: health_check DURATION"),
             ("forward . 192.0.2.1 {\nfailover NOERROR\n}", "failover does not take NOERROR"),
             ("forward . 192.0.2.1 {\nnext NOSUCH\n}", "unknown rcode 'NOSUCH'"),
-            ("forward . 192.0.2.1 {\nresolver 192.0.2.9\n}", "'resolver' is not supported by dunlin yet"),
             ("forward . 192.0.2.1 {\nspray\n}", "unknown property 'spray'"),
         ],
     );

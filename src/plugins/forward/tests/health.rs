@@ -1,5 +1,6 @@
 //! Who is asked, who is passed over, who is asked again.
 
+use super::super::upstream::Health;
 use super::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -40,19 +41,17 @@ async fn one_that_is_down_is_passed_over_until_it_is_well() {
     });
     assert_eq!(relay.message(&question()).await.answers.len(), 1);
     let upstream = &relay.forward.upstreams[0];
-    until("it is down", || upstream.is_down(1)).await;
+    until("it is down", || upstream.health() == Health::Down).await;
     let before = asked(&sick);
     for _ in 0..5 {
         assert_eq!(relay.message(&question()).await.answers.len(), 1);
     }
     assert_eq!(asked(&sick), before, "nobody waits for it");
     let probe = sick.seen().into_iter().find(|seen| seen.packet.len() <= 30).unwrap();
-    assert_eq!(
-        probe.packet[2..],
-        b"\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x06health\x04test\x00\x00\x02\x00\x01"[..]
-    );
+    let expected = b"\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x06health\x04test\x00\x00\x02\x00\x01";
+    assert!(probe.packet[2..].eq_ignore_ascii_case(expected));
     well.store(true, Relaxed);
-    until("it is well", || !upstream.is_down(1)).await;
+    until("it is well", || upstream.health() == Health::Well).await;
     assert_eq!(relay.message(&question()).await.answers.len(), 2);
     let probes = sick.seen().len();
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -93,7 +92,7 @@ async fn when_all_are_down_one_is_asked_anyway_or_not() {
             options.failfast = failfast;
         });
         relay.ask(&question()).await;
-        until("it is down", || relay.forward.upstreams[0].is_down(1)).await;
+        until("it is down", || relay.forward.upstreams[0].health() == Health::Down).await;
         let outcome = relay.ask(&question()).await;
         let reason = &failure(&outcome).reason;
         assert_eq!(reason == "no healthy proxies", failfast, "{reason}");
@@ -184,4 +183,72 @@ async fn names_outside_from_and_in_except_pass() {
         let outcome = relay.ask(&request(query(name, RecordType::A))).await;
         assert_eq!(matches!(outcome, Outcome::Reply(_)), forwarded, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_dead_upstream_costs_one_timeout() {
+    // Checked, or tried by a query now and then.
+    for max_fails in [0, 100] {
+        let (silent, good) = (silent().await, good().await);
+        let relay = Relay::new(&[silent.address, good.address], |options| {
+            options.policy = Policy::Sequential;
+            options.check.max_fails = max_fails;
+        });
+        for _ in 0..20 {
+            assert_eq!(relay.message(&question()).await.answers.len(), 1);
+        }
+        assert_eq!((asked(&silent), asked(&good)), (1, 20), "max_fails {max_fails}");
+        tokio::time::sleep(Duration::from_millis(2100)).await;
+        for _ in 0..5 {
+            relay.message(&question()).await;
+        }
+        assert_eq!(asked(&silent), if max_fails == 0 { 2 } else { 1 }, "max_fails {max_fails}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_never_answered_is_not_the_upstream_s_fault() {
+    let picky = Fake::start(|seen| match seen.packet.windows(4).any(|part| part.eq_ignore_ascii_case(b"dead")) {
+        true => Vec::new(),
+        false => vec![Act::Send(answer(&seen.packet, 2))],
+    })
+    .await;
+    let other = good().await;
+    let relay = Relay::new(&[picky.address, other.address], |options| options.policy = Policy::Sequential);
+    let dead = request(query("dead.example.org", RecordType::A));
+    let well = question();
+    let asking_others = async {
+        for _ in 0..30 {
+            tokio::time::sleep(Duration::from_millis(15)).await;
+            assert_eq!(relay.message(&well).await.answers.len(), 2, "the first one goes on");
+        }
+    };
+    let (dead, ()) = tokio::join!(relay.message(&dead), asking_others);
+    assert_eq!(dead.answers.len(), 1, "the second one knew");
+}
+
+#[tokio::test]
+async fn down_upstreams_are_not_hammered() {
+    let silent = [silent().await, silent().await];
+    let relay = Relay::new(&[silent[0].address, silent[1].address], |options| {
+        options.check.max_fails = 1;
+        options.read_timeout = Duration::from_millis(100);
+        options.max_connect_attempts = 1;
+    });
+    for upstream in &relay.forward.upstreams {
+        upstream.make_down();
+    }
+    let began = Instant::now();
+    let request = question();
+    let mut failed = 0;
+    while began.elapsed() < Duration::from_millis(1000) {
+        let outcomes = futures_util::future::join_all((0..50).map(|_| relay.ask(&request))).await;
+        assert!(outcomes.iter().all(|outcome| failure(outcome).rcode == Rcode::SERVFAIL));
+        failed += outcomes.len();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let asked = asked(&silent[0]) + asked(&silent[1]);
+    let most = 2 * (began.elapsed().as_millis() / 50 + 1);
+    assert!(failed >= 250 && (2..=most as usize).contains(&asked), "{asked} of {failed}");
+    assert!(!relay.counted("coredns_forward_healthcheck_broken_total 0"));
 }

@@ -2,6 +2,7 @@
 
 mod directive;
 mod fake;
+mod finding;
 mod health;
 mod secure;
 mod tcp;

@@ -111,10 +111,13 @@ async fn a_server_that_is_not_who_it_should_be_gets_no_query() {
 async fn a_name_at_the_address_counts_and_health_is_checked_under_tls() {
     let upstream = good().await;
     let front = Front::start("dns.test", upstream.address).await;
-    let relay = front.relay(|options| options.targets[0].server_name = Some("dns.test".into()));
+    let relay = front.relay(|options| {
+        options.targets[0].server_name = Some("dns.test".into());
+        options.check.max_fails = 1;
+    });
     assert_eq!(relay.message(&question()).await.answers.len(), 1);
     let suspect = &relay.forward.upstreams[0];
-    suspect.suspect();
+    suspect.has_failed(Instant::now());
     for _ in 0..200 {
         tokio::time::sleep(Duration::from_millis(10)).await;
         if upstream.seen().len() >= 2 {

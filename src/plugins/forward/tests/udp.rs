@@ -17,7 +17,7 @@ async fn a_query_is_relayed() {
     }
     for seen in upstream.seen() {
         ids.insert([seen.packet[0], seen.packet[1]]);
-        assert_eq!(seen.packet[2..], question().packet[2..]);
+        assert!(seen.packet[2..].eq_ignore_ascii_case(&question().packet[2..]));
     }
     assert!(ids.len() >= 19, "ids are drawn anew for every query: {ids:?}");
     let ports: HashSet<_> = upstream.seen().iter().map(|seen| seen.from.port()).collect();
@@ -48,7 +48,7 @@ async fn the_opt_is_between_neighbours() {
     assert!(edns.flags().dnssec_ok && edns.options().as_ref().is_empty());
     let sent = &upstream.seen()[1].packet;
     let expected = query_with_edns("www.example.org", RecordType::A, 1232, true);
-    assert_eq!(sent[2..], expected[2..]);
+    assert!(sent[2..].eq_ignore_ascii_case(&expected[2..]));
 }
 
 #[tokio::test]
@@ -92,18 +92,108 @@ async fn another_sender_is_not_heard() {
     assert_eq!(message.answers.len(), 1);
 }
 
+/// The reply of a server that lowers names, with one record, two over TCP.
+fn lowered(seen: &Seen) -> Vec<Act> {
+    let mut packet = answer(&seen.packet, if seen.transport == Transport::Tcp { 2 } else { 1 });
+    packet[HEADER..HEADER + 17].make_ascii_lowercase();
+    vec![Act::Send(packet)]
+}
+
 #[tokio::test]
-async fn an_upstream_that_lowers_names_is_asked_over_tcp() {
+async fn an_upstream_that_lowers_names_is_left_alone() {
+    let upstream = Fake::start(lowered).await;
+    let relay = Relay::new(&[upstream.address], |_| {});
+    for _ in 0..5 {
+        assert_eq!(relay.message(&question()).await.answers.len(), 1);
+    }
+    let seen = upstream.seen();
+    assert!(seen.len() == 5 && seen.iter().all(|seen| seen.transport == Transport::Udp));
+    assert!(seen[1..].iter().all(|seen| seen.packet[2..] == question().packet[2..]), "the client's case");
+}
+
+#[tokio::test]
+async fn one_that_repeated_the_case_is_asked_over_tcp_when_it_does_not() {
+    let changed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let flag = changed.clone();
+    let upstream = Fake::start(move |seen| match flag.load(std::sync::atomic::Ordering::Relaxed) {
+        false => vec![Act::Send(answer(&seen.packet, 1))],
+        true => lowered(seen),
+    })
+    .await;
+    let relay = Relay::new(&[upstream.address], |_| {});
+    let mut cases = HashSet::new();
+    for _ in 0..64 {
+        assert_eq!(relay.message(&question()).await.answers.len(), 1);
+    }
+    for seen in upstream.seen() {
+        cases.insert(seen.packet[HEADER..HEADER + 17].to_vec());
+    }
+    assert!(cases.len() > 55, "of 16384 for fourteen letters: {}", cases.len());
+    changed.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(relay.message(&question()).await.answers.len(), 2, "over TCP");
+    // For good, it is believed in the end.
+    for _ in 0..20 {
+        relay.message(&question()).await;
+    }
+    assert_eq!(relay.message(&question()).await.answers.len(), 1);
+}
+
+#[tokio::test]
+async fn owners_in_full_have_the_client_s_case() {
     let upstream = Fake::start(|seen| {
-        let mut packet = answer(&seen.packet, if seen.transport == Transport::Tcp { 2 } else { 1 });
-        packet[HEADER..HEADER + 17].make_ascii_lowercase();
+        let mut packet = answer(&seen.packet, 0);
+        packet[7] = 1;
+        packet.extend(&seen.packet[HEADER..HEADER + 17]);
+        packet.extend([0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 10, 0, 0, 1]);
         vec![Act::Send(packet)]
     })
     .await;
     let relay = Relay::new(&[upstream.address], |_| {});
-    assert_eq!(relay.message(&question()).await.answers.len(), 2);
-    let lower = request(query("www.example.org", RecordType::A));
-    assert_eq!(relay.message(&lower).await.answers.len(), 1);
+    for _ in 0..5 {
+        let Outcome::Reply(reply) = relay.ask(&question()).await else { panic!() };
+        assert_eq!(reply.packet[HEADER + 21..HEADER + 38], question().packet[HEADER..HEADER + 17]);
+    }
+}
+
+/// RFC 5452 section 4: what a forger has to guess. Chi-squared tests that fair dice fail once in ten million times.
+#[tokio::test]
+async fn ids_and_ports_are_unpredictable() {
+    const QUERIES: usize = 4096;
+    let upstream = good().await;
+    let relay = Relay::new(&[upstream.address], |_| {});
+    let request = question();
+    for _ in 0..QUERIES / 64 {
+        let outcomes = futures_util::future::join_all((0..64).map(|_| relay.ask(&request))).await;
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Reply(_))));
+    }
+    let seen = upstream.seen();
+    assert_eq!(seen.len(), QUERIES);
+    let ids: Vec<u16> = seen.iter().map(|seen| u16::from_be_bytes([seen.packet[0], seen.packet[1]])).collect();
+    let ports: Vec<u16> = seen.iter().map(|seen| seen.from.port()).collect();
+    let chi_squared = |counts: &[usize]| {
+        let expected = counts.iter().sum::<usize>() as f64 / counts.len() as f64;
+        counts.iter().map(|count| (*count as f64 - expected).powi(2) / expected).sum::<f64>()
+    };
+    // 63 degrees of freedom: mean 63, deviation 11.
+    let (mut high, mut low, mut steps) = ([0; 64], [0; 64], [0; 64]);
+    for pair in ids.windows(2) {
+        high[usize::from(pair[0] >> 10)] += 1;
+        low[usize::from(pair[0] & 63)] += 1;
+        steps[usize::from(pair[1].wrapping_sub(pair[0]) >> 10)] += 1;
+    }
+    for (what, counts) in [("high bits", high), ("low bits", low), ("steps", steps)] {
+        let value = chi_squared(&counts);
+        assert!((15.0..140.0).contains(&value), "{what} of ids: {value}");
+    }
+    // Eight sockets at once, each as likely as another.
+    let distinct: Vec<u16> = ports.iter().copied().collect::<HashSet<_>>().into_iter().collect();
+    assert_eq!(distinct.len(), 8);
+    let counts: Vec<usize> = distinct.iter().map(|port| ports.iter().filter(|other| *other == port).count()).collect();
+    assert!(chi_squared(&counts) < 47.0, "{counts:?}");
+    // The kernel's, and not in a row.
+    let mut sorted = distinct.clone();
+    sorted.sort_unstable();
+    assert!(sorted[7] - sorted[0] > 64, "{sorted:?}");
 }
 
 #[tokio::test]

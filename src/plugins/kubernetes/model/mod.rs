@@ -3,6 +3,8 @@
 //! The store is its own memory of the cluster: beside it the model keeps only what leads from a deleted object's name to
 //! its entry, and the lists of ports, which most services share.
 
+mod external;
+mod imports;
 mod namespaces;
 mod pods;
 mod ports;
@@ -12,6 +14,7 @@ mod slices;
 use super::programming::Programming;
 use super::store::Store;
 use crate::cluster::{self, Key, Object, Sink};
+pub(super) use imports::Models;
 use pods::Pod;
 use ports::PortLists;
 use slices::Slices;
@@ -22,16 +25,26 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The one writer of a [`Store`].
 pub(super) struct Model {
     pub(super) store: Arc<Store>,
-    /// Endpoints without a host name are called after their pods.
-    pod_names: bool,
+    details: Details,
     programming: Programming,
     writer: Mutex<Writer>,
+}
+
+/// What is kept of endpoints beside their addresses.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Details {
+    /// The names of their pods: those without a host name are called after them.
+    pub(super) pod_names: bool,
+    /// Their zones of topology, for names that ask for them.
+    pub(super) zones: bool,
 }
 
 #[derive(Default)]
 struct Writer {
     slices: Slices,
     pods: HashMap<Box<str>, Pod>,
+    /// How many times a pod got an address.
+    addresses_given: u32,
     ports: PortLists,
     /// How many lists of each kind have begun. What was not seen since the last beginning is gone at its end.
     lists: [u32; 4],
@@ -39,8 +52,8 @@ struct Writer {
 }
 
 impl Model {
-    pub(super) fn new(pod_names: bool, programming: Programming) -> Model {
-        Model { store: Arc::new(Store::new()), pod_names, programming, writer: Mutex::default() }
+    pub(super) fn new(details: Details, programming: Programming) -> Model {
+        Model { store: Arc::new(Store::new()), details, programming, writer: Mutex::default() }
     }
 
     /// A writer that panicked has left the store in a state that the next events of its objects mend.
@@ -49,22 +62,30 @@ impl Model {
     }
 
     fn bump_serial(&self) {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        self.store.bump_serial(seconds as u32);
+        self.store.serial.bump(seconds_now());
+    }
+
+    fn bump_external_serial(&self) {
+        self.store.external_serial.bump(seconds_now());
     }
 }
 
+fn seconds_now() -> u32 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as u32)
+}
+
+/// What belongs to a ServiceImport comes here as if it were a Service's: see [`Models`].
 impl Sink for Model {
     fn list_begins(&self, kind: cluster::Kind) {
-        self.writer().lists[kind as usize] += 1;
+        self.writer().lists[place(kind)] += 1;
     }
 
     fn apply(&self, object: Object) {
         let writer = &mut *self.writer();
         match object {
             Object::Namespace(key) => self.apply_namespace(writer, &key),
-            Object::Service(service) => self.apply_service(writer, &service),
-            Object::EndpointSlice(slice) => self.apply_slice(writer, &slice),
+            Object::Service(service) | Object::ServiceImport(service) => self.apply_service(writer, &service),
+            Object::EndpointSlice(slice) | Object::ImportedSlice(slice) => self.apply_slice(writer, &slice),
             Object::Pod(pod) => self.apply_pod(writer, &pod),
         }
     }
@@ -73,12 +94,12 @@ impl Sink for Model {
         let writer = &mut *self.writer();
         match kind {
             cluster::Kind::Namespace => self.delete_namespace(key.name.as_bytes()),
-            cluster::Kind::Service => {
+            cluster::Kind::Service | cluster::Kind::ServiceImport => {
                 if let Some(key) = service_key(&key.name, &key.namespace) {
                     self.delete_service(writer, &key);
                 }
             }
-            cluster::Kind::EndpointSlice => {
+            cluster::Kind::EndpointSlice | cluster::Kind::ImportedSlice => {
                 if let Some(slice) = writer.slices.get(&key.namespace, &key.name) {
                     self.delete_slice(writer, &slice);
                 }
@@ -91,15 +112,25 @@ impl Sink for Model {
 
     fn list_ends(&self, kind: cluster::Kind) {
         let writer = &mut *self.writer();
-        let list = writer.lists[kind as usize];
+        let list = writer.lists[place(kind)];
         match kind {
             cluster::Kind::Namespace => self.sweep_namespaces(list),
-            cluster::Kind::Service => self.sweep_services(writer, list),
-            cluster::Kind::EndpointSlice => self.sweep_slices(writer, list),
+            cluster::Kind::Service | cluster::Kind::ServiceImport => self.sweep_services(writer, list),
+            cluster::Kind::EndpointSlice | cluster::Kind::ImportedSlice => self.sweep_slices(writer, list),
             cluster::Kind::Pod => self.sweep_pods(writer, list),
         }
         self.release_namespaces();
         writer.ports.forget_unused();
+    }
+}
+
+/// Where the lists of a kind are counted.
+fn place(kind: cluster::Kind) -> usize {
+    match kind {
+        cluster::Kind::Namespace => 0,
+        cluster::Kind::Service | cluster::Kind::ServiceImport => 1,
+        cluster::Kind::EndpointSlice | cluster::Kind::ImportedSlice => 2,
+        cluster::Kind::Pod => 3,
     }
 }
 

@@ -10,7 +10,7 @@ impl Model {
     pub(super) fn apply_namespace(&self, writer: &mut Writer, key: &Key) {
         if let Some(namespace) = self.namespace(writer, &key.name) {
             namespace.present.store(true, Ordering::Relaxed);
-            namespace.seen.store(writer.lists[cluster::Kind::Namespace as usize], Ordering::Relaxed);
+            namespace.seen.store(writer.lists[super::place(cluster::Kind::Namespace)], Ordering::Relaxed);
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::{Model, Writer};
 use crate::cluster::{self, Key};
-use crate::plugins::kubernetes::store::{Family, Namespace};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use crate::plugins::kubernetes::store::Namespace;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A pod that has a record.
@@ -11,29 +11,33 @@ pub(super) struct Pod {
     ip: IpAddr,
     namespace: Arc<Namespace>,
     seen: u32,
+    /// Where it stands among the pods in the order in which they got their addresses, as far as we were told.
+    order: u32,
 }
 
 impl Model {
-    /// The pods that are known now: `NAMESPACE/NAME` and address.
-    pub fn pods(&self) -> Vec<(Box<str>, IpAddr)> {
-        self.writer().pods.iter().map(|(key, pod)| (key.clone(), pod.ip)).collect()
+    /// The pods that are known now: `NAMESPACE/NAME` and address, in the order in which they got it.
+    pub(in crate::plugins::kubernetes) fn pods(&self) -> Vec<(Box<str>, IpAddr)> {
+        let writer = self.writer();
+        let mut pods: Vec<_> = writer.pods.iter().collect();
+        pods.sort_unstable_by_key(|(_, pod)| pod.order);
+        pods.into_iter().map(|(key, pod)| (key.clone(), pod.ip)).collect()
     }
 
     /// A pod that is being deleted keeps the record it has; one first seen so gets none.
     pub(super) fn apply_pod(&self, writer: &mut Writer, object: &cluster::Pod) {
         let key = pod_key(&object.key);
-        let seen = writer.lists[cluster::Kind::Pod as usize];
+        let seen = writer.lists[super::place(cluster::Kind::Pod)];
         match writer.pods.get_mut(&key) {
             Some(pod) if object.terminating || pod.ip == object.ip => pod.seen = seen,
             None if object.terminating => {}
             _ => {
                 self.forget_pod(writer, &key);
                 let Some(namespace) = self.namespace(writer, &object.key.namespace) else { return };
-                match object.ip {
-                    IpAddr::V4(ip) => Ipv4Addr::pods(&self.store).insert(ip, namespace.id),
-                    IpAddr::V6(ip) => Ipv6Addr::pods(&self.store).insert(ip, namespace.id),
-                }
-                writer.pods.insert(key, Pod { ip: object.ip, namespace, seen });
+                self.store.insert_pod(object.ip, &namespace);
+                writer.addresses_given = writer.addresses_given.saturating_add(1);
+                let order = writer.addresses_given;
+                writer.pods.insert(key, Pod { ip: object.ip, namespace, seen, order });
                 self.bump_serial();
             }
         }
@@ -52,9 +56,11 @@ impl Model {
 
     fn forget_pod(&self, writer: &mut Writer, key: &str) {
         let Some(pod) = writer.pods.remove(key) else { return };
-        match pod.ip {
-            IpAddr::V4(ip) => Ipv4Addr::pods(&self.store).remove(ip, pod.namespace.id),
-            IpAddr::V6(ip) => Ipv6Addr::pods(&self.store).remove(ip, pod.namespace.id),
+        if self.store.remove_pod(pod.ip, &pod.namespace) {
+            // Pods of the host's network, or an address that is in use again: seldom enough for a walk over all.
+            let others = writer.pods.values().filter(|other| other.ip == pod.ip);
+            let last = others.max_by_key(|other| other.order);
+            self.store.set_client(pod.ip, last.map(|other| &*other.namespace));
         }
         self.bump_serial();
     }

@@ -15,7 +15,7 @@ impl Model {
         let (Some(key), Some(namespace)) = (service_key(name, namespace), self.namespace(writer, namespace)) else {
             return;
         };
-        let list = writer.lists[cluster::Kind::Service as usize];
+        let list = writer.lists[super::place(cluster::Kind::Service)];
         let view = self.store.services.view(&key);
         let before = view.get();
         let kind = match &object.external_name {
@@ -43,6 +43,7 @@ impl Model {
             service.v6 = of_family(&object.cluster_ips);
         }
         service.unite();
+        self.apply_external(&service, &object.external_ips);
         if let Some(before) = before
             && before.equals(&service)
         {
@@ -60,6 +61,7 @@ impl Model {
     pub(super) fn delete_service(&self, writer: &mut Writer, key: &[u8]) {
         let view = self.store.services.view(key);
         let Some(before) = view.get().filter(|service| service.kind != Kind::Absent) else { return };
+        self.remove_external(key);
         self.index::<Ipv4Addr>(key, cluster_ips(Some(before)), Vec::new());
         self.index::<Ipv6Addr>(key, cluster_ips(Some(before)), Vec::new());
         let ports = writer.ports.intern(&[]);
@@ -103,7 +105,7 @@ fn cluster_ips<A: Family>(service: Option<&Service>) -> Vec<A> {
 }
 
 impl Service {
-    fn equals(&self, other: &Service) -> bool {
+    pub(super) fn equals(&self, other: &Service) -> bool {
         self.kind == other.kind && self.ports == other.ports && self.v4 == other.v4 && self.v6 == other.v6
     }
 

@@ -1,12 +1,13 @@
 //! EndpointSlices: whose endpoints they are, and what they are called.
 
-use super::{Model, Writer, label, service_key};
+use super::{Details, Model, Writer, label, service_key};
 use crate::cluster::{self, Key};
 use crate::plugins::kubernetes::labels::Label;
-use crate::plugins::kubernetes::store::{Family, Kind, Named, Namespace, Service, Slice};
+use crate::plugins::kubernetes::store::{Family, Kind, Named, Namespace, Service, Slice, Topology, TopologyZone};
 use crate::zone::{Few, Octets, of_family};
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ impl Model {
             }
             return;
         };
-        let slice = writer.compact(object, self.pod_names, key[..].into());
+        let slice = writer.compact(object, self.details, key[..].into());
         if let Some(before) = &before {
             if before.equals(&slice) {
                 before.seen.store(slice.seen.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -44,7 +45,12 @@ impl Model {
         let before = before.filter(|before| before.service == slice.service);
         self.put_slice(writer, before.as_ref(), slice, namespace);
         self.bump_serial();
-        if let (Some(trigger), Some(service)) = (&object.last_change, self.store.services.view(&key).get()) {
+        let view = self.store.services.view(&key);
+        let Some(service) = view.get() else { return };
+        if service.kind == Kind::Headless {
+            self.bump_external_serial();
+        }
+        if let Some(trigger) = &object.last_change {
             self.programming.observe(trigger, &service.kind);
         }
     }
@@ -77,6 +83,9 @@ impl Model {
         self.index::<Ipv4Addr>(&slice.service, endpoints(Some(slice)), Vec::new());
         self.index::<Ipv6Addr>(&slice.service, endpoints(Some(slice)), Vec::new());
         if let Some(service) = self.store.services.get(&slice.service) {
+            if service.kind == Kind::Headless {
+                self.bump_external_serial();
+            }
             let rest = service.slices().iter().filter(|other| other.name != slice.name).cloned().collect();
             self.publish(service, rest);
         }
@@ -98,11 +107,11 @@ fn endpoints<A: Family>(slice: Option<&Slice>) -> Vec<A> {
 
 impl Writer {
     /// What the store keeps of a slice.
-    fn compact(&mut self, object: &cluster::EndpointSlice, pod_names: bool, service: Octets) -> Slice {
+    fn compact(&mut self, object: &cluster::EndpointSlice, details: Details, service: Octets) -> Slice {
         let (mut plain, mut named) = (Vec::new(), Vec::new());
         for endpoint in &object.endpoints {
             let Some(address) = endpoint.address else { continue };
-            match own_label(endpoint, address, pod_names) {
+            match own_label(endpoint, address, details.pod_names) {
                 Some(label) => named.push((label, address)),
                 None => plain.push(address),
             }
@@ -132,9 +141,41 @@ impl Writer {
             v4: of_family(&plain),
             v6: of_family(&plain),
             named: (!named.is_empty()).then(|| Box::new(Named { v4: v4.into(), v6: v6.into(), labels: labels.into() })),
-            seen: AtomicU32::new(self.lists[cluster::Kind::EndpointSlice as usize]),
+            topology: topology(object, details),
+            seen: AtomicU32::new(self.lists[super::place(cluster::Kind::EndpointSlice)]),
         }
     }
+}
+
+/// What is kept of where endpoints are.
+fn topology(object: &cluster::EndpointSlice, details: Details) -> Option<Box<Topology>> {
+    let cluster = label(&object.cluster).map(|label| wire(&label)).unwrap_or_default();
+    let mut zones: BTreeMap<Vec<u8>, Vec<IpAddr>> = BTreeMap::new();
+    for endpoint in object.endpoints.iter().filter(|_| details.zones) {
+        if let (Some(address), Some(name)) = (endpoint.address, zone_name(&endpoint.zone)) {
+            zones.entry(name).or_default().push(address);
+        }
+    }
+    if cluster.is_empty() && zones.is_empty() {
+        return None;
+    }
+    let zones = zones.into_iter().map(|(name, mut addresses)| {
+        addresses.sort_unstable();
+        addresses.dedup();
+        let (v4, v6) = (of_family(&addresses), of_family(&addresses));
+        TopologyZone { name: name.into(), v4: v4.as_slice().into(), v6: v6.as_slice().into() }
+    });
+    Some(Box::new(Topology { cluster: cluster.into(), zones: zones.collect() }))
+}
+
+/// The labels of a zone of topology in wire form; a zone's name may have dots. `None` if no name can ask for it.
+fn zone_name(zone: &str) -> Option<Vec<u8>> {
+    let labels = zone.split('.').map(|part| label(part).map(|label| wire(&label)));
+    labels.collect::<Option<Vec<_>>>().map(|labels| labels.concat())
+}
+
+fn wire(label: &[u8]) -> Vec<u8> {
+    [&[label.len() as u8], label].concat()
 }
 
 /// The label of an endpoint that is not simply made of its address.

@@ -3,24 +3,30 @@
 //! Nothing here is a record. A service is one entry with its ports, its addresses and its slices; a slice has its
 //! addresses as bare octets, and labels only where they are not made of the address. 100,000 endpoints are a few MB.
 
+mod pods;
 mod port;
+mod serial;
 mod service;
 mod slice;
 
 pub use port::Port;
+pub use serial::Serial;
 pub use service::{Kind, Service};
-pub use slice::{EndpointLabel, Named, Slice};
+pub use slice::{EndpointLabel, Named, Slice, Topology, TopologyZone};
 
 use crate::zone::{Address, AddressIndex, Addresses, Keyed, Table};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Shards of the services: an update copies about ten in a cluster of 10,000.
-const SERVICES: usize = 1024;
-/// Shards of addresses: an update copies some hundred pairs of eight octets, a look below a network visits each shard.
-const ADDRESSES: usize = 256;
+/// Shards of the services: an update copies about five in a cluster of 10,000, 50 in one of 100,000.
+const SERVICES: usize = 2048;
+/// Shards of addresses: an update copies some hundred pairs of eight octets, and ten times as many in ten times the cluster;
+/// a look below a network visits each shard.
+const ADDRESSES: usize = 1024;
+/// Shards of what is reached from outside, which is little.
+const EXTERNAL: usize = 64;
 /// Shards of the namespaces.
 const NAMESPACES: usize = 64;
 
@@ -34,10 +40,16 @@ pub struct Store {
     /// Ids of the namespaces that have a pod of an address.
     pods_v4: AddressIndex<Ipv4Addr>,
     pods_v6: AddressIndex<Ipv6Addr>,
-    /// Unix seconds of the last change that secondaries would care for, 0 before the first.
-    pub serial: AtomicU32,
-    /// The serial of the last zone that was handed out.
-    handed_out: AtomicU32,
+    /// The fingerprint of the namespace whose pod an address is of: of those that have it, the one that got it last.
+    clients_v4: AddressIndex<Ipv4Addr>,
+    clients_v6: AddressIndex<Ipv6Addr>,
+    pub serial: Serial,
+    /// Services as they are reached from outside, where they are: their addresses are those, and there are no slices.
+    pub external: Table<Service>,
+    /// Fingerprints of the services that have an address outside.
+    external_v4: AddressIndex<Ipv4Addr>,
+    external_v6: AddressIndex<Ipv6Addr>,
+    pub external_serial: Serial,
 }
 
 impl Store {
@@ -49,21 +61,14 @@ impl Store {
             v6: AddressIndex::new(ADDRESSES),
             pods_v4: AddressIndex::new(ADDRESSES),
             pods_v6: AddressIndex::new(ADDRESSES),
-            serial: AtomicU32::new(0),
-            handed_out: AtomicU32::new(0),
+            clients_v4: AddressIndex::new(ADDRESSES),
+            clients_v6: AddressIndex::new(ADDRESSES),
+            serial: Serial::default(),
+            external: Table::new(EXTERNAL),
+            external_v4: AddressIndex::new(EXTERNAL),
+            external_v6: AddressIndex::new(EXTERNAL),
+            external_serial: Serial::default(),
         }
-    }
-
-    /// The zone is about to be handed out: a change from now on has another serial, even in this second.
-    pub fn hand_out(&self) {
-        self.handed_out.store(self.serial.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-
-    /// A change that secondaries care for, at this Unix second.
-    pub fn bump_serial(&self, seconds: u32) {
-        let serial = self.serial.load(Ordering::Relaxed);
-        let is_known = self.handed_out.load(Ordering::Relaxed) == serial;
-        self.serial.store(seconds.max(serial.saturating_add(u32::from(is_known))), Ordering::Relaxed);
     }
 
     /// Calls `visit` for the services that may have `address`, until it breaks. The caller checks what it finds.
@@ -76,12 +81,19 @@ impl Store {
         owners.iter().try_for_each(|owner| self.services.with_fingerprint(owner, |service| visit(service)))
     }
 
-    /// Whether a namespace has a pod of this address.
-    pub fn has_pod(&self, address: IpAddr, namespace: &Namespace) -> bool {
-        match address {
-            IpAddr::V4(address) => self.pods_v4.owners(address).iter().any(|id| id == namespace.id),
-            IpAddr::V6(address) => self.pods_v6.owners(address).iter().any(|id| id == namespace.id),
+    /// The same for those that may be reached at `address` from outside.
+    pub fn external_owners_of<A: Family>(&self, address: A, mut visit: impl FnMut(&Service)) {
+        for owner in A::external(self).owners(address).iter() {
+            let _ = self.external.with_fingerprint(owner, |service| {
+                visit(service);
+                ControlFlow::<()>::Continue(())
+            });
         }
+    }
+
+    /// How many pod addresses are known.
+    pub fn pod_addresses(&self) -> usize {
+        self.pods_v4.count() + self.pods_v6.count()
     }
 }
 
@@ -115,10 +127,13 @@ pub trait Family: Address + std::hash::Hash {
     fn addresses(service: &Service) -> &Addresses<Self>;
     fn index(store: &Store) -> &AddressIndex<Self>;
     fn pods(store: &Store) -> &AddressIndex<Self>;
+    fn clients(store: &Store) -> &AddressIndex<Self>;
+    fn external(store: &Store) -> &AddressIndex<Self>;
+    fn in_zone(zone: &TopologyZone) -> &[Self];
 }
 
 macro_rules! family {
-    ($address:ty, $field:ident, $pods:ident) => {
+    ($address:ty, $field:ident, $pods:ident, $clients:ident, $external:ident) => {
         impl Family for $address {
             fn plain(slice: &Slice) -> &Addresses<$address> {
                 &slice.$field
@@ -139,9 +154,21 @@ macro_rules! family {
             fn pods(store: &Store) -> &AddressIndex<$address> {
                 &store.$pods
             }
+
+            fn clients(store: &Store) -> &AddressIndex<$address> {
+                &store.$clients
+            }
+
+            fn external(store: &Store) -> &AddressIndex<$address> {
+                &store.$external
+            }
+
+            fn in_zone(zone: &TopologyZone) -> &[$address] {
+                &zone.$field
+            }
         }
     };
 }
 
-family!(Ipv4Addr, v4, pods_v4);
-family!(Ipv6Addr, v6, pods_v6);
+family!(Ipv4Addr, v4, pods_v4, clients_v4, external_v4);
+family!(Ipv6Addr, v6, pods_v6, clients_v6, external_v6);

@@ -53,6 +53,11 @@ impl Service {
         A::addresses(self).as_slice()
     }
 
+    /// The zone of topology that a name is narrowed to; `None` for all endpoints, where it prefers a zone without any.
+    pub fn zone<'z>(&self, zone: &'z [u8], prefer: bool) -> Option<&'z [u8]> {
+        Some(zone).filter(|zone| !prefer || self.slices().iter().any(|slice| slice.count_in_zone(zone) > 0))
+    }
+
     /// Whether it has records of its own name: a headless one without endpoints does not exist (DNS specification 2.4.1).
     pub fn exists(&self) -> bool {
         match self.kind {

@@ -11,7 +11,7 @@ fn ptr(fixture: &Fixture, address: &str) -> Vec<String> {
 }
 
 fn set_serial(fixture: &Fixture, serial: u32) {
-    fixture.plugin.cluster.store().serial.store(serial, std::sync::atomic::Ordering::Relaxed);
+    fixture.plugin.cluster.store().serial.set(serial);
 }
 
 #[test]

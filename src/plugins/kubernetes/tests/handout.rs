@@ -96,7 +96,7 @@ fn zones_and_serials() {
     }
     // A change behind a zone that has been handed out is another serial, within the same second too.
     let far = u32::MAX - 10;
-    plugin.cluster.store().serial.store(far, std::sync::atomic::Ordering::Relaxed);
+    plugin.cluster.store().serial.set(far);
     fixture.delete(Kind::Service, "shop", "web");
     assert_eq!(fixture.serial(), far);
     handed_out(&fixture);

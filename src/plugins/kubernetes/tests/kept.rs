@@ -4,16 +4,25 @@ use super::*;
 
 const CLUSTER: &str = include_str!("../../../../tests/data/conformance/cluster.yaml");
 const QUESTIONS: &str = include_str!("../../../../tests/data/conformance/questions.txt");
-const ZONES: [&str; 3] = ["cluster.local", "in-addr.arpa", "ip6.arpa"];
+const MORE: &str = "10-240-0-1.default.pod.cluster.local. A
+    us-west-2b.pin._zone.spread.shop.svc.cluster.local. SRV
+    corp.example.com.pin._zone.corp.shop.svc.cluster.local. A
+    172-0-0-2.c1.db.shop.svc.clusterset.local. A
+    db.shop.svc.clusterset.local. SRV
+    api.shop.svc.clusterset.local. AAAA";
+const ZONES: [&str; 4] = ["cluster.local", "in-addr.arpa", "ip6.arpa", "clusterset.local"];
 
 /// A cluster whose endpoints are called after their pods, or not.
 fn fixture(pod_names: bool, objects: Vec<Object>) -> Fixture {
-    let fixture = Fixture::new(&ZONES).with(|plugin| {
+    let fixture = Fixture::new(&ZONES).grammar(|name, grammar| {
+        (grammar.is_zonal, grammar.is_multicluster) = (true, name == "clusterset.local.");
+    });
+    let fixture = fixture.with(|plugin| {
         plugin.cluster = Arc::new(Cluster::for_tests(pod_names));
         plugin.pods = Pods::Verified;
     });
     fixture.list(objects);
-    fixture.plugin.cluster.store().serial.store(7, std::sync::atomic::Ordering::Relaxed);
+    fixture.plugin.cluster.store().serial.set(7);
     fixture
 }
 
@@ -28,10 +37,13 @@ fn a_store_made_of_kept_objects_answers_alike() {
     for pod_names in [false, true] {
         let mut objects = crate::cluster::objects_from_text("cluster.yaml", CLUSTER).unwrap();
         objects.push(pod("default", "sailor", "10.240.0.1", false));
+        for more in ["imports", "zonal", "outside"] {
+            objects.extend(manifest(more));
+        }
         let from_server = fixture(pod_names, objects);
         let from_file = fixture(pod_names, kept(&from_server));
         let mut answered = 0;
-        for line in QUESTIONS.lines().chain(["10-240-0-1.default.pod.cluster.local. A"]) {
+        for line in QUESTIONS.lines().chain(MORE.lines()) {
             let mut words = line.split_whitespace();
             let (Some(name), Some(rtype)) = (words.next(), words.next()) else { continue };
             let rtype = rtype.parse::<hickory_proto::rr::RecordType>().unwrap();

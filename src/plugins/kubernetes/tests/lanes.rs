@@ -104,7 +104,7 @@ async fn both_lanes_give_the_same_bytes() {
 #[tokio::test]
 async fn an_alias_of_another_zone_is_asked_of_the_server() {
     let shop = Fixture::shop();
-    assert_eq!(shop.verdict(EXT, RecordType::A), Verdict::Slow);
+    assert!(matches!(shop.verdict(EXT, RecordType::A), Verdict::Alias { .. }));
     let (answered, asked) = chase(&shop, EXT, RecordType::A, addresses).await;
     assert_eq!(asked, ["ext.interwebs.test. IN A"]);
     assert_eq!(

@@ -1,0 +1,84 @@
+use super::*;
+use crate::metrics::Sample;
+use crate::plugin::Table;
+use crate::plugins::testing::Bench;
+use crate::wire::{Name, Rcode};
+use serde_json::Value;
+
+fn json(bench: &Bench, path: &str) -> Value {
+    serde_json::from_slice(&bench.get(path).body).unwrap()
+}
+
+#[test]
+fn the_page_and_its_parts_are_served_on_the_loopback() {
+    let bench = Bench::new();
+    bench.set_up(&DEFINITION, "status").unwrap();
+    for (path, _, body) in page::ASSETS {
+        assert_eq!(bench.get(path).body, body.as_bytes(), "{path}");
+    }
+    let done = bench.done();
+    assert!(done.process.endpoints.iter().all(|endpoint| endpoint.address == ADDRESS && !endpoint.required));
+    assert!(done.process.sampled.is_some());
+}
+
+#[test]
+fn nothing_stands_inline_or_comes_from_elsewhere() {
+    let document = page::ASSETS[0].2;
+    for word in ["http:", "https:", "//", "style=", "<style", "onclick", "onload", "javascript:"] {
+        assert!(!document.contains(word), "{word}");
+    }
+    for (tag, _) in document.match_indices("<script") {
+        assert!(document[tag..].starts_with("<script src=\"status.js\""), "an inline script");
+    }
+}
+
+#[test]
+fn the_second_block_s_is_warned_of() {
+    let bench = Bench::new();
+    bench.set_up(&DEFINITION, "status").unwrap();
+    bench.set_up(&DEFINITION, "status :8091").unwrap();
+    let done = bench.done();
+    assert!(done.process.warnings[0].contains("another server block has it already"), "{:?}", done.process.warnings);
+    assert!(done.process.endpoints.iter().all(|endpoint| endpoint.address == ADDRESS));
+}
+
+#[test]
+fn what_is_counted_and_sampled_is_shown() {
+    let bench = Bench::new();
+    bench.set_up(&DEFINITION, "status").unwrap();
+    let table =
+        Table { columns: vec!["object", "held"], rows: vec![vec!["Service".into(), "3".into()]], ..Table::default() };
+    bench.done().process.sections.add("Objects held", move || table.clone());
+    let sampled = bench.done().process.sampled.clone().unwrap();
+    let name = Name::from_text("web.default.svc.cluster.local").unwrap();
+    sampled.record_shared(Sample { name: name.wire(), client: [10, 0, 0, 9].into(), rcode: Rcode::NOERROR }, 1, 1);
+    let status = json(&bench, "/status.json");
+    assert_eq!(status["state"], "healthy");
+    assert_eq!(status["top"]["names"][0]["name"], "web.default.svc.cluster.local.");
+    assert_eq!(status["top"]["clients"][0]["name"], "10.0.0.9");
+    assert_eq!(status["sections"][0]["rows"][0][1], "3");
+    assert!(status["top"]["memory_octets"].as_u64().unwrap() < 200 * 1024);
+}
+
+#[test]
+fn samples_live_on_across_a_reload() {
+    let bench = Bench::new();
+    bench.set_up(&DEFINITION, "status").unwrap();
+    let next = bench.reloaded();
+    next.set_up(&DEFINITION, "status :8091").unwrap();
+    let (before, after) = (bench.done().process.sampled.clone().unwrap(), next.done().process.sampled.clone().unwrap());
+    assert!(Arc::ptr_eq(&before, &after));
+}
+
+#[test]
+fn errors() {
+    Bench::errors(
+        &DEFINITION,
+        &[
+            ("status 8090", "expecting [HOST]:PORT"),
+            ("status :1 :2", "expected: status [ADDRESS]"),
+            ("status {\nnope\n}", "unknown property 'nope'"),
+            ("status\nstatus", "once"),
+        ],
+    );
+}

@@ -1,0 +1,246 @@
+//! The pages of `docs/` that are made from the code, and the links of all pages.
+//!
+//! `DUNLIN_WRITE_DOCS=1 cargo test --test docs` writes the pages anew.
+
+mod support;
+
+use regex::Regex;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use support::{read, repository};
+
+/// Holds a page to what it is made from, or writes it.
+fn current(page: &str, text: &str) {
+    if std::env::var_os("DUNLIN_WRITE_DOCS").is_some() {
+        std::fs::create_dir_all(repository(page).parent().unwrap()).unwrap();
+        std::fs::write(repository(page), text).unwrap();
+    }
+    let there = std::fs::read_to_string(repository(page)).unwrap_or_default();
+    assert!(there == text, "{page} is not current: DUNLIN_WRITE_DOCS=1 cargo test --test docs");
+}
+
+/// A row of a table: a bar would end a cell.
+fn row(cells: &[&str]) -> String {
+    let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// The file of a plugin; `loop` is a word of Rust.
+fn plugin_file(directive: &str) -> PathBuf {
+    let name = if directive == "loop" { "loop_detection" } else { directive };
+    let single = repository(&format!("src/plugins/{name}.rs"));
+    if single.exists() { single } else { repository(&format!("src/plugins/{name}/mod.rs")) }
+}
+
+/// The lines of a file's head, without their marks.
+fn head(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
+    lines.map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned()).collect()
+}
+
+/// `proxy` only says what became of it.
+fn directives() -> Vec<&'static str> {
+    let mut names: Vec<_> = dunlin::plugins::directives().into_iter().filter(|name| *name != "proxy").collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn every_plugin_has_its_page() {
+    let readme = read("README.md");
+    let mut index =
+        "# Plugins\n\nMade from the heads of the plugins' own files.\n\n| directive | what it does |\n|---|---|\n"
+            .to_owned();
+    let blank_lines = Regex::new("\n{3,}").unwrap();
+    for name in directives() {
+        let source = plugin_file(name);
+        let source = source.strip_prefix(repository("")).unwrap().display().to_string();
+        let mut page = format!("# {name}\n\n<!-- made from {source} by tests/docs.rs -->\n");
+        let mut fenced = false;
+        for line in head(&plugin_file(name)) {
+            fenced ^= line.starts_with("```");
+            page += if line.starts_with("# ") && !fenced { "\n#" } else { "" };
+            page += &format!("{line}\n");
+        }
+        let squeezed = blank_lines.replace_all(&page, "\n\n").into_owned();
+        current(&format!("docs/plugins/{name}.md"), &squeezed);
+        let does = readme.lines().find_map(|line| line.strip_prefix(&format!("| `{name}` | "))).unwrap_or_default();
+        index += &format!("| [`{name}`]({name}.md) | {does}\n");
+    }
+    current("docs/plugins/README.md", &index);
+    // None that is left over from a directive that is gone.
+    for file in std::fs::read_dir(repository("docs/plugins")).unwrap().map(|file| file.unwrap().path()) {
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(name == "README" || directives().contains(&name.as_str()), "docs/plugins/{name}.md is of no plugin");
+    }
+}
+
+struct Metric {
+    kind: String,
+    labels: String,
+    help: String,
+    counted_in: String,
+}
+
+/// The metrics that a source file describes, in each of the forms that the code has for it.
+fn described(file: &str, text: &str, metrics: &mut BTreeMap<String, Metric>) {
+    let blocks = Regex::new(
+        r#"name:\s*"((?:coredns|dunlin)_\w+)",\s*help:\s*"((?:[^"\\]|\\(?s:.))*)",\s*labels:\s*(&\[[^\]]*\]|\w+),\s*kind:\s*(?:MetricKind::)?(\w+)"#,
+    );
+    let rows =
+        Regex::new(r#""((?:coredns|dunlin)_\w+)"\s+(Counter|Gauge|Histogram)\s+(\w+)\s+"((?:[^"\\]|\\(?s:.))*)""#);
+    let lists = Regex::new(
+        r#""((?:coredns|dunlin)_\w+)"\s+MetricKind::(\w+)(?:\(\w+\))?,\s*(\[[^\]]*\]),\s*"((?:[^"\\]|\\(?s:.))*)""#,
+    );
+    let families = Regex::new(r#"\(\s*"(coredns_\w+)",\s*"((?:[^"\\]|\\(?s:.))*)",\s*(COUNTER|HISTOGRAM|GAUGE)"#);
+    let mut add = |name: &str, kind: &str, labels: &str, help: &str| {
+        let constant = format!("const {labels}: &[&str] = &");
+        let labels = text.split_once(constant.as_str()).map_or(labels, |(_, rest)| rest.split(';').next().unwrap());
+        let labels: Vec<_> = labels.split('"').skip(1).step_by(2).collect();
+        let help = Regex::new(r"\\\n\s*").unwrap().replace_all(help, "").replace("\\\"", "\"");
+        let counted_in = file.to_owned();
+        metrics
+            .insert(name.to_owned(), Metric { kind: kind.to_lowercase(), labels: labels.join(", "), help, counted_in });
+    };
+    blocks.unwrap().captures_iter(text).for_each(|found| add(&found[1], &found[4], &found[3], &found[2]));
+    rows.unwrap().captures_iter(text).for_each(|found| add(&found[1], &found[2], &found[3], &found[4]));
+    lists.unwrap().captures_iter(text).for_each(|found| add(&found[1], &found[2], &found[3], &found[4]));
+    families.unwrap().captures_iter(text).for_each(|found| add(&found[1], &found[3], "", &found[2]));
+}
+
+fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        match path.file_stem().and_then(|stem| stem.to_str()) {
+            Some("tests" | "testing" | "manual") => {}
+            _ if path.is_dir() => sources(&path, files),
+            _ => files.push(path),
+        }
+    }
+    files.sort();
+}
+
+#[test]
+fn every_metric_has_its_row() {
+    let (mut files, mut metrics, mut named) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    sources(&repository("src"), &mut files);
+    let name =
+        Regex::new(r#""((?:coredns|dunlin)_[a-z0-9_]+_(?:total|seconds|bytes|info|entries|enabled|in_use))""#).unwrap();
+    for path in files {
+        let file = path.strip_prefix(repository("")).unwrap().display().to_string();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        described(&file, text, &mut metrics);
+        named.extend(name.captures_iter(text).map(|found| (found[1].to_owned(), file.clone())));
+    }
+    let missed: Vec<_> = named.iter().filter(|(name, _)| !metrics.contains_key(*name)).collect();
+    assert!(missed.is_empty(), "described in a form that this test does not read: {missed:?}");
+    let mut page = "# Metrics\n\nWhat `/metrics` serves (the directive `prometheus`), made from the code. `coredns_*` have \
+                    CoreDNS's names, meaning and\nlabels; `dunlin_*` are ours; `process_*` are those of every program that \
+                    Prometheus watches. Traffic has the labels `server`, `zone`,\n`view` and those that CoreDNS gives it \
+                    (`proto`, `family`, `type`, `rcode`, `plugin`).\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n"
+        .to_owned();
+    for (name, Metric { kind, labels, help, counted_in }) in &metrics {
+        let labels = if labels.is_empty() && counted_in.ends_with("exposition.rs") { "traffic" } else { labels };
+        page += &row(&[&format!("`{name}`"), kind, labels, help]);
+    }
+    assert!(metrics.len() > 40, "{}", metrics.len());
+    current("docs/metrics.md", &page);
+}
+
+#[test]
+fn every_difference_has_its_row() {
+    let list = read("tests/data/conformance/deliberate.txt");
+    let mut page = "# Where answers differ from CoreDNS's on purpose\n\nMade from `tests/data/conformance/deliberate.txt`, which \
+                    the conformance test reads: dunlin answers so, and otherwise\nlike the recorded CoreDNS. What differs \
+                    beside answers is in `README.md`, \"How it differs from CoreDNS on purpose\".\n\n\
+                    | rule | why | CoreDNS | dunlin | for example |\n|---|---|---|---|---|\n"
+        .to_owned();
+    let mut rules = 0;
+    for rule in list.split("\nrule ").skip(1) {
+        let (name, body) = rule.split_once('\n').unwrap();
+        let all = |word: &str| -> Vec<&str> {
+            body.lines().filter_map(|line| line.strip_prefix(word)?.strip_prefix(' ')).map(str::trim).collect()
+        };
+        assert!(!all("why").is_empty() && !all("ask").is_empty(), "{name}");
+        let example = format!("`{}`", all("ask")[0]);
+        page += &row(&[name, &all("why").join(" "), &all("theirs").join(" "), &all("ours").join("; "), &example]);
+        rules += 1;
+    }
+    assert_eq!(rules, list.lines().filter(|line| line.starts_with("rule ")).count());
+    current("docs/differences.md", &page);
+}
+
+/// Every page of the repository.
+fn pages() -> Vec<PathBuf> {
+    fn collect(folder: &Path, pages: &mut Vec<PathBuf>) {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && !name.starts_with('.') && name != "target" {
+                collect(&path, pages);
+            } else if name.ends_with(".md") {
+                pages.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    collect(&repository(""), &mut found);
+    found
+}
+
+/// The name that a heading has as the target of a link.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let link = Regex::new(r"\[[^\]]*\]\(([^)\s]+)\)").unwrap();
+    let (mut dead, mut alive) = (Vec::new(), 0);
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for target in link.captures_iter(&text).map(|found| found[1].to_owned()) {
+            if target.contains("://") || target.contains("::") || target.starts_with("mailto:") {
+                continue; // other people's pages are not ours to test
+            }
+            let (path, heading) = target.split_once('#').unwrap_or((&target, ""));
+            let file = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            let there = file.exists()
+                && (heading.is_empty()
+                    || std::fs::read_to_string(&file).is_ok_and(|text| {
+                        text.lines()
+                            .any(|line| line.starts_with('#') && anchor(line.trim_start_matches(['#', ' '])) == heading)
+                    }));
+            if there { alive += 1 } else { dead.push(format!("{}: {target}", page.display())) }
+        }
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+    assert!(alive > 30, "{alive}");
+}
+
+/// `dunlin COMMAND` and `-flag` in the pages are commands and flags that there are.
+#[test]
+fn commands_in_the_pages_are_known() {
+    let command = Regex::new(r"(?m)(?:^|`)dunlin ([a-z]+)\b").unwrap();
+    let flag = Regex::new(r"(?:^|[ `])dunlin (-[a-z.-]+)").unwrap();
+    let (commands, flags) = (dunlin::cli::COMMANDS, dunlin::cli::FLAGS);
+    let mut wrong = Vec::new();
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        // In prose "dunlin" has other verbs: only what is set in code counts.
+        let code: Vec<_> = text.split("```").skip(1).step_by(2).collect();
+        let code = format!("{}\n{}", code.join("\n"), text.replace("\ndunlin", " dunlin"));
+        let unknown = |word: &str| !commands.iter().any(|command| command.name == word);
+        wrong.extend(command.captures_iter(&code).map(|found| found[1].to_owned()).filter(|word| unknown(word)));
+        let unknown = |word: &str| !flags.iter().any(|flag| flag.name == word.trim_start_matches('-'));
+        wrong.extend(flag.captures_iter(&text).map(|found| found[1].to_owned()).filter(|word| unknown(word)));
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn links_to_headings_are_made_as_forges_make_them() {
+    assert_eq!(anchor("SERVFAIL at start"), "servfail-at-start");
+    assert_eq!(anchor("The pod ends with `[FATAL] plugin/loop`"), "the-pod-ends-with-fatal-pluginloop");
+}
