@@ -4,13 +4,16 @@
 //! engine knows nothing of plugins: it asks a [`Lane`] for each packet and hands what that cannot answer to an
 //! [`Answerer`]. Under TCP's connections may be TLS, in them HTTP; QUIC is quinn's ([`Protocol`]).
 //!
-//! `udp.rs` and `tcp.rs` are the life of a packet; `slow.rs` bounds what waits; `sockets.rs` opens, `beside.rs` what is
-//! beside a wildcard; `system.rs` is the only file of the program with `unsafe`.
+//! `udp.rs` and `tcp.rs` are the life of a packet; `slow.rs` bounds what waits, `shares.rs` each client's part of what is
+//! bounded, `fairness.rs` its part of an overload; `sockets.rs` opens, `beside.rs` what is beside a wildcard; `system.rs` is
+//! the only file of the program with `unsafe`.
 
 mod beside;
 mod counters;
+mod fairness;
 mod limits;
 mod quic;
+mod shares;
 mod single;
 mod slow;
 mod sockets;
@@ -22,7 +25,7 @@ mod udp;
 mod tests;
 
 pub use crate::wire::Transport;
-pub use counters::DROPPED;
+pub use counters::{CONNECTIONS, CONNECTIONS_ENDED, DROPPED, SLOW_QUERIES};
 pub use limits::{Limits, SharedLimits};
 pub use quic::RESPONSES as QUIC_RESPONSES;
 pub use tcp::HTTPS_RESPONSES;
@@ -32,6 +35,7 @@ use arc_swap::ArcSwapOption;
 use beside::{Beside, Crew, Group};
 use counters::Counters;
 use futures_util::future::BoxFuture;
+use shares::Shares;
 use slow::SlowLane;
 use std::io;
 use std::net::SocketAddr;
@@ -185,9 +189,10 @@ pub fn listen(
         listener.tasks.spawn_on(look_now_and_then(beside.clone(), closing.clone()), &crew.runtime);
         listener.beside = Some(beside);
     }
-    let descriptors = system::raise_descriptor_limit();
-    let metrics = options.metrics.clone();
-    let acceptor = tcp::Acceptor { protocol, answerer, slow, limits, counters, metrics, closing, descriptors };
+    let (descriptors, metrics) = (system::raise_descriptor_limit(), options.metrics.clone());
+    let connections = Shares::new(counters.connections.clone());
+    let acceptor =
+        tcp::Acceptor { protocol, answerer, slow, limits, counters, metrics, closing, connections, descriptors };
     listener.tasks.spawn_on(acceptor.run(tokio::net::TcpListener::from_std(opened.tcp)?), &crew.runtime);
     Ok(listener)
 }

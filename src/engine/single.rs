@@ -39,6 +39,6 @@ pub(super) async fn answer(
     });
     match fast {
         Some(answer) => answer.map(Sent::from),
-        None => slow.answer(message, arrival, slow.admit()?).await,
+        None => slow.answer(message, arrival, slow.admit(arrival.client.ip())?).await,
     }
 }

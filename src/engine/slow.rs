@@ -1,49 +1,42 @@
 //! The bound on the slow lane, and what becomes of a query that panics in it.
 
 use super::counters::Counters;
+use super::shares::{Refusal, Share, Shares};
 use super::{Answerer, Arrival, Sent};
 use crate::wire::{HEADER, Rcode, error_reply};
 use futures_util::FutureExt;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The slow lane of one listener.
 #[derive(Clone)]
 pub(super) struct SlowLane {
     answerer: Arc<dyn Answerer>,
-    in_flight: Arc<AtomicUsize>,
+    queries: Arc<Shares>,
     max: usize,
     counters: Counters,
 }
 
-/// The place of one query in the slow lane, given back when dropped.
-pub(super) struct Permit(Arc<AtomicUsize>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl SlowLane {
     pub fn new(answerer: Arc<dyn Answerer>, max: usize, counters: Counters) -> SlowLane {
-        SlowLane { answerer, in_flight: Arc::default(), max, counters }
+        let queries = Shares::new(counters.slow_queries.clone());
+        SlowLane { answerer, queries, max, counters }
     }
 
-    /// A place for one more query; `None`, and counted, where the lane is full.
-    pub fn admit(&self) -> Option<Permit> {
-        let permit = Permit(self.in_flight.clone());
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) < self.max {
-            return Some(permit);
+    /// A place for one more query of this client; `None`, and counted, where the lane is full or the client has its part.
+    pub fn admit(&self, client: IpAddr) -> Option<Share> {
+        match self.queries.take(client, self.max) {
+            Ok(permit) => return Some(permit),
+            Err(Refusal::Full) => self.counters.slow.inc(),
+            Err(Refusal::Part) => self.counters.source.inc(),
         }
-        self.counters.slow.inc();
         None
     }
 
     /// Whether no query is in flight.
     pub fn is_idle(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) == 0
+        self.queries.is_idle()
     }
 
     /// Counts a panic that was survived.
@@ -52,7 +45,7 @@ impl SlowLane {
     }
 
     /// The answer to `packet`; SERVFAIL where finding it panicked.
-    pub async fn answer(&self, packet: Vec<u8>, arrival: Arrival, permit: Permit) -> Option<Sent> {
+    pub async fn answer(&self, packet: Vec<u8>, arrival: Arrival, permit: Share) -> Option<Sent> {
         let header = packet.first_chunk::<HEADER>().copied();
         // Made inside, so that a panic before the first await is caught too.
         let answer = AssertUnwindSafe(async { self.answerer.slow(packet, arrival).await });

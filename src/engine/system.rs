@@ -367,6 +367,27 @@ fn allow_fragments(socket: &impl AsRawFd, address: IpAddr) -> io::Result<()> {
     }
 }
 
+/// How many packets the system has dropped that came for this socket: for want of room, or by its filter. Counted since
+/// the socket was opened, and over from the start after 2³².
+///
+/// # Errors
+/// What the system says, where it does not tell.
+pub(super) fn dropped(socket: &impl AsRawFd) -> io::Result<u32> {
+    let mut counts = [0_u32; libc::SK_MEMINFO_DROPS as usize + 1];
+    let mut room = size_of_val(&counts) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `room` octets to the local, and how many to the other.
+    let outcome = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            (&raw mut counts).cast(),
+            &raw mut room,
+        )
+    };
+    if outcome == 0 { Ok(counts[libc::SK_MEMINFO_DROPS as usize]) } else { Err(io::Error::last_os_error()) }
+}
+
 fn set_option(socket: &impl AsRawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     // SAFETY: the pointer is to a local of the length stated, which the kernel only reads.
     let outcome = unsafe {

@@ -7,10 +7,12 @@ mod stream;
 pub use https::RESPONSES as HTTPS_RESPONSES;
 
 use super::counters::Counters;
+use super::shares::{Refusal, Shares};
 use super::slow::SlowLane;
 use super::{Answerer, Closing, Protocol, SharedLimits};
 use crate::metrics::Metrics;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -34,6 +36,7 @@ pub(super) struct Acceptor {
     pub counters: Counters,
     pub metrics: Metrics,
     pub closing: Arc<Closing>,
+    pub connections: Arc<Shares>,
     /// Files that the process may open.
     pub descriptors: usize,
 }
@@ -56,7 +59,7 @@ impl Acceptor {
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => self.serve(stream, &mut connections),
+                    Ok((stream, client)) => self.serve(stream, client.ip(), &mut connections),
                     Err(why) => self.pause(&why).await,
                 },
                 Some(ended) = connections.join_next(), if !connections.is_empty() => self.count(&ended),
@@ -69,21 +72,26 @@ impl Acceptor {
         }
     }
 
-    fn serve(&self, stream: TcpStream, connections: &mut JoinSet<()>) {
-        if connections.len() >= self.max_connections() {
-            self.counters.connection.inc();
-            return;
-        }
-        connections.spawn(connection::serve(stream, self.clone()));
+    fn serve(&self, stream: TcpStream, client: IpAddr, connections: &mut JoinSet<()>) {
+        let share = match self.connections.take(client, self.max_connections()) {
+            Ok(share) => share,
+            Err(Refusal::Full) => return self.counters.connection.inc(),
+            Err(Refusal::Part) => return self.counters.source.inc(),
+        };
+        let served = connection::serve(stream, self.clone());
+        connections.spawn(async move {
+            let _share = share;
+            served.await;
+        });
     }
 
     /// Serves the connections that the system has made already, and closes the listener. It asks the system itself:
     /// tokio may not have heard of them yet.
     fn serve_waiting(&self, listener: TcpListener, connections: &mut JoinSet<()>) {
         let Ok(listener) = listener.into_std() else { return };
-        while let Ok((stream, _)) = listener.accept() {
+        while let Ok((stream, client)) = listener.accept() {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-            stream.into_iter().for_each(|stream| self.serve(stream, connections));
+            stream.into_iter().for_each(|stream| self.serve(stream, client.ip(), connections));
         }
     }
 

@@ -474,6 +474,7 @@ async fn connections_above_the_bound_are_closed_and_counted() {
         counters: counters.clone(),
         metrics: metrics.clone(),
         closing: listener.closing.clone(),
+        connections: Shares::new(counters.connections.clone()),
         descriptors: 4,
     };
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

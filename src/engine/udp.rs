@@ -1,7 +1,9 @@
 //! UDP: worker threads that answer in batches of system calls, and a task beside each for its slow queries.
 
 use super::counters::Counters;
-use super::slow::{Permit, SlowLane, servfail};
+use super::fairness::Fairness;
+use super::shares::Share;
+use super::slow::{SlowLane, servfail};
 use super::system::{Batch, LateReply, Route, send_late};
 use super::{Answerer, Arrival, Closing, Fast, Lane, Transport};
 use futures_util::FutureExt;
@@ -36,7 +38,7 @@ struct SlowQuery {
     packet: Vec<u8>,
     arrival: Arrival,
     route: Route,
-    permit: Permit,
+    permit: Share,
 }
 
 type HandOff = mpsc::UnboundedSender<Vec<SlowQuery>>;
@@ -66,11 +68,13 @@ impl Worker {
         let Ok(bound) = self.socket.local_addr() else { return };
         let mut batch = Batch::new(bound);
         let mut lane = self.answerer.lane(Transport::Udp);
+        let mut fairness = Fairness::new(&self.socket, self.counters.clone());
         loop {
             match batch.receive(&self.socket) {
                 Ok(0) if self.closing.is_over() || self.slow.is_idle() => return,
                 Ok(0) => thread::sleep(DRAIN_PAUSE),
                 Ok(count) => {
+                    fairness.received(&mut batch, count, &self.socket);
                     self.answer_batch(&mut batch, count, &mut lane, hand_off);
                     if self.closing.is_over() {
                         return;
@@ -129,9 +133,9 @@ impl Worker {
     }
 
     fn slow_query(&self, batch: &mut Batch, index: usize) -> Option<SlowQuery> {
-        let permit = self.slow.admit()?;
         let (local, route) = (batch.local(index), batch.route(index));
         let slot = batch.slot(index);
+        let permit = self.slow.admit(slot.client.ip())?;
         let arrival = Arrival { client: slot.client, local, transport: Transport::Udp };
         Some(SlowQuery { packet: slot.packet.to_vec(), arrival, route, permit })
     }

@@ -43,6 +43,8 @@ struct Connection {
     slow: FuturesUnordered<BoxFuture<'static, Option<Sent>>>,
     /// Messages that follow one that has been sent, and how many of them have been sent too.
     following: VecDeque<(Following, usize)>,
+    /// Whether a whole message has come.
+    asked: bool,
     /// When the connection is given up, if nothing is in flight.
     deadline: Instant,
 }
@@ -53,7 +55,11 @@ pub(super) async fn serve(stream: TcpStream, acceptor: Acceptor) {
     let limits = **acceptor.limits.load();
     // Small replies must not wait for the client's acknowledgement of those before.
     let _ = stream.set_nodelay(true);
-    let Ok(Ok(stream)) = timeout(limits.read, Stream::open(stream, &acceptor.protocol)).await else { return };
+    let stream = match timeout(limits.read, Stream::open(stream, &acceptor.protocol)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(_)) => return,
+        Err(_) => return acceptor.counters.ended_first.inc(),
+    };
     let arrival = Arrival { client, local, transport: Transport::Tcp };
     if matches!(acceptor.protocol, Protocol::Https { .. }) {
         return https::serve(stream, acceptor, arrival).await;
@@ -68,6 +74,7 @@ pub(super) async fn serve(stream: TcpStream, acceptor: Acceptor) {
         pending: Vec::new(),
         slow: FuturesUnordered::new(),
         following: VecDeque::new(),
+        asked: false,
         deadline: Instant::now() + limits.read,
     };
     // A connection that fails is the client's affair.
@@ -86,7 +93,11 @@ impl Connection {
                 read = self.stream.read(&mut self.pending), if reading && self.slow.len() < MAX_SLOW => {
                     reading = read? > 0;
                 }
-                () = sleep_until(self.deadline), if self.slow.is_empty() => return Ok(()),
+                () = sleep_until(self.deadline), if self.slow.is_empty() => {
+                    let counters = &self.acceptor.counters;
+                    if self.asked { counters.ended_idle.inc() } else { counters.ended_first.inc() }
+                    return Ok(());
+                }
                 () = closing.wait(), if reading => {
                     self.stream.read_rest(&mut self.pending, MAX_MESSAGE).await;
                     reading = false;
@@ -124,7 +135,11 @@ impl Connection {
             if output.is_empty() {
                 break;
             }
-            timeout(self.limits.write, self.stream.write(&output)).await??;
+            let Ok(written) = timeout(self.limits.write, self.stream.write(&output)).await else {
+                self.acceptor.counters.ended_write.inc();
+                return Err(io::ErrorKind::TimedOut.into());
+            };
+            written?;
             output.clear();
         }
         if done == self.pending.len() {
@@ -168,6 +183,7 @@ impl Connection {
         }
         self.guarded(|lane| lane.batch_ends(begun.elapsed()));
         self.deadline = Instant::now() + self.limits.idle;
+        self.asked = true;
         self.pending = pending;
         at - start
     }
@@ -183,7 +199,7 @@ impl Connection {
             Some(Fast::Reply(len)) => append(room.get(..len).unwrap_or_default(), output),
             Some(Fast::Silence) => {}
             Some(Fast::Slow) => {
-                if let Some(permit) = self.acceptor.slow.admit() {
+                if let Some(permit) = self.acceptor.slow.admit(client.ip()) {
                     let (lane, packet, arrival) = (self.acceptor.slow.clone(), message.to_vec(), self.arrival);
                     self.slow.push(Box::pin(async move { lane.answer(packet, arrival, permit).await }));
                 }
