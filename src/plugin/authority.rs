@@ -13,6 +13,10 @@ pub async fn answer_from(zone: &MasterZone, fallthrough: &Fallthrough, request: 
     if matches!(request.qtype, RecordType::AXFR | RecordType::IXFR) {
         return refused("a zone is handed out by `transfer` alone");
     }
+    // Data as the answer would tell its sender that the zone is being transferred.
+    if request.with_query(|query| query.opcode()).is_some_and(|opcode| opcode != 0) {
+        return refused("NOTIFY is for the zones of `secondary`");
+    }
     let Some(mut message) = request.answer() else { return Outcome::Failed(Failure::servfail("no query")) };
     match zone.answer(&request.name, &mut message) {
         Found::Whole(Rcode::NXDOMAIN) if message.answers.is_empty() && falls(fallthrough, &request.name) => {
@@ -47,6 +51,10 @@ async fn chase(target: &Name, request: &Request, message: &mut Message) {
         Outcome::Reply(reply) => match Message::parse(&reply.packet) {
             Some(inner) => {
                 message.answers.extend(inner.answers.iter().cloned());
+                // Beside an alias of a name outside that has nothing, servers would look like a referral.
+                if inner.answers.is_empty() {
+                    message.authorities.clear();
+                }
                 message.flags |= inner.flags & flags::TC;
                 inner.rcode()
             }

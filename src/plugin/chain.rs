@@ -184,19 +184,24 @@ pub trait Handler: Send + Sync {
 #[derive(Clone, Copy)]
 pub struct Next<'a> {
     rest: &'a [Arc<dyn Handler>],
+    /// The handler that passes on; none at the start.
+    before: &'static str,
 }
 
 impl<'a> Next<'a> {
     /// The whole of a chain.
     pub fn all(chain: &'a [Arc<dyn Handler>]) -> Next<'a> {
-        Next { rest: chain }
+        Next { rest: chain, before: "" }
     }
 
     /// Passes the request to the next handler; behind the last one is SERVFAIL.
     pub fn run(self, request: &'a Request) -> BoxFuture<'a, Outcome> {
         match self.rest.split_first() {
-            Some((first, rest)) => first.handle(request, Next { rest }),
-            None => Box::pin(async { Outcome::Failed(Failure::servfail("no next plugin found")) }),
+            Some((first, rest)) => first.handle(request, Next { rest, before: first.name() }),
+            None => {
+                let reason = format!("plugin/{}: no next plugin found", self.before);
+                Box::pin(async { Outcome::Failed(Failure::servfail(reason)) })
+            }
         }
     }
 

@@ -143,6 +143,8 @@ impl Dns64 {
         for record in &mut message.answers {
             made |= self.translate_record(record, bound);
         }
+        // Cut to nothing is not nothing: the client asks again over TCP.
+        made |= message.flags & flags::TC != 0;
         if !made || message.rcode() != Rcode::NOERROR {
             return None;
         }
@@ -150,7 +152,8 @@ impl Dns64 {
         message.authorities.clear();
         message.additionals.clear();
         message.question.qtype = RecordType::AAAA;
-        message.flags &= !flags::AD;
+        // No zone has these records.
+        message.flags &= !(flags::AA | flags::AD);
         self.translated.inc();
         Some(request.reply(&message))
     }

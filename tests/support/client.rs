@@ -13,7 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(6);
 /// Questions in flight on one socket.
 const WINDOW: usize = 64;
 
-/// One question. Its text form is `NAME TYPE [tcp] [edns=SIZE] [do] [cd] [chaos] [nord] [cookie] [nsid] [version=N] [pad=N]`.
+/// One question. Its text form is `NAME TYPE [tcp] [edns=SIZE] [do] [cd] [ad] [chaos] [class=N] [opcode=N] [nord] [cookie]
+/// [nsid] [version=N] [pad=N]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Absolute, with its dot.
@@ -25,7 +26,9 @@ pub struct Question {
     pub version: u8,
     pub dnssec_ok: bool,
     pub checking_disabled: bool,
+    pub authentic_data: bool,
     pub recursion_desired: bool,
+    pub opcode: u8,
     pub qclass: u16,
     /// Options of the OPT, in wire form.
     pub options: Vec<u8>,
@@ -41,7 +44,9 @@ impl Question {
             version: 0,
             dnssec_ok: false,
             checking_disabled: false,
+            authentic_data: false,
             recursion_desired: true,
+            opcode: 0,
             qclass: 1,
             options: Vec::new(),
         }
@@ -58,11 +63,14 @@ impl Question {
                 None if word == "tcp" => question.tcp = true,
                 None if word == "do" => question.dnssec_ok = true,
                 None if word == "cd" => question.checking_disabled = true,
+                None if word == "ad" => question.authentic_data = true,
                 None if word == "nord" => question.recursion_desired = false,
                 None if word == "chaos" => question.qclass = 3,
                 None if word == "cookie" => question.option(10, &[1, 2, 3, 4, 5, 6, 7, 8]),
                 None if word == "nsid" => question.option(3, &[]),
                 Some(("edns", size)) => question.edns = size.parse().ok(),
+                Some(("class", number)) => question.qclass = number.parse().map_err(|_| "class=NUMBER")?,
+                Some(("opcode", number)) => question.opcode = number.parse().map_err(|_| "opcode=NUMBER")?,
                 Some(("version", number)) => question.version = number.parse().map_err(|_| "version=NUMBER")?,
                 Some(("pad", len)) => question.option(12, &vec![0; len.parse().map_err(|_| "pad=NUMBER")?]),
                 _ => return Err(format!("unknown word {word}")),
@@ -96,7 +104,10 @@ impl Question {
     /// The whole query.
     pub fn message(&self, id: u16) -> Vec<u8> {
         let [high, low] = id.to_be_bytes();
-        let flags = [u8::from(self.recursion_desired), u8::from(self.checking_disabled) << 4];
+        let flags = [
+            self.opcode << 3 | u8::from(self.recursion_desired),
+            u8::from(self.authentic_data) << 5 | u8::from(self.checking_disabled) << 4,
+        ];
         let mut message = vec![high, low, flags[0], flags[1], 0, 1, 0, 0, 0, 0, 0, u8::from(self.edns.is_some())];
         message.extend(self.octets());
         if let Some(payload) = self.edns {
@@ -111,7 +122,9 @@ impl Question {
 }
 
 fn type_number(mnemonic: &str) -> Option<u16> {
-    mnemonic.parse::<RecordType>().ok().map(u16::from)
+    // An unknown type by its number (RFC 3597 section 5).
+    let number = mnemonic.strip_prefix("TYPE").and_then(|number| number.parse().ok());
+    number.or_else(|| mnemonic.parse::<RecordType>().ok().map(u16::from))
 }
 
 /// Asks one server.
@@ -155,6 +168,29 @@ impl Client {
             results[at] = Err(format!("TCP: {error}"));
         }
         results
+    }
+
+    /// Asks one question, once: the answer as it came, whatever it owes the question, and the port it came to; `None`
+    /// where none comes within `wait`.
+    pub fn ask_once(&self, question: &Question, wait: Duration) -> Option<(Result<Answer, String>, u16)> {
+        let message = question.message(7);
+        let mut buffer = vec![0; 65536];
+        if question.tcp {
+            let mut stream = TcpStream::connect_timeout(&self.server, wait).ok()?;
+            stream.set_read_timeout(Some(wait)).ok()?;
+            let len = u16::try_from(message.len()).ok()?;
+            stream.write_all(&[&len.to_be_bytes()[..], &message].concat()).ok()?;
+            let mut len = [0; 2];
+            stream.read_exact(&mut len).ok()?;
+            buffer.truncate(usize::from(u16::from_be_bytes(len)));
+            stream.read_exact(&mut buffer).ok()?;
+            return Some((Answer::decode(&buffer), stream.local_addr().ok()?.port()));
+        }
+        let socket = self.socket().ok()?;
+        socket.set_read_timeout(Some(wait)).ok()?;
+        socket.send(&message).ok()?;
+        let len = socket.recv(&mut buffer).ok()?;
+        Some((Answer::decode(&buffer[..len]), socket.local_addr().ok()?.port()))
     }
 
     /// Sends octets as they are and gives what comes back within `wait`.

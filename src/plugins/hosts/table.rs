@@ -31,8 +31,10 @@ impl Table {
     }
 
     fn add(&mut self, address: IpAddr, name: Name, reverse: bool) {
-        self.wildcards |= name.wire().starts_with(b"\x01*");
-        if reverse {
+        let is_wildcard = name.wire().starts_with(b"\x01*");
+        self.wildcards |= is_wildcard;
+        // An address belongs to no name that a wildcard stands for.
+        if reverse && !is_wildcard {
             let owners = self.owners.entry(address).or_default();
             if !owners.contains(&name) {
                 owners.push(name.clone());

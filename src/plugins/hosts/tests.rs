@@ -56,6 +56,7 @@ async fn a_wildcard_is_one_label() {
     let bench = bench("");
     let wild = answers(&bench, "x.wild.example.org", RecordType::A).await;
     assert_eq!(wild, ["x.wild.example.org. 3600 IN A 10.0.0.3"]);
+    assert!(is_next(&ask(&bench, "3.0.0.10.in-addr.arpa", RecordType::PTR).await), "no name to point to");
     for name in ["wild.example.org", "x.y.wild.example.org"] {
         assert_eq!(message(&bench, name, RecordType::A).await.metadata.response_code, ResponseCode::ServFail);
     }

@@ -30,8 +30,8 @@
 //!   for its groups.
 //! - `name`: the chain is asked for the new name; a result that is no name is SERVFAIL. With `exact` the owners and
 //!   targets of the answer get the client's name back, and so they do with `answer auto`: of `suffix` the suffix, of the others the whole name.
-//!   `answer name` changes the owners of all records, `answer value` the names in SRV, MX, CNAME, NS, DNAME, NAPTR, PTR
-//!   and SOA records. The changes of several rules are undone from the last to the first.
+//!   `answer name` changes the owners of all records, `answer value` the names in SRV, MX, CNAME, NS, DNAME, NAPTR and
+//!   PTR records and a SOA's server. The changes of several rules are undone from the last to the first.
 //! - `ttl`: all TTLs of the answer become **SECONDS**, or are held to the range.
 //! - `rcode`: **FROM** and **TO** are names or numbers; `ALL` stands for every code.
 //! - `cname`: a CNAME whose target matches gets another, and what follows it is looked up anew.

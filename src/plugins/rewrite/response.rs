@@ -111,8 +111,10 @@ fn rename(message: &mut Message, pattern: &Pattern, answer: &Answer, before: &[u
 }
 
 fn edit_values(record: &mut ResourceRecord, edit: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    // A SOA's second name is a mailbox.
+    let count = if record.rtype == RecordType::SOA { 1 } else { usize::MAX };
     // From the last to the first, so that places stay what they are.
-    for range in record.names().into_iter().rev() {
+    for range in record.names().into_iter().take(count).rev() {
         if let Some(name) = edit(&record.rdata[range.clone()]) {
             record.rdata.splice(range, name);
         }

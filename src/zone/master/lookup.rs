@@ -31,6 +31,7 @@ impl MasterZone {
     pub fn answer(&self, name: &Name, message: &mut Message) -> Found {
         let qtype = message.question.qtype;
         let (mut name, mut owner) = (name.clone(), message.question.name.clone());
+        let mut met = vec![name.clone()];
         message.flags |= flags::AA;
         for _ in 0..=MAX_ALIASES {
             let target = match self.place(&name, qtype) {
@@ -54,6 +55,7 @@ impl MasterZone {
                     let alias = RRset { rtype: RecordType::CNAME, ttl: set.ttl, rdata: vec![target.wire().to_vec()] };
                     write(&mut message.answers, &owner, &alias);
                     if qtype == RecordType::CNAME {
+                        self.add_servers(message);
                         return whole(Rcode::NOERROR, message);
                     }
                     Some(target)
@@ -63,8 +65,13 @@ impl MasterZone {
             };
             let Some(target) = target else { return whole(Rcode::SERVFAIL, message) };
             if !target.is_within(&self.origin) {
+                self.add_servers(message);
                 return Found::Alias(target);
             }
+            if met.contains(&target) {
+                break;
+            }
+            met.push(target.clone());
             owner = target.wire().to_vec();
             name = target;
         }
@@ -107,11 +114,17 @@ impl MasterZone {
     fn positive(&self, owner: &[u8], set: &RRset, message: &mut Message) -> Found {
         write(&mut message.answers, owner, set);
         self.add_addresses(set, message);
-        let asks_servers = set.rtype == RecordType::NS;
-        if !asks_servers && let Some(servers) = self.rrset(self.origin.wire(), RecordType::NS) {
-            write(&mut message.authorities, self.origin.wire(), servers);
+        if set.rtype != RecordType::NS {
+            self.add_servers(message);
         }
         whole(Rcode::NOERROR, message)
+    }
+
+    /// The zone's servers, in the authority section of what it had an answer or an alias for.
+    fn add_servers(&self, message: &mut Message) {
+        if let Some(servers) = self.rrset(self.origin.wire(), RecordType::NS) {
+            write(&mut message.authorities, self.origin.wire(), servers);
+        }
     }
 
     /// NXDOMAIN or NODATA: the SOA, its TTL held to its last field (RFC 2308 section 3).
