@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderMap,
     HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
@@ -136,9 +136,10 @@ async fn answer(
         return Ok(refusal);
     }
     let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
     let takes_gzip = accepts_gzip(request.headers());
     let answered = tokio::task::spawn_blocking(move || {
-        let response = respond(&Request { path, query });
+        let response = respond(&Request { path, query, host });
         let zipped = if takes_gzip { zipped(&response) } else { None };
         (response, zipped)
     });

@@ -29,6 +29,8 @@ pub struct Response {
 pub struct Request {
     pub path: String,
     pub query: String,
+    /// The header `Host` as the client sent it (RFC 9110 section 7.2), empty where there was none.
+    pub host: String,
 }
 
 /// A path on a listen address.

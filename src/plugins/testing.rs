@@ -132,9 +132,14 @@ impl Bench {
 
     /// The answer of the endpoint with this path.
     pub fn get(&self, path: &str) -> http::Response {
+        self.get_from(path, "127.0.0.1:8090")
+    }
+
+    /// The same, asked with this `Host`.
+    pub fn get_from(&self, path: &str, host: &str) -> http::Response {
         let parts = self.parts.borrow();
         let endpoint = parts.process.endpoints.iter().find(|endpoint| endpoint.path == path).expect(path);
-        (endpoint.respond)(&http::Request { path: path.to_owned(), query: String::new() })
+        (endpoint.respond)(&http::Request { path: path.to_owned(), query: String::new(), host: host.to_owned() })
     }
 
     /// Tells the lifecycles that the listeners are open.

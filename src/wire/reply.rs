@@ -286,11 +286,12 @@ pub fn cut_reply(message: &mut [u8], limit: usize) -> usize {
     end
 }
 
-/// Cuts the well-formed reply in `message` to at most `limit` octets as [`cut_reply`] does, but keeps its OPT.
+/// Cuts the well-formed reply in `message` to at most `limit` octets as [`cut_reply`] does, but keeps its OPT: without its
+/// options where they and the question alone are too much.
 pub fn cut(mut message: Vec<u8>, limit: usize) -> Vec<u8> {
     let Some(view) = ReplyView::parse(&message).filter(|view| view.end > limit) else { return message };
-    let opt = view.opt.map(|(start, end)| message[start..end].to_vec()).filter(|opt| opt.len() < limit);
-    let opt = opt.unwrap_or_default();
+    let room = limit.saturating_sub(view.question_end);
+    let opt = view.opt.map(|(start, end)| shortened(&message[start..end], room)).unwrap_or_default();
     message = view.without_opt();
     let len = cut_reply(&mut message, limit - opt.len());
     message.truncate(len);
@@ -300,6 +301,15 @@ pub fn cut(mut message: Vec<u8>, limit: usize) -> Vec<u8> {
         count_one_additional(&mut message);
     }
     message
+}
+
+/// An OPT record whole, without its options, or not at all: the first that fits in `room` octets.
+fn shortened(opt: &[u8], room: usize) -> Vec<u8> {
+    match opt.first_chunk::<OPT>() {
+        _ if opt.len() <= room => opt.to_vec(),
+        Some(fixed) if OPT <= room => [&fixed[..OPT - 2], &[0, 0]].concat(),
+        _ => Vec::new(),
+    }
 }
 
 /// Gives every record of the well-formed reply in `message` this TTL, in seconds.

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// A query without an answer for so long is unanswered.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Queries sent at a time when more are due: after a pause of the machine their replies must fit the socket's queue.
+const BURST: u64 = 32;
 
 /// Threads that ask, one socket each.
 pub struct Steady {
@@ -47,6 +49,7 @@ fn ask(socket: &UdpSocket, names: &[&str], rate: u32, number: usize, over: &Atom
     loop {
         let is_over = over.load(Ordering::Relaxed);
         let due = (begun.elapsed().as_secs_f64() * f64::from(rate)) as u64;
+        let due = due.min(sent + BURST);
         while !is_over && sent < due {
             let question = Question::new(names[(sent as usize + number) % names.len()], "A");
             let id = sent as u16;
@@ -55,12 +58,14 @@ fn ask(socket: &UdpSocket, names: &[&str], rate: u32, number: usize, over: &Atom
             waiting.insert(id, Instant::now());
             sent += 1;
         }
-        if let Ok(length) = socket.recv(&mut buffer) {
+        // All that came is taken before anything is called unanswered: it may be we who slept, not the server.
+        let looked = Instant::now();
+        while let Ok(length) = socket.recv(&mut buffer) {
             assert!(length >= 12 && matches!(buffer[3] & 15, 0 | 3), "rcode {}", buffer[3] & 15);
             waiting.remove(&u16::from_be_bytes([buffer[0], buffer[1]]));
         }
         let before = waiting.len();
-        waiting.retain(|_, at| at.elapsed() < PATIENCE);
+        waiting.retain(|_, at: &mut Instant| looked.duration_since(*at) < PATIENCE);
         unanswered += (before - waiting.len()) as u64;
         if is_over && waiting.is_empty() {
             return (sent, unanswered);

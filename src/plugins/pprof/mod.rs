@@ -192,7 +192,7 @@ mod tests {
                 state = std::hint::black_box(state.wrapping_mul(3));
             }
         });
-        let ask = |query: &str| cpu(&Request { path: String::new(), query: query.to_owned() });
+        let ask = |query: &str| cpu(&Request { path: String::new(), query: query.to_owned(), host: String::new() });
         let first = std::thread::spawn(move || ask("seconds=1"));
         while PROFILING.try_lock().is_ok() && !first.is_finished() {
             std::thread::yield_now();

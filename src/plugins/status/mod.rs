@@ -7,11 +7,16 @@
 //!
 //! # Syntax
 //! ```text
-//! status [ADDRESS]
+//! status [ADDRESS] {
+//!     host NAME...
+//! }
 //! ```
 //! * **ADDRESS** is `HOST:PORT`, `127.0.0.1:8090` where it is not given: nobody but the pod itself reaches that. Look at it
 //!   with `kubectl -n kube-system port-forward POD 8090`. An address that cannot be bound is said and does not stop the
 //!   server.
+//! * `host` is by which names the page may be asked for, beside every IP address, `localhost` and the name in ADDRESS: that of
+//!   a Service or an Ingress before it. Under any other name the answer is 403. A page from elsewhere, whose own name its
+//!   author lets lead to 127.0.0.1 (DNS rebinding), thus reads nothing here through an operator's browser.
 //!
 //! It is the process's, not the block's: once is enough. Every server block is then counted, also those without
 //! `prometheus`.
@@ -34,10 +39,12 @@
 //!     whoami
 //! }
 //! ```
-//! On every address of the pod, for a NetworkPolicy to guard:
+//! On every address of the pod, for a NetworkPolicy to guard, and by the name of a Service:
 //! ```corefile
 //! . {
-//!     status :8090
+//!     status :8090 {
+//!         host dns-status.kube-system.svc.cluster.local
+//!     }
 //!     whoami
 //! }
 //! ```
@@ -49,6 +56,7 @@
 //! `prometheus`, for what is to be kept; `dunlin explain`, for a Corefile that does not run yet.
 
 mod condition;
+mod hosts;
 mod page;
 mod question;
 mod snapshot;
@@ -59,7 +67,8 @@ mod tests;
 
 use crate::http::{Endpoint, Request, Response};
 use crate::metrics::Sampled;
-use crate::plugin::{BoxFuture, Definition, Error, Lifecycle, Setup};
+use crate::plugin::{BoxFuture, Definition, Directive, Error, Lifecycle, Setup};
+use hosts::Hosts;
 use question::Explaining;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -77,9 +86,7 @@ const KEPT: &str = "status";
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let directive = setup.once()?;
     let address = setup.endpoint_address(directive, ADDRESS)?;
-    if let Some(option) = directive.options().first() {
-        return Err(setup.unknown(option, "none"));
-    }
+    let hosts = Arc::new(read_hosts(setup, directive, &address)?);
     if setup.process.lifecycles.iter().any(|other| other.name() == directive.name.text) {
         setup.warn(&directive.name, "another server block has it already; this one is ignored");
         return Ok(());
@@ -96,38 +103,56 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     });
     for (path, content_type, body) in page::ASSETS {
         let respond = move |_: &Request| Response { status: 200, content_type, body: body.as_bytes().to_vec() };
-        setup.process.add_endpoint(Endpoint {
-            address: address.clone(),
-            path,
-            respond: Arc::new(respond),
-            required: false,
-        });
+        add(setup, &address, &hosts, path, respond);
     }
     let shown = Arc::clone(&watched);
-    add(setup, &address, "/status.json", move |_| (200, shown.json()));
+    add(setup, &address, &hosts, "/status.json", move |_| json(200, &shown.json()));
     let explaining = Explaining::new(setup.process.explainer.clone());
-    add(setup, &address, "/explain.json", move |request| explaining.answer(&request.query));
+    add(setup, &address, &hosts, "/explain.json", move |request| {
+        let (status, value) = explaining.answer(&request.query);
+        json(status, &value)
+    });
     setup.process.lifecycles.push(Arc::new(Status { watched, ticking: Mutex::new(None) }));
     Ok(())
 }
 
-/// Adds an endpoint that answers with JSON.
+/// The names that the page may be asked for by.
+fn read_hosts(setup: &Setup<'_>, directive: &Directive, address: &str) -> Result<Hosts, Error> {
+    let mut hosts = Hosts::of_address(address);
+    for option in directive.options() {
+        if option.name.text != "host" {
+            return Err(setup.unknown(option, "host"));
+        }
+        if option.args.is_empty() {
+            return Err(setup.arguments(option, "host NAME..."));
+        }
+        for name in &option.args {
+            hosts.add(&name.text).map_err(|why| setup.error(name, why))?;
+        }
+    }
+    Ok(hosts)
+}
+
+/// Adds an endpoint for those who ask by a name of ours.
 fn add(
     setup: &mut Setup<'_>,
     address: &str,
+    hosts: &Arc<Hosts>,
     path: &'static str,
-    answer: impl Fn(&Request) -> (u16, serde_json::Value) + Send + Sync + 'static,
+    answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
 ) {
-    let respond = move |request: &Request| {
-        let (status, value) = answer(request);
-        Response { status, content_type: "application/json", body: format!("{value}\n").into_bytes() }
-    };
+    let hosts = Arc::clone(hosts);
+    let respond = move |request: &Request| hosts.refusal(&request.host).unwrap_or_else(|| answer(request));
     setup.process.add_endpoint(Endpoint {
         address: address.to_owned(),
         path,
         respond: Arc::new(respond),
         required: false,
     });
+}
+
+fn json(status: u16, value: &serde_json::Value) -> Response {
+    Response { status, content_type: "application/json", body: format!("{value}\n").into_bytes() }
 }
 
 /// What outlives a reload.

@@ -70,6 +70,21 @@ fn samples_live_on_across_a_reload() {
     assert!(Arc::ptr_eq(&before, &after));
 }
 
+/// DNS rebinding: a page of somebody else's whose name leads here.
+#[test]
+fn only_who_asks_by_a_name_of_ours_is_answered() {
+    let bench = Bench::new();
+    bench.set_up(&DEFINITION, "status :8090 {\nhost dns.example\n}").unwrap();
+    let paths = page::ASSETS.iter().map(|(path, ..)| *path).chain(["/status.json", "/explain.json"]);
+    for path in paths {
+        let refused = bench.get_from(path, "evil.example:8090");
+        assert_eq!(refused.status, 403, "{path}");
+        let why = String::from_utf8(refused.body).unwrap();
+        assert!(why.starts_with("403 forbidden: 'evil.example' is no name of this page"), "{why}");
+        assert_ne!(bench.get_from(path, "dns.example:8090").status, 403, "{path}");
+    }
+}
+
 #[test]
 fn errors() {
     Bench::errors(
@@ -78,6 +93,8 @@ fn errors() {
             ("status 8090", "expecting [HOST]:PORT"),
             ("status :1 :2", "expected: status [ADDRESS]"),
             ("status {\nnope\n}", "unknown property 'nope'"),
+            ("status {\nhost\n}", "expected: host NAME..."),
+            ("status {\nhost a..b\n}", "'a..b' is no host name"),
             ("status\nstatus", "once"),
         ],
     );

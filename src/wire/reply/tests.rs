@@ -96,6 +96,26 @@ fn a_cut_keeps_the_opt() {
     }
 }
 
+/// Found by fuzzing: options larger than the room were kept, and the reply went past its limit.
+#[test]
+fn a_cut_gives_up_the_options_of_an_opt_that_has_no_room() {
+    let mut whole = reply(40, true, false);
+    whole.extend(opt(1232, true));
+    let options = [&[0, 10, 1, 144][..], &[7; 400]].concat();
+    let at = whole.len() - 2;
+    whole[at..].copy_from_slice(&(options.len() as u16).to_be_bytes());
+    whole.extend(options);
+    whole[11] += 1;
+    for (limit, kept) in [(512, 404), (440, 0), (60, 0)] {
+        let bytes = cut(whole.clone(), limit);
+        let message = Message::from_vec(&bytes).unwrap();
+        assert!(bytes.len() <= limit && message.metadata.truncation, "{} octets of {limit}", bytes.len());
+        assert!(message.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok), "{limit}");
+        let length = if kept == 0 { 0 } else { 11 + kept };
+        assert!(bytes.len() >= HEADER + QUESTION.len() + length, "{limit}");
+    }
+}
+
 #[test]
 fn a_reply_is_addressed_to_another_client() {
     let mut packet = b"\xab\xcd\x00\x10\x00\x01\x00\x00\x00\x00\x00\x01".to_vec();
