@@ -57,6 +57,21 @@ impl<'a> Setup<'a> {
         }
     }
 
+    /// The last directive, of a plugin that may stand more than once as it may in CoreDNS: where a file that is imported
+    /// says again what the Corefile says, the later one holds, with a warning at the one before.
+    ///
+    /// # Errors
+    /// None for a plugin that is set up because it has a directive.
+    pub fn last(&mut self) -> Result<&'a Directive, Error> {
+        let [before @ .., last] = self.directives else {
+            return Err(Error::at(&self.block.span, "the plugin has no directive here"));
+        };
+        for directive in before {
+            self.warn(&directive.name, format!("another {} stands below; only the last one holds", last.name.text));
+        }
+        Ok(last)
+    }
+
     /// An error of this plugin at a token, in CoreDNS's form `FILE:LINE - Error during parsing: MESSAGE`.
     pub fn error(&self, at: &Token, message: impl std::fmt::Display) -> Error {
         Error::at(&at.span, format!("Error during parsing: plugin/{}: {message}", self.name()))

@@ -82,7 +82,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Auto, Error> {
+fn read(setup: &mut Setup<'_>, directive: &Directive) -> Result<Auto, Error> {
     let zones = setup.zones_or_block(&directive.args)?;
     let (mut directory, mut reload) = (None, Duration::from_secs(60));
     let (mut pattern, mut template) = (r"db\.(.*)", "{1}");
@@ -99,6 +99,7 @@ fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Auto, Error> {
                 reload = values::duration(&duration.text).map_err(|why| setup.error(duration, why))?;
             }
             ("reload", _) => return Err(setup.arguments(option, "reload DURATION")),
+            ("upstream", _) => setup.warn(&option.name, "upstream does nothing since CoreDNS 1.6; leave it out"),
             _ => return Err(setup.unknown(option, "directory, reload")),
         }
     }
@@ -344,7 +345,7 @@ mod tests {
                 ("auto {\ndirectory a b\n}", "expected: directory DIR [REGEXP ORIGIN_TEMPLATE]"),
                 ("auto {\ndirectory a ( b\n}", "regex parse error"),
                 ("auto {\nreload\n}", "expected: reload DURATION"),
-                ("auto {\nupstream\n}", "unknown property 'upstream'"),
+                ("auto {\nfoo\n}", "unknown property 'foo'"),
             ],
         );
     }

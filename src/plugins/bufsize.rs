@@ -34,7 +34,7 @@ pub const DEFINITION: Definition = Definition { directive: "bufsize", setup, met
 const ALLOWED: RangeInclusive<u16> = 512..=4096;
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.last()?;
     if let Some(option) = directive.options().first() {
         return Err(setup.unknown(option, "none"));
     }
@@ -108,6 +108,14 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_several_holds() {
+        let bench = Bench::new();
+        bench.set_up(&DEFINITION, "bufsize 700\nbufsize 900").unwrap();
+        assert_eq!(bench.done().plan.shape.udp_payload, 900);
+        assert!(bench.done().process.warnings[0].ends_with("another bufsize stands below; only the last one holds"));
+    }
+
+    #[test]
     fn errors() {
         Bench::errors(
             &DEFINITION,
@@ -117,7 +125,6 @@ mod tests {
                 ("bufsize many", "512 to 4096"),
                 ("bufsize 512 512", "expected: bufsize [SIZE]"),
                 ("bufsize {\nx\n}", "unknown property 'x'"),
-                ("bufsize\nbufsize", "once"),
             ],
         );
     }

@@ -52,7 +52,7 @@ const ADDRESS: &[u8; 16] = b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x53";
 const LARGE: u8 = 29;
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.last()?;
     if !directive.args.is_empty() {
         return Err(setup.arguments(directive, "erratic"));
     }
@@ -242,7 +242,6 @@ mod tests {
                 ("erratic {\ndelay 1 1s 2\n}", "expected: delay"),
                 ("erratic {\nlarge 1\n}", "expected: large"),
                 ("erratic {\nsmall\n}", "unknown property 'small'"),
-                ("erratic\nerratic", "once"),
             ],
         );
     }

@@ -50,12 +50,13 @@ fn cases(text: &str) -> Vec<(String, String, String)> {
     cases.collect()
 }
 
-/// A folder with this Corefile, and with the files that Corefiles of the list name.
+/// A folder with this Corefile; the files that it names are below `{$FILES}`.
 fn place(text: &str, port: u16) -> Scratch {
     let scratch = Scratch::new();
-    scratch.copy(&repository(FOLDER).join("files"));
     // What an editor would not keep stands as an escape.
-    let text = text.replace("{$PORT}", &port.to_string()).replace("\\r\n", "\r\n").replace("\\ufeff", "\u{feff}");
+    let files = repository(FOLDER).join("files").display().to_string();
+    let text = text.replace("{$FILES}", &files).replace("{$PORT}", &port.to_string());
+    let text = text.replace("\\r\n", "\r\n").replace("\\ufeff", "\u{feff}");
     scratch.write("Corefile", &text);
     scratch
 }

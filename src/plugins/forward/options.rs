@@ -285,7 +285,10 @@ fn policy(setup: &Setup<'_>, option: &Directive) -> Result<Policy, Error> {
 fn health_check(setup: &Setup<'_>, option: &Directive, check: &mut HealthCheck) -> Result<(), Error> {
     let form = "health_check DURATION [no_rec] [domain NAME]";
     let Some((interval, mut words)) = option.args.split_first() else { return Err(setup.arguments(option, form)) };
-    check.interval = positive_duration(setup, interval)?;
+    // Without a pause there would be no end of checks: 0 leaves the pause as it is.
+    if values::duration(&interval.text) != Ok(Duration::ZERO) {
+        check.interval = positive_duration(setup, interval)?;
+    }
     while let Some((word, rest)) = words.split_first() {
         words = match (word.text.as_str(), rest) {
             ("no_rec", rest) => {
