@@ -107,17 +107,17 @@ fn index(_: &Request) -> Response {
 
 fn command_line() -> Response {
     let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    Response { status: 200, content_type: "text/plain; charset=utf-8", body: words.join("\0").into() }
+    Response::text(200, words.join("\0"))
 }
 
 fn cpu(request: &Request) -> Response {
     let Some(seconds) = seconds(&request.query) else {
-        return refusal(400, format!("seconds must be a number from 1 to {MOST_SECONDS}\n"));
+        return Response::text(400, format!("seconds must be a number from 1 to {MOST_SECONDS}\n"));
     };
     let _guard = match PROFILING.try_lock() {
         Ok(guard) => guard,
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        Err(TryLockError::WouldBlock) => return refusal(503, "another profile is being made\n".to_owned()),
+        Err(TryLockError::WouldBlock) => return Response::text(503, "another profile is being made\n"),
     };
     profile(profiles::cpu(Duration::from_secs(seconds)))
 }
@@ -133,12 +133,8 @@ fn seconds(query: &str) -> Option<u64> {
 fn profile(made: Result<Vec<u8>, String>) -> Response {
     match made {
         Ok(body) => Response { status: 200, content_type: "application/octet-stream", body },
-        Err(why) => refusal(500, format!("{why}\n")),
+        Err(why) => Response::text(500, format!("{why}\n")),
     }
-}
-
-fn refusal(status: u16, text: String) -> Response {
-    Response { status, content_type: "text/plain; charset=utf-8", body: text.into() }
 }
 
 #[cfg(test)]
