@@ -72,7 +72,7 @@ const SUCCESS: Descriptor = Descriptor {
 const MAX_SEARCH: usize = 32;
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.last()?;
     if let Some(option) = directive.options().first() {
         return Err(setup.unknown(option, "none"));
     }
@@ -481,7 +481,6 @@ mod tests {
                 ("autopath @erratic", "'@erratic' is not supported by dunlin yet"),
                 ("autopath /no/such/file", "failed to parse '/no/such/file'"),
                 ("autopath @search {\nx\n}", "unknown property"),
-                ("autopath @search\nautopath @search", "once"),
             ],
         );
     }
