@@ -180,7 +180,6 @@ mod tests {
         };
         for (definition, lines, which) in [
             (&any::DEFINITION, "any\nany", "last"),
-            (&autopath::DEFINITION, "autopath @search\nautopath @search", "last"),
             (&bufsize::DEFINITION, "bufsize 1000\nbufsize 2000", "first"),
             (&cancel::DEFINITION, "cancel 1s\ncancel 2s", "last"),
             (&chaos::DEFINITION, "chaos a\nchaos b", "first"),
