@@ -357,8 +357,12 @@ mod tests {
             ask(&bench, "10.1.2.3", "a.test", qtype).await;
         }
         let text = bench.metrics.render();
-        for name in ["blocked", "filtered", "dropped"] {
-            let line = format!("coredns_acl_{name}_requests_total{{server=\"\",view=\"\",zone=\"test.\"}} 1");
+        for name in [
+            "coredns_acl_blocked_requests_total",
+            "coredns_acl_filtered_requests_total",
+            "coredns_acl_dropped_requests_total",
+        ] {
+            let line = format!("{name}{{server=\"\",view=\"\",zone=\"test.\"}} 1");
             assert!(text.contains(&line), "{line}");
         }
         assert!(text.contains("coredns_acl_allowed_requests_total{server=\"\",view=\"\"} 1"));

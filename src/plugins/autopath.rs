@@ -363,6 +363,17 @@ mod tests {
         assert_eq!(asked.len(), 2);
     }
 
+    #[tokio::test]
+    async fn a_walk_that_finds_something_is_counted() {
+        let bench = Bench::new();
+        bench.set_up(&DEFINITION, SEARCH).unwrap();
+        for name in ["example.org.dev.svc.cluster.local", "nothing.test.dev.svc.cluster.local"] {
+            walk_on(&bench, name, RecordType::A).await;
+        }
+        let text = bench.metrics.render();
+        assert!(text.contains("coredns_autopath_success_total{server=\"\"} 1"), "{text}");
+    }
+
     /// Knows one pod, in `dev`, at this address.
     struct Dev(&'static str);
 
