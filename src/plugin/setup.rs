@@ -57,6 +57,24 @@ impl<'a> Setup<'a> {
         }
     }
 
+    /// The first directive of this plugin, with a warning where there are more: CoreDNS reads no further.
+    pub fn first(&mut self) -> Result<&'a Directive, Error> {
+        self.one_of(self.directives.first(), "first")
+    }
+
+    /// The last directive of this plugin, with a warning where there are more: CoreDNS lets it overrule the others.
+    pub fn last(&mut self) -> Result<&'a Directive, Error> {
+        self.one_of(self.directives.last(), "last")
+    }
+
+    fn one_of(&mut self, counts: Option<&'a Directive>, which: &str) -> Result<&'a Directive, Error> {
+        let counts = counts.ok_or_else(|| Error::at(&self.block.span, "the plugin has no directive here"))?;
+        if let [_, again, ..] = self.directives {
+            self.warn(&again.name, format!("stands more than once in this server block; only the {which} one counts"));
+        }
+        Ok(counts)
+    }
+
     /// An error of this plugin at a token, in CoreDNS's form `FILE:LINE - Error during parsing: MESSAGE`.
     pub fn error(&self, at: &Token, message: impl std::fmt::Display) -> Error {
         Error::at(&at.span, format!("Error during parsing: plugin/{}: {message}", self.name()))

@@ -34,7 +34,7 @@ pub const DEFINITION: Definition = Definition { directive: "bufsize", setup, met
 const ALLOWED: RangeInclusive<u16> = 512..=4096;
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.first()?;
     if let Some(option) = directive.options().first() {
         return Err(setup.unknown(option, "none"));
     }
@@ -117,7 +117,6 @@ mod tests {
                 ("bufsize many", "512 to 4096"),
                 ("bufsize 512 512", "expected: bufsize [SIZE]"),
                 ("bufsize {\nx\n}", "unknown property 'x'"),
-                ("bufsize\nbufsize", "once"),
             ],
         );
     }

@@ -32,7 +32,7 @@ use std::time::Duration;
 pub const DEFINITION: Definition = Definition { directive: "cancel", setup, metrics: &[] };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.last()?;
     if let Some(option) = directive.options().first() {
         return Err(setup.unknown(option, "none"));
     }
@@ -110,7 +110,6 @@ mod tests {
                 ("cancel -1s", "negative"),
                 ("cancel 1s 2s", "expected: cancel [DURATION]"),
                 ("cancel {\nx\n}", "unknown property"),
-                ("cancel\ncancel", "once"),
             ],
         );
     }

@@ -28,7 +28,7 @@ use crate::plugin::{Definition, Error, Setup};
 pub const DEFINITION: Definition = Definition { directive: "debug", setup, metrics: &[] };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.last()?;
     if !directive.args.is_empty() {
         return Err(setup.arguments(directive, "debug"));
     }
@@ -53,9 +53,6 @@ mod tests {
 
     #[test]
     fn errors() {
-        Bench::errors(
-            &DEFINITION,
-            &[("debug on", "expected: debug"), ("debug\ndebug", "once"), ("debug {\nx\n}", "unknown property 'x'")],
-        );
+        Bench::errors(&DEFINITION, &[("debug on", "expected: debug"), ("debug {\nx\n}", "unknown property 'x'")]);
     }
 }

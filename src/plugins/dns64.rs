@@ -57,7 +57,7 @@ const TRANSLATED: Descriptor = Descriptor {
 const TTL_WITHOUT_SOA: u32 = 600;
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.last()?;
     let (mut prefix, mut all, mut ipv4) =
         (Prefix { octets: *b"\x00\x64\xff\x9b\0\0\0\0\0\0\0\0\0\0\0\0", length: 96 }, false, false);
     match directive.args.as_slice() {
@@ -348,7 +348,6 @@ mod tests {
                 ("dns64 {\nprefix\n}", "expected: prefix PREFIX"),
                 ("dns64 {\ntranslate_all yes\n}", "expected: translate_all"),
                 ("dns64 {\ntranslate\n}", "unknown property 'translate'"),
-                ("dns64\ndns64", "once"),
             ],
         );
     }

@@ -52,9 +52,9 @@ const ADDRESS: &[u8; 16] = b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x53";
 const LARGE: u8 = 29;
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
-    if !directive.args.is_empty() {
-        return Err(setup.arguments(directive, "erratic"));
+    let directive = setup.last()?;
+    if let Some(word) = directive.args.first() {
+        setup.warn(word, format!("'{}' does nothing: the plugin answers for the whole server block", word.text));
     }
     let (mut drop, mut truncate, mut delay, mut duration) = (None, 0, 0, Duration::from_millis(100));
     let mut large = false;
@@ -234,7 +234,6 @@ mod tests {
         Bench::errors(
             &DEFINITION,
             &[
-                ("erratic 2", "expected: erratic"),
                 ("erratic {\ndrop -1\n}", "illegal amount"),
                 ("erratic {\ndrop 1 2\n}", "expected: drop [AMOUNT]"),
                 ("erratic {\ntruncate 1 2\n}", "expected: truncate [AMOUNT]"),
@@ -242,7 +241,6 @@ mod tests {
                 ("erratic {\ndelay 1 1s 2\n}", "expected: delay"),
                 ("erratic {\nlarge 1\n}", "expected: large"),
                 ("erratic {\nsmall\n}", "unknown property 'small'"),
-                ("erratic\nerratic", "once"),
             ],
         );
     }

@@ -96,6 +96,7 @@ fn read(setup: &mut Setup<'_>, directive: &Directive) -> Result<Vec<Held>, Error
             ("reload", _) => return Err(setup.arguments(option, "reload DURATION")),
             ("reload_by_mtime", []) => by_time = true,
             ("reload_by_mtime", _) => return Err(setup.arguments(option, "reload_by_mtime")),
+            ("upstream", _) => setup.warn(&option.name, "'upstream' does nothing any more; remove the line"),
             ("fallthrough", _) => fallthrough = Fallthrough::read(setup, option)?,
             _ => return Err(setup.unknown(option, "reload, reload_by_mtime, fallthrough")),
         }

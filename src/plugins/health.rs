@@ -92,7 +92,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const POLL_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.last()?;
     let address = setup.endpoint_address(directive, ADDRESS)?;
     let mut lameduck = Lameduck::For(Duration::ZERO);
     for option in directive.options() {
@@ -414,7 +414,6 @@ mod tests {
                 ("health {\nlameduck 5\n}", "5"),
                 ("health {\nlameduck 5s 6s\n}", "expected: lameduck DURATION"),
                 ("health {\nnope\n}", "unknown property 'nope'; expected one of: lameduck"),
-                ("health\nhealth", "once"),
             ],
         );
     }

@@ -39,7 +39,7 @@ pub const DEFINITION: Definition = Definition { directive: "https", setup, metri
 const MOST: u64 = 1_000_000;
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.first()?;
     if !directive.args.is_empty() {
         return Err(setup.arguments(directive, "https { max_connections NUMBER }"));
     }
@@ -83,7 +83,6 @@ mod tests {
                 ("https {\nmax_connections\n}", "expected: max_connections NUMBER"),
                 ("https {\nmax_connections -1\n}", "'-1'"),
                 ("https {\nmax_streams 1\n}", "unknown property 'max_streams'"),
-                ("https\nhttps", "once"),
             ],
         );
     }

@@ -56,7 +56,7 @@ const REVERSE_ZONES: [&[u8]; 3] =
 const MAILBOX: &[u8] = b"\x04root\x09localhost\x00";
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.last()?;
     if !directive.args.is_empty() {
         return Err(setup.arguments(directive, "local"));
     }
@@ -192,7 +192,6 @@ mod tests {
                 ("local {\nlocalhost_prefix\n}", "expected: localhost_prefix on|off"),
                 ("local {\nlocalhost_prefix maybe\n}", "expected: localhost_prefix on|off"),
                 ("local {\nprefix on\n}", "unknown property 'prefix'"),
-                ("local\nlocal", "once"),
             ],
         );
     }

@@ -43,7 +43,7 @@ pub const DEFINITION: Definition = Definition { directive: "quic", setup, metric
 const MOST: u64 = 1_000_000;
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.first()?;
     if !directive.args.is_empty() {
         return Err(setup.arguments(directive, "quic { max_streams NUMBER }"));
     }
@@ -86,7 +86,6 @@ mod tests {
                 ("quic {\nmax_streams 0\n}", "'0'"),
                 ("quic {\nworker_pool_size many\n}", "'many'"),
                 ("quic {\nx\n}", "unknown property 'x'"),
-                ("quic\nquic", "once"),
             ],
         );
     }

@@ -30,7 +30,7 @@ use std::path::PathBuf;
 pub const DEFINITION: Definition = Definition { directive: "root", setup, metrics: &[] };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.last()?;
     let [path] = directive.args.as_slice() else { return Err(setup.arguments(directive, "root PATH")) };
     if let Some(option) = directive.options().first() {
         return Err(setup.unknown(option, "none"));
@@ -66,9 +66,6 @@ mod tests {
 
     #[test]
     fn errors() {
-        Bench::errors(
-            &DEFINITION,
-            &[("root", "expected: root PATH"), ("root a b", "expected: root PATH"), ("root a\nroot b", "once")],
-        );
+        Bench::errors(&DEFINITION, &[("root", "expected: root PATH"), ("root a b", "expected: root PATH")]);
     }
 }

@@ -48,7 +48,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.last()?;
     if !directive.args.is_empty() {
         return Err(setup.arguments(directive, "timeouts { read|write|idle DURATION }"));
     }
@@ -123,7 +123,6 @@ mod tests {
                 ("timeouts {\nidle soon\n}", "is no duration"),
                 ("timeouts {\nmaxtcpqueries 0\n}", "or -1"),
                 ("timeouts {\naccept 1s\n}", "unknown property 'accept'"),
-                ("timeouts {\nread 3s\n}\ntimeouts {\nread 3s\n}", "once"),
             ],
         );
     }

@@ -62,7 +62,7 @@ pub const DEFINITION: Definition = Definition { directive: "loadbalance", setup,
 const SYNTAX: &str = "loadbalance [round_robin | weighted FILE]";
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?;
+    let directive = setup.last()?;
     let words: Vec<_> = directive.args.iter().map(|word| word.text.as_str()).collect();
     let mut weighted = match words.as_slice() {
         [] | ["round_robin"] => None,
@@ -336,7 +336,6 @@ mod tests {
                 ("loadbalance {\nprefer\n}", "expected: prefer NETWORK..."),
                 ("loadbalance {\nreload 1s\n}", "'reload' is for the policy weighted"),
                 ("loadbalance {\nnope\n}", "unknown property 'nope'"),
-                ("loadbalance\nloadbalance", "once"),
             ],
         );
     }

@@ -44,7 +44,6 @@
 
 mod profiles;
 
-use crate::corefile::values;
 use crate::http::{Endpoint, Request, Response};
 use crate::plugin::{Definition, Error, Setup};
 use std::sync::{Arc, Mutex, TryLockError};
@@ -79,7 +78,10 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         match (option.name.text.as_str(), option.args.as_slice()) {
             ("block", []) => {}
             ("block", [rate]) => {
-                values::integer(&rate.text, 1..=u64::MAX).map_err(|why| setup.error(rate, why))?;
+                // There is no such profile here, so no number is wrong.
+                rate.text
+                    .parse::<i64>()
+                    .map_err(|_| setup.error(rate, format!("'{}' is no whole number", rate.text)))?;
             }
             ("block", _) => return Err(setup.arguments(option, "block [RATE]")),
             _ => return Err(setup.unknown(option, "block")),
@@ -152,7 +154,7 @@ mod tests {
     #[test]
     fn every_page_of_the_index_is_there() {
         let bench = Bench::new();
-        bench.set_up(&DEFINITION, "pprof {\nblock 10\n}").unwrap();
+        bench.set_up(&DEFINITION, "pprof {\nblock 10\nblock -1\nblock\n}").unwrap();
         assert!(bench.done().process.endpoints.iter().all(|page| page.address == "localhost:6053" && !page.required));
         let index = String::from_utf8(bench.get("/debug/pprof/").body).unwrap();
         for page in index.split("href=\"").skip(1).map(|rest| rest.split(['"', '?']).next().unwrap()) {
@@ -211,7 +213,8 @@ mod tests {
             &[
                 ("pprof 6053", "expecting [HOST]:PORT"),
                 ("pprof :1 :2", "expected: pprof [ADDRESS]"),
-                ("pprof {\nblock 0\n}", "'0' is out of range"),
+                ("pprof {\nblock often\n}", "'often' is no whole number"),
+                ("pprof {\nblock 1 {\nx\n}\n}", "'block' takes no block"),
                 ("pprof {\nblock 1 2\n}", "expected: block [RATE]"),
                 ("pprof {\nx\n}", "unknown property 'x'"),
                 ("pprof\npprof", "once"),

@@ -149,7 +149,6 @@ fn options() {
             ("reload soon", "soon"),
             ("reload 10s 5s 1s", "expected: reload [INTERVAL [JITTER]]"),
             ("reload {\nx\n}", "unknown property 'x'"),
-            ("reload\nreload", "once"),
         ],
     );
 }
