@@ -148,6 +148,36 @@ fn every_metric_has_its_row() {
     current("docs/metrics.md", &page);
 }
 
+/// Every metric of the page is named in a test, of the room that counts it or of the whole server.
+#[test]
+fn every_metric_is_tested() {
+    let mut files = Vec::new();
+    let mut collect = vec![repository("src"), repository("tests")];
+    while let Some(folder) = collect.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true => collect.push(path),
+                false if path.extension().is_some_and(|extension| extension == "rs") => files.push(path),
+                false => {}
+            }
+        }
+    }
+    let tests: String = files
+        .iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            let all = path.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs")));
+            let tests = text.split_once("#[cfg(test)]").map(|(_, tests)| tests.to_owned()).unwrap_or_default();
+            if all { text } else { tests }
+        })
+        .collect();
+    let name = Regex::new(r"(?m)^\| `(\w+)` ").unwrap();
+    let page = read("docs/metrics.md");
+    let names: Vec<_> = name.captures_iter(&page).map(|found| found[1].to_owned()).collect();
+    let untested: Vec<_> = names.iter().filter(|name| !tests.contains(name.as_str())).collect();
+    assert!(names.len() > 60 && untested.is_empty(), "no test names {untested:?}");
+}
+
 #[test]
 fn every_difference_has_its_row() {
     let list = read("tests/data/conformance/deliberate.txt");

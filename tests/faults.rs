@@ -168,11 +168,9 @@ fn a_start_without_the_api_server_serves_the_snapshot() {
         assert!(said, "/ready is {:?}, not {text}", http_get(ready, "/ready"));
     };
     wait("OK, kubernetes: serving a snapshot");
-    let gauge = || {
-        let text = http_get(metrics, "/metrics").map(|(_, text)| text).unwrap_or_default();
-        text.lines().find(|line| line.starts_with("dunlin_snapshot_in_use{")).and_then(|line| line.chars().last())
-    };
-    assert_eq!(gauge(), Some('1'));
+    let gauge = || snapshot_metric(metrics, "dunlin_snapshot_in_use");
+    assert_eq!(gauge(), Some(1.0));
+    assert!(snapshot_metric(metrics, "dunlin_snapshot_timestamp_seconds").is_some_and(|time| time > 1.7e9));
     dunlin.wait_for_output("[WARNING] plugin/kubernetes: serving 71 objects of the snapshot ");
 
     // What the API server then says takes its place, while unchanged names are answered all along.
@@ -185,10 +183,17 @@ fn a_start_without_the_api_server_serves_the_snapshot() {
     assert_eq!(lost, 0, "of {asked}");
     dunlin.wait_for_output("the API server's state has taken the place of the snapshot");
     wait("OK");
-    assert_eq!(gauge(), Some('0'));
+    assert_eq!(gauge(), Some(0.0));
     say(format!(
         "\nsnapshot: answers {took:.0?} after the start, the truth {to_truth:.1?} after the API server came back"
     ));
+}
+
+/// The value of a metric about the one snapshot file.
+fn snapshot_metric(port: u16, name: &str) -> Option<f64> {
+    let text = http_get(port, "/metrics").map(|(_, text)| text).unwrap_or_default();
+    let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with("{file=")))?;
+    line.rsplit(' ').next()?.parse().ok()
 }
 
 #[test]
@@ -204,8 +209,9 @@ fn a_snapshot_that_is_not_fit_is_said_and_not_used() {
     for (name, octets, said) in cases {
         let path = files.path().join(name);
         std::fs::write(&path, octets).expect("a file");
-        let (dunlin, ..) = cluster.serve(&format!("snapshot {}", path.display()));
+        let (dunlin, _, metrics) = cluster.serve(&format!("snapshot {}", path.display()));
         dunlin.wait_for_output(&format!("[ERROR] plugin/kubernetes: the snapshot {} {said}", path.display()));
+        assert_eq!(snapshot_metric(metrics, "dunlin_snapshot_failures_total"), Some(1.0), "{name}");
         cluster.time_to_truth(&dunlin, name);
         // It is replaced by a good one.
         let replaced = wait_until(Duration::from_secs(15), || std::fs::read(&path).is_ok_and(|now| now.len() > 500));

@@ -83,7 +83,8 @@ fn value(text: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
 /// The label names of the first sample of a metric.
 fn label_names(text: &str, name: &str) -> BTreeSet<String> {
     let sample = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('{')).unwrap_or_default();
-    let labels = sample.split("} ").next().unwrap_or_default();
+    // A label's value may have braces of its own.
+    let labels = sample.rsplit_once("} ").unwrap_or_default().0;
     labels.split("\",").filter_map(|label| label.split_once('=')).map(|(name, _)| name.to_owned()).collect()
 }
 
@@ -161,6 +162,119 @@ fn names_and_labels_are_coredns_own() {
         }
     }
     assert!(wrong.is_empty(), "{}\n\n{text}", wrong.join("\n"));
+}
+
+/// One of everything that CoreDNS counts without a cluster.
+const COUNTING: &str = "\
+.:{$PORT} {
+    bind 127.0.0.1
+    errors
+    health 127.0.0.1:{$HEALTH}
+    prometheus 127.0.0.1:{$METRICS}
+    reload
+    local
+    dns64 {
+        translate_all
+    }
+    acl blocked.test {
+        block
+    }
+    acl filtered.test {
+        filter
+    }
+    acl dropped.test {
+        drop
+    }
+    acl allowed.test {
+        allow
+    }
+    template IN A made.test {
+        answer \"{{ .Name }} 60 IN A 192.0.2.1\"
+    }
+    template IN TXT made.test {
+        answer \"{{ .Name }} 60 IN A none\"
+    }
+    hosts {
+        192.0.2.5 kept.test
+        fallthrough
+    }
+    cache 30 {
+        prefetch 1 1m 90%
+    }
+    forward . {$UPSTREAM} {
+        max_concurrent 1000
+    }
+}
+";
+const RECORDED: &str = "tests/data/metrics/coredns-1.14.7.txt";
+
+/// The families of CoreDNS's exposition after the same questions: name, type, labels, buckets. `DUNLIN_RECORD=PROGRAM` records
+/// them anew from another program.
+#[test]
+fn families_are_those_recorded() {
+    let ask_all = |client: &support::Client| {
+        for name in
+            ["blocked.test.", "filtered.test.", "allowed.test.", "made.test.", "kept.test.", "localhost.a.test."]
+        {
+            let _ = client.ask_all(&[support::Question::parse(&format!("{name} A")).expect("a question")]);
+        }
+        for question in [
+            "made.test. TXT",
+            "www.example.com. AAAA do",
+            "www.example.com. AAAA",
+            "www.example.com. A",
+            "www.example.com. A tcp",
+        ] {
+            for _ in 0..3 {
+                let _ = client.ask_all(&[support::Question::parse(question).expect("a question")]);
+            }
+        }
+    };
+    if let Ok(program) = std::env::var("DUNLIN_RECORD") {
+        let (upstream, scratch, port, metrics) = (Upstream::start(), Scratch::new(), free_port(), free_port());
+        let file = scratch.write("Corefile", COUNTING);
+        let mut command = std::process::Command::new(program);
+        command.arg("-conf").arg(file).env("PORT", port.to_string()).env("UPSTREAM", upstream.address.to_string());
+        command.env("HEALTH", free_port().to_string()).env("METRICS", metrics.to_string());
+        let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("the program starts");
+        assert!(wait_until(Duration::from_secs(10), || http_get(metrics, "/metrics").is_some()), "it serves");
+        ask_all(&support::Client::new(([127, 0, 0, 1], port).into()));
+        std::thread::sleep(Duration::from_secs(2)); // health asks itself once a second
+        let text = http_get(metrics, "/metrics").expect("/metrics answers").1;
+        child.kill().and_then(|()| child.wait()).expect("ended");
+        std::fs::write(support::repository(RECORDED), families(&text).join("\n") + "\n").expect("written");
+    }
+    let running = run(COUNTING);
+    ask_all(&running.dunlin.client());
+    let recorded = read(RECORDED);
+    let missing = || -> Vec<String> {
+        let ours = families(&running.scrape());
+        recorded.lines().filter(|line| !ours.iter().any(|our| our == line)).map(str::to_owned).collect()
+    };
+    // What is counted shows within a second; health's own requests are one a second.
+    wait_until(Duration::from_secs(5), || missing().is_empty());
+    let ours = families(&running.scrape()).join("\n");
+    assert!(missing().is_empty(), "CoreDNS has\n{}\n\ndunlin has\n{ours}", missing().join("\n"));
+    assert!(recorded.lines().count() > 25, "{recorded}");
+}
+
+/// The families of an exposition that are CoreDNS's own and have samples, a line each.
+fn families(text: &str) -> Vec<String> {
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE coredns_")?.split_once(' '));
+    let mut lines: Vec<String> = types
+        .filter_map(|(name, kind)| {
+            let name = format!("coredns_{name}");
+            let sample = if kind == "histogram" { format!("{name}_count") } else { name.clone() };
+            let has_sample =
+                text.lines().any(|line| line.strip_prefix(&sample).is_some_and(|rest| rest.starts_with(['{', ' '])));
+            let labels: Vec<String> = label_names(text, &sample).into_iter().collect();
+            let bounds: Vec<String> = buckets(text, &name).iter().map(|bound| format!("{bound:.6}")).collect();
+            let line = format!("{name} {kind} {{{}}} {}", labels.join(","), bounds.join(" "));
+            has_sample.then(|| line.trim_end().to_owned())
+        })
+        .collect();
+    lines.sort();
+    lines
 }
 
 #[test]

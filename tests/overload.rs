@@ -148,7 +148,9 @@ fn a_flood_is_answered_at_full_rate_and_starves_nobody() {
     // Where the machine cannot send more than the server answers there is nothing to share.
     if (answered - asked as f64) < 0.7 * sent as f64 {
         assert!(source > 0.0, "nothing was dropped by source");
-        assert!(beside > 0.8, "{unanswered} of {asked} unanswered beside the flood");
+        // A share of what is answered at all, not of a time: others may run on this machine.
+        let share = answered / sent as f64;
+        assert!(beside > (8.0 * share).clamp(0.3, 0.8), "{unanswered} of {asked} unanswered beside the flood");
     }
 }
 

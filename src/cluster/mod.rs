@@ -107,6 +107,14 @@ pub struct Feed {
     unsynced: Arc<AtomicUsize>,
 }
 
+/// Checks a label selector, as [`start`] does, without a cluster.
+///
+/// # Errors
+/// What was expected, as a sentence.
+pub fn check_selector(text: &str) -> Result<(), String> {
+    Selector::parse(text).map(drop)
+}
+
 /// Checks the options (files readable, selectors well-formed, in-cluster variables present) and starts following.
 /// Must be called inside a tokio runtime. Manifests and text are in the sink when this returns.
 ///

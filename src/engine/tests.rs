@@ -534,6 +534,12 @@ async fn each_limit_of_a_connection_ends_it() {
     };
     let is_closed = |stream: &mut TcpStream| matches!(stream.read(&mut [0]), Ok(0));
 
+    let counted_as = |line: &str| bench.metrics.render().lines().any(|found| found == line);
+    let kept = connect(open);
+    until(|| counted_as("dunlin_engine_connections 1")).await;
+    drop(kept);
+    until(|| counted_as("dunlin_engine_connections 0")).await;
+
     assert!(is_closed(&mut connect(Limits { read: short, ..open })), "read, without a query");
 
     let mut idle = connect(Limits { idle: short, ..open });
@@ -554,4 +560,7 @@ async fn each_limit_of_a_connection_ends_it() {
     let many = framed(&vec![packet(LARGE, 1); 64]);
     let sent = (0..4096).find_map(|_| deaf.write_all(&many).err());
     assert!(sent.is_some_and(|why| why.kind() != io::ErrorKind::WouldBlock), "write, of what nobody takes");
+    for reason in ["first", "idle", "write"] {
+        until(|| counted_as(&format!("dunlin_engine_connections_ended_total{{reason=\"{reason}\"}} 1"))).await;
+    }
 }

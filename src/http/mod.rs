@@ -23,6 +23,13 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+impl Response {
+    /// Words for a reader.
+    pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Response {
+        Response { status, content_type: "text/plain; charset=utf-8", body: body.into() }
+    }
+}
+
 /// What an endpoint is asked: GET or HEAD only reach it.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]

@@ -56,3 +56,18 @@ pub struct Definition {
     /// The metrics the plugin counts, for the exposition and the documentation.
     pub metrics: &'static [&'static Descriptor],
 }
+
+impl Definition {
+    /// Sets the plugin up; that no option of it is left with a block nobody has read is seen to here.
+    ///
+    /// # Errors
+    /// What is wrong with its directives, with the place.
+    pub fn set_up(&self, setup: &mut Setup<'_>) -> Result<(), Error> {
+        (self.setup)(setup)?;
+        let mut options = setup.directives.iter().flat_map(|directive| directive.options());
+        match options.find(|option| option.block.is_some()) {
+            Some(option) => Err(setup.error(&option.name, format!("'{}' takes no block", option.name.text))),
+            None => Ok(()),
+        }
+    }
+}

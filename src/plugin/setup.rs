@@ -57,19 +57,22 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// The last directive, of a plugin that may stand more than once as it may in CoreDNS: where a file that is imported
-    /// says again what the Corefile says, the later one holds, with a warning at the one before.
-    ///
-    /// # Errors
-    /// None for a plugin that is set up because it has a directive.
+    /// The first directive of this plugin, with a warning where there are more: CoreDNS reads no further.
+    pub fn first(&mut self) -> Result<&'a Directive, Error> {
+        self.one_of(self.directives.first(), "first")
+    }
+
+    /// The last directive of this plugin, with a warning where there are more: CoreDNS lets it overrule the others.
     pub fn last(&mut self) -> Result<&'a Directive, Error> {
-        let [before @ .., last] = self.directives else {
-            return Err(Error::at(&self.block.span, "the plugin has no directive here"));
-        };
-        for directive in before {
-            self.warn(&directive.name, format!("another {} stands below; only the last one holds", last.name.text));
+        self.one_of(self.directives.last(), "last")
+    }
+
+    fn one_of(&mut self, counts: Option<&'a Directive>, which: &str) -> Result<&'a Directive, Error> {
+        let counts = counts.ok_or_else(|| Error::at(&self.block.span, "the plugin has no directive here"))?;
+        if let [_, again, ..] = self.directives {
+            self.warn(&again.name, format!("stands more than once in this server block; only the {which} one counts"));
         }
-        Ok(last)
+        Ok(counts)
     }
 
     /// An error of this plugin at a token, in CoreDNS's form `FILE:LINE - Error during parsing: MESSAGE`.

@@ -144,23 +144,23 @@ fn read_policy(setup: &Setup<'_>, option: &Directive) -> Result<Policy, Error> {
 
 /// The types named; none for all.
 fn read_types(setup: &Setup<'_>, words: &[Token]) -> Result<Vec<RecordType>, Error> {
-    if words.iter().any(|word| word.text == "*") {
-        return Ok(Vec::new());
-    }
     let read = |word: &Token| {
         RecordType::from_mnemonic(&word.text)
             .ok_or_else(|| setup.error(word, format!("unexpected token '{}'; expect legal QTYPE", word.text)))
     };
-    words.iter().map(read).collect()
+    until_all(words, read)
+}
+
+/// The values up to a `*`, which stands for all and needs none; CoreDNS does not read what is behind it.
+fn until_all<T>(words: &[Token], read: impl Fn(&Token) -> Result<T, Error>) -> Result<Vec<T>, Error> {
+    let named = words.iter().take_while(|word| word.text != "*").map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(if named.len() < words.len() { Vec::new() } else { named })
 }
 
 /// The networks named; none for all.
 fn read_nets(setup: &Setup<'_>, words: &[Token]) -> Result<Vec<(IpAddr, u8)>, Error> {
-    if words.iter().any(|word| word.text == "*") {
-        return Ok(Vec::new());
-    }
     let read = |word: &Token| values::network(&word.text).map_err(|why| setup.error(word, why));
-    words.iter().map(read).collect()
+    until_all(words, read)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -357,8 +357,12 @@ mod tests {
             ask(&bench, "10.1.2.3", "a.test", qtype).await;
         }
         let text = bench.metrics.render();
-        for name in ["blocked", "filtered", "dropped"] {
-            let line = format!("coredns_acl_{name}_requests_total{{server=\"\",view=\"\",zone=\"test.\"}} 1");
+        for name in [
+            "coredns_acl_blocked_requests_total",
+            "coredns_acl_filtered_requests_total",
+            "coredns_acl_dropped_requests_total",
+        ] {
+            let line = format!("{name}{{server=\"\",view=\"\",zone=\"test.\"}} 1");
             assert!(text.contains(&line), "{line}");
         }
         assert!(text.contains("coredns_acl_allowed_requests_total{server=\"\",view=\"\"} 1"));
@@ -387,6 +391,8 @@ mod tests {
         Bench::errors(
             &DEFINITION,
             &[
+                ("acl {\nblock type A nonsense *\n}", "unexpected token 'nonsense'; expect legal QTYPE"),
+                ("acl {\nblock net 10.0.0.256 *\n}", "10.0.0.256"),
                 ("acl a..b {\nblock\n}", "a label is empty"),
                 ("acl {\nreject\n}", "unknown property 'reject'"),
                 ("acl {\nblock A\n}", "expect 'type | net'"),

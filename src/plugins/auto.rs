@@ -65,7 +65,10 @@ const MAX_DEPTH: usize = 16;
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     for directive in setup.directives {
-        let auto = Arc::new(read(setup, directive)?);
+        let Some(auto) = read(setup, directive)?.map(Arc::new) else {
+            setup.warn(&directive.name, "answers for nothing; expected: directory DIR");
+            continue;
+        };
         if !auto.directory.is_dir() {
             setup.warn(&directive.name, format!("there is no folder {} yet", auto.directory.display()));
         }
@@ -82,7 +85,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn read(setup: &mut Setup<'_>, directive: &Directive) -> Result<Auto, Error> {
+fn read(setup: &mut Setup<'_>, directive: &Directive) -> Result<Option<Auto>, Error> {
     let zones = setup.zones_or_block(&directive.args)?;
     let (mut directory, mut reload) = (None, Duration::from_secs(60));
     let (mut pattern, mut template) = (r"db\.(.*)", "{1}");
@@ -99,15 +102,15 @@ fn read(setup: &mut Setup<'_>, directive: &Directive) -> Result<Auto, Error> {
                 reload = values::duration(&duration.text).map_err(|why| setup.error(duration, why))?;
             }
             ("reload", _) => return Err(setup.arguments(option, "reload DURATION")),
-            ("upstream", _) => setup.warn(&option.name, "upstream does nothing since CoreDNS 1.6; leave it out"),
+            ("upstream", _) => setup.warn(&option.name, "'upstream' does nothing any more; remove the line"),
             _ => return Err(setup.unknown(option, "directory, reload")),
         }
     }
     let pattern = Regex::new(&format!("^(?:{pattern})$")).map_err(|why| setup.error(pattern_at, why))?;
-    let directory = directory.ok_or_else(|| setup.error(&directive.name, "expected: directory DIR"))?;
+    let Some(directory) = directory else { return Ok(None) };
     // `{1}` of the Corefile is `${1}` of the pattern's expansion.
     let template = template.replace("${", "{").replace('{', "${");
-    Ok(Auto { zones, directory, pattern, template, reload, held: ArcSwap::default() })
+    Ok(Some(Auto { zones, directory, pattern, template, reload, held: ArcSwap::default() }))
 }
 
 /// One folder of zones.
@@ -341,11 +344,10 @@ mod tests {
         Bench::errors(
             &DEFINITION,
             &[
-                ("auto", "expected: directory DIR"),
                 ("auto {\ndirectory a b\n}", "expected: directory DIR [REGEXP ORIGIN_TEMPLATE]"),
                 ("auto {\ndirectory a ( b\n}", "regex parse error"),
                 ("auto {\nreload\n}", "expected: reload DURATION"),
-                ("auto {\nfoo\n}", "unknown property 'foo'"),
+                ("auto {\nwatch\n}", "unknown property 'watch'"),
             ],
         );
     }

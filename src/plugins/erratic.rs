@@ -53,8 +53,8 @@ const LARGE: u8 = 29;
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let directive = setup.last()?;
-    if !directive.args.is_empty() {
-        return Err(setup.arguments(directive, "erratic"));
+    if let Some(word) = directive.args.first() {
+        setup.warn(word, format!("'{}' does nothing: the plugin answers for the whole server block", word.text));
     }
     let (mut drop, mut truncate, mut delay, mut duration) = (None, 0, 0, Duration::from_millis(100));
     let mut large = false;
@@ -234,7 +234,6 @@ mod tests {
         Bench::errors(
             &DEFINITION,
             &[
-                ("erratic 2", "expected: erratic"),
                 ("erratic {\ndrop -1\n}", "illegal amount"),
                 ("erratic {\ndrop 1 2\n}", "expected: drop [AMOUNT]"),
                 ("erratic {\ntruncate 1 2\n}", "expected: truncate [AMOUNT]"),

@@ -96,8 +96,8 @@ fn read(setup: &mut Setup<'_>, directive: &Directive) -> Result<Vec<Held>, Error
             ("reload", _) => return Err(setup.arguments(option, "reload DURATION")),
             ("reload_by_mtime", []) => by_time = true,
             ("reload_by_mtime", _) => return Err(setup.arguments(option, "reload_by_mtime")),
+            ("upstream", _) => setup.warn(&option.name, "'upstream' does nothing any more; remove the line"),
             ("fallthrough", _) => fallthrough = Fallthrough::read(setup, option)?,
-            ("upstream", _) => setup.warn(&option.name, "upstream does nothing since CoreDNS 1.6; leave it out"),
             _ => return Err(setup.unknown(option, "reload, reload_by_mtime, fallthrough")),
         }
     }

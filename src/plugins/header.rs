@@ -61,8 +61,8 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
 fn read_rule(setup: &Setup<'_>, header: &mut Header, option: &Directive) -> Result<(), Error> {
     let words: Vec<_> = std::iter::once(&option.name).chain(&option.args).collect();
     let (change, rest) = match words.as_slice() {
-        [side, rest @ ..] if side.text == "query" => (&mut header.query, rest),
-        [side, rest @ ..] if side.text == "response" => (&mut header.response, rest),
+        [side, rest @ ..] if side.text.eq_ignore_ascii_case("query") => (&mut header.query, rest),
+        [side, rest @ ..] if side.text.eq_ignore_ascii_case("response") => (&mut header.response, rest),
         rest => (&mut header.response, rest),
     };
     let [verb, names @ ..] = rest else { return Err(setup.arguments(option, "query|response set|clear FLAG...")) };

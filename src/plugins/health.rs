@@ -116,11 +116,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     setup.process.add_endpoint(Endpoint {
         address,
         path: "/health",
-        respond: Arc::new(|_| Response {
-            status: 200,
-            content_type: "text/plain; charset=utf-8",
-            body: b"OK".to_vec(),
-        }),
+        respond: Arc::new(|_| Response::text(200, "OK")),
         required: true,
     });
     let arrivals = setup.control.arrivals.clone();

@@ -39,7 +39,7 @@ pub const DEFINITION: Definition = Definition { directive: "https", setup, metri
 const MOST: u64 = 1_000_000;
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.last()?;
+    let directive = setup.first()?;
     if !directive.args.is_empty() {
         return Err(setup.arguments(directive, "https { max_connections NUMBER }"));
     }

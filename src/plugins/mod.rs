@@ -170,6 +170,41 @@ mod tests {
         assert!(matches!(find("Errors"), Found::Unknown));
     }
 
+    /// Where CoreDNS takes a directive twice in a block, one counts and the operator is told which.
+    #[test]
+    fn of_two_in_a_block_one_counts() {
+        let warned = |definition: &Definition, lines: &str| {
+            let bench = testing::Bench::new();
+            bench.set_up(definition, lines).unwrap_or_else(|error| panic!("{lines}: {error}"));
+            bench.done().process.warnings.join(" ")
+        };
+        for (definition, lines, which) in [
+            (&any::DEFINITION, "any\nany", "last"),
+            (&bufsize::DEFINITION, "bufsize 1000\nbufsize 2000", "first"),
+            (&cancel::DEFINITION, "cancel 1s\ncancel 2s", "last"),
+            (&chaos::DEFINITION, "chaos a\nchaos b", "first"),
+            (&debug::DEFINITION, "debug\ndebug", "last"),
+            (&dns64::DEFINITION, "dns64\ndns64 64:1337::/96", "last"),
+            (&erratic::DEFINITION, "erratic\nerratic", "last"),
+            (&health::DEFINITION, "health\nhealth :8081", "last"),
+            (&https::DEFINITION, "https\nhttps", "first"),
+            (&loadbalance::DEFINITION, "loadbalance\nloadbalance round_robin", "last"),
+            (&local::DEFINITION, "local\nlocal", "last"),
+            (&minimal::DEFINITION, "minimal\nminimal", "last"),
+            (&quic::DEFINITION, "quic\nquic", "first"),
+            (&reload::DEFINITION, "reload 5s\nreload 6s", "first"),
+            (&root::DEFINITION, "root /\nroot /tmp", "last"),
+            (&timeouts::DEFINITION, "timeouts {\nread 3s\n}\ntimeouts {\nwrite 3s\n}", "last"),
+            (&whoami::DEFINITION, "whoami\nwhoami", "last"),
+        ] {
+            let told = warned(definition, lines);
+            assert!(told.contains(&format!("only the {which} one counts")), "{lines}: {told}");
+        }
+        let bench = testing::Bench::new();
+        bench.set_up(&bufsize::DEFINITION, "bufsize 1000\nbufsize 2000").unwrap();
+        assert_eq!(bench.done().plan.shape.udp_payload, 1000);
+    }
+
     #[test]
     fn no_directive_stands_twice() {
         let names: Vec<_> =

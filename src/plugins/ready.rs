@@ -105,7 +105,7 @@ impl Ready {
             ([], notes) => (200, format!("OK, {}", notes.join(", "))),
             (waiting, _) => (503, waiting.join(",")),
         };
-        Response { status, content_type: "text/plain; charset=utf-8", body: body.into_bytes() }
+        Response::text(status, body)
     }
 
     fn waiting(&self) -> Vec<&'static str> {

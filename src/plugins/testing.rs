@@ -78,7 +78,7 @@ impl Bench {
         let directives: Vec<_> =
             siblings.iter().filter(|directive| directive.name.text == definition.directive).cloned().collect();
         assert!(!directives.is_empty(), "no {} in {lines}", definition.directive);
-        self.with_setup_among(&directives, siblings, definition.setup)
+        self.with_setup_among(&directives, siblings, |setup| definition.set_up(setup))
     }
 
     /// Calls with the set-up of these directives.

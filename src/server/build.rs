@@ -140,7 +140,7 @@ impl Builder<'_> {
                 keep: &self.keep,
                 control: self.control,
             };
-            if let Err(error) = (definition.setup)(&mut setup) {
+            if let Err(error) = definition.set_up(&mut setup) {
                 self.errors.push(error);
             }
             stores.resize(plan.stores.len(), definition.directive);

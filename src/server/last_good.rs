@@ -57,3 +57,23 @@ impl LastGood {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_it_is_used_shows() {
+        let folder = std::env::temp_dir().join(format!("dunlin-last-good-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let metrics = Metrics::new();
+        let last_good = LastGood::new(&folder.join("kept"), &metrics);
+        let shows = |line: &str| assert!(metrics.render().contains(line), "{line}\n{}", metrics.render());
+        assert!(last_good.instead_of(Path::new("Corefile"), "broken").is_err());
+        last_good.keep(". {\n    whoami\n}\n");
+        shows("dunlin_last_good_corefile_in_use 0");
+        assert_eq!(last_good.instead_of(Path::new("Corefile"), "broken").unwrap().blocks.len(), 1);
+        shows("dunlin_last_good_corefile_in_use 1");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -351,6 +351,8 @@ mod tests {
 
     #[test]
     fn a_full_queue_keeps_room_for_what_matters() {
+        let metrics = Metrics::new();
+        count_drops(&metrics);
         let (sender, receiver) = sync_channel(QUEUE);
         let queue = Queue { sender, waiting: AtomicUsize::new(0) };
         (0..QUEUE * 2).for_each(|_| queue.push("chat\n".into(), false));
@@ -358,5 +360,7 @@ mod tests {
         (0..QUEUE).for_each(|_| queue.push("warning\n".into(), true));
         assert_eq!(queue.waiting.load(Ordering::Relaxed), QUEUE);
         assert_eq!(receiver.try_iter().count(), QUEUE);
+        let line = format!("dunlin_log_lines_dropped_total {}\n", 2 * QUEUE);
+        assert!(metrics.render().contains(&line), "{line}");
     }
 }

@@ -120,7 +120,7 @@ impl Node {
             "ip link set lo up
              ip link add up0 type veth peer name up1
              ip link set up1 netns {id}
-             {own}ip addr add {NODE}/32 dev up0
+             {own}ip addr add {NODE}/32 dev lo
              ip link set up0 up
              nsenter --target {id} --net sh -e <<'END'
              ip link set lo up
@@ -142,6 +142,9 @@ END
         if let Some(mut child) = self.upstream.take() {
             let _ = child.kill();
             let _ = child.wait();
+            // The kernel takes a namespace down some time after its last process: until then what is sent there is lost
+            // (a timeout) instead of refused. Without the link there is no route from this moment on.
+            shell("ip link del up0 2>/dev/null || ! ip link show up0 2>/dev/null");
         }
     }
 

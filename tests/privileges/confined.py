@@ -18,7 +18,7 @@ BESIDE = """clock_gettime clock_nanosleep clone exit exit_group fstat mremap nan
 
 
 def listed():
-    """The system calls that docs/operations.md names; the default profiles of container runtimes allow them all."""
+    """The system calls that docs/operations.md names."""
     page = open(os.environ["SYSTEM_CALLS"], encoding="utf-8").read()
     return page.split("## System calls")[1].split("```")[1].split()
 

@@ -18,6 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use tokio::net::{TcpListener, UdpSocket};
 
 /// A running upstream; it ends with the value.
 pub struct Upstream {
@@ -39,13 +40,13 @@ impl Upstream {
         let handler = Zone { records, asked: asked.clone() };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let address = SocketAddr::from(([127, 0, 0, 1], super::free_port()));
-        runtime.block_on(async {
+        let address = runtime.block_on(async {
             let mut server = Server::new(handler);
-            server.register_socket(tokio::net::UdpSocket::bind(address).await.expect("a UDP port"));
-            let listener = tokio::net::TcpListener::bind(address).await.expect("a TCP port");
+            let (address, datagrams, listener) = sockets().await;
+            server.register_socket(datagrams);
             server.register_listener(listener, Duration::from_secs(30), 64);
             tokio::spawn(async move { server.block_until_done().await });
+            address
         });
         Upstream { address, asked, _runtime: runtime }
     }
@@ -54,6 +55,18 @@ impl Upstream {
     pub fn asked(&self) -> u32 {
         self.asked.load(Ordering::Relaxed)
     }
+}
+
+/// Sockets on one free port. A process that another test starts has, until it executes its program, a copy of the socket
+/// that `free_port` tried the port with: then the port is taken after all, and the next one is tried.
+async fn sockets() -> (SocketAddr, UdpSocket, TcpListener) {
+    for _ in 0..100 {
+        let address = SocketAddr::from(([127, 0, 0, 1], super::free_port()));
+        if let (Ok(datagrams), Ok(listener)) = (UdpSocket::bind(address).await, TcpListener::bind(address).await) {
+            return (address, datagrams, listener);
+        }
+    }
+    panic!("no port of a hundred is free over UDP and TCP");
 }
 
 struct Zone {

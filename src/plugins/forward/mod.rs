@@ -53,10 +53,10 @@
 //! * `except`: names at and below these are passed to the next plugin, but for `FROM` itself.
 //! * `force_tcp` asks over TCP always; `prefer_udp` asks over UDP always, and again over TCP if the reply is truncated.
 //! * `expire`: how long a TCP connection is kept without queries, and how long a UDP port is used at all (at most 30 s);
-//!   10s without it.
+//!   10s without it. With 0 it is closed when it has nothing to do.
 //! * `max_fails`: failed health checks in a row that are forgiven, 2 without it; 0 means never down.
-//! * `health_check`: how often an upstream that failed is checked (500ms), by a question for the name servers of `domain`
-//!   (`.`). While it stays down, up to eight times as rarely. Any reply is health.
+//! * `health_check`: how often an upstream that failed is checked (500ms, also where it is 0), by a question for the name
+//!   servers of `domain` (`.`). While it stays down, up to eight times as rarely. Any reply is health.
 //! * `policy`: which upstream is asked first.
 //! * `max_concurrent`: queries in flight; further ones are refused. No limit without it.
 //! * `read_timeout`: how long one attempt waits, 2s without it.

@@ -192,7 +192,12 @@ fn read_option(setup: &Setup<'_>, option: &Directive, options: &mut Options) -> 
         "prefer_udp" => options.prefer_udp = flag(setup, option)?,
         "failfast_all_unhealthy_upstreams" => options.failfast = flag(setup, option)?,
         "next_on_nodata" => options.next_on_nodata = flag(setup, option)?,
-        "expire" => options.connections.expire = duration(setup, option)?,
+        // With 0 a connection that has nothing to do is closed at once.
+        "expire" => {
+            let word = only(setup, option, "DURATION")?;
+            let expire = values::duration(&word.text).map_err(|why| setup.error(word, why))?;
+            options.connections.expire = expire.max(Duration::from_millis(1));
+        }
         "read_timeout" => options.read_timeout = duration(setup, option)?,
         "max_fails" => options.check.max_fails = number(setup, option)?,
         "max_concurrent" => options.max_concurrent = number(setup, option)? as usize,
@@ -285,9 +290,9 @@ fn policy(setup: &Setup<'_>, option: &Directive) -> Result<Policy, Error> {
 fn health_check(setup: &Setup<'_>, option: &Directive, check: &mut HealthCheck) -> Result<(), Error> {
     let form = "health_check DURATION [no_rec] [domain NAME]";
     let Some((interval, mut words)) = option.args.split_first() else { return Err(setup.arguments(option, form)) };
-    // Without a pause there would be no end of checks: 0 leaves the pause as it is.
-    if values::duration(&interval.text) != Ok(Duration::ZERO) {
-        check.interval = positive_duration(setup, interval)?;
+    let interval = values::duration(&interval.text).map_err(|why| setup.error(interval, why))?;
+    if !interval.is_zero() {
+        check.interval = interval;
     }
     while let Some((word, rest)) = words.split_first() {
         words = match (word.text.as_str(), rest) {

@@ -92,7 +92,7 @@ struct Zone {
 }
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.once()?.clone();
+    let directive = setup.last()?.clone();
     if !setup.siblings.iter().any(|sibling| sibling.name.text == "kubernetes") {
         let message = "kubernetes plugin not loaded; expected kubernetes in the same server block";
         return Err(setup.error(&directive.name, message));

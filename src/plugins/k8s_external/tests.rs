@@ -181,11 +181,5 @@ fn mistakes_are_said_with_their_place() {
     ];
     let cases = cases.map(|(line, expected)| (option(line), expected));
     Bench::errors(&DEFINITION, &cases.each_ref().map(|(text, expected)| (text.as_str(), *expected)));
-    Bench::errors(
-        &DEFINITION,
-        &[
-            ("k8s_external example.org", "kubernetes plugin not loaded"),
-            ("kubernetes a.org\nk8s_external b.org\nk8s_external c.org", "can only be used once"),
-        ],
-    );
+    Bench::errors(&DEFINITION, &[("k8s_external example.org", "kubernetes plugin not loaded")]);
 }

@@ -118,13 +118,15 @@ mod tests {
 
     #[test]
     fn a_change_is_observed_under_its_kind() {
-        let options = prometheus::HistogramOpts::new("programming", "help").buckets(BUCKETS.to_vec());
-        let programming = Programming(HistogramVec::new(options, &["service_kind"]).unwrap());
+        let metrics = crate::metrics::Metrics::new();
+        let programming = Programming(metrics.histogram(&PROGRAMMING));
         programming.observe("2026-11-23T17:30:00Z", &Kind::Cluster);
         programming.observe("2026-11-23T17:30:00Z", &Kind::Absent);
         programming.observe("yesterday", &Kind::Headless);
         let count = |kind: &str| programming.0.with_label_values(&[kind]).get_sample_count();
         assert_eq!((count("cluster_ip"), count("headless_with_selector")), (1, 0));
+        let line = "coredns_kubernetes_dns_programming_duration_seconds_count{service_kind=\"cluster_ip\"} 1";
+        assert!(metrics.render().contains(line), "{}", metrics.render());
         assert_eq!(BUCKETS[19], 0.001 * f64::from(1 << 19));
     }
 }

@@ -3,7 +3,7 @@
 use super::cluster::Cluster;
 use super::model::Details;
 use super::{Kubernetes, Pods, Zone, told};
-use crate::cluster::{Options, Source};
+use crate::cluster::{self, Options, Source};
 use crate::corefile::values;
 use crate::plugin::{Directive, Error, Setup};
 use crate::wire::Name;
@@ -119,6 +119,13 @@ pub(super) fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// The label selector in the words of an option.
+fn selector(setup: &Setup<'_>, option: &Directive, words: &[&str]) -> Result<String, Error> {
+    let selector = words.join(" ");
+    cluster::check_selector(&selector).map_err(|why| setup.error(&option.name, why))?;
+    Ok(selector)
+}
+
 /// The objects that these options ask for: of another block of this plan, of the plan before, or new.
 fn cluster(setup: &Setup<'_>, source: Source, settings: &Settings) -> Result<Arc<Cluster>, Error> {
     let options = Options {
@@ -229,9 +236,9 @@ impl Settings {
                     .extend(names.iter().map(|name| name.to_ascii_lowercase().into_bytes().into_boxed_slice()));
             }
             ("labels", []) => return Err(setup.arguments(option, "labels SELECTOR")),
-            ("labels", words) => self.labels = words.join(" "),
+            ("labels", words) => self.labels = selector(setup, option, words)?,
             ("namespace_labels", []) => return Err(setup.arguments(option, "namespace_labels SELECTOR")),
-            ("namespace_labels", words) => self.namespace_labels = words.join(" "),
+            ("namespace_labels", words) => self.namespace_labels = selector(setup, option, words)?,
             ("noendpoints", []) => self.endpoints = false,
             ("endpoint_pod_names", []) => self.details.pod_names = true,
             ("zonal", []) => self.details.zones = true,
@@ -389,6 +396,8 @@ mod tests {
             ("zonal\nnoendpoints", "zonal requires the endpoint cache; remove noendpoints"),
             ("wildcards", "unknown property 'wildcards'; expected one of: endpoint, tls"),
             ("namespaces a\nnamespace_labels b=c", "cannot both be set"),
+            ("labels app in x", "label selector \"app in x\": expected '('"),
+            ("namespace_labels -1", "expected a label key"),
             ("snapshot", "snapshot FILE"),
             ("manifests /a\nsnapshot /b", "snapshot is for an API server"),
         ];

@@ -44,7 +44,6 @@
 
 mod profiles;
 
-use crate::corefile::values;
 use crate::http::{Endpoint, Request, Response};
 use crate::plugin::{Definition, Error, Setup};
 use std::sync::{Arc, Mutex, TryLockError};
@@ -79,7 +78,10 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         match (option.name.text.as_str(), option.args.as_slice()) {
             ("block", []) => {}
             ("block", [rate]) => {
-                values::integer(&rate.text, 1..=u64::MAX).map_err(|why| setup.error(rate, why))?;
+                // There is no such profile here, so no number is wrong.
+                rate.text
+                    .parse::<i64>()
+                    .map_err(|_| setup.error(rate, format!("'{}' is no whole number", rate.text)))?;
             }
             ("block", _) => return Err(setup.arguments(option, "block [RATE]")),
             _ => return Err(setup.unknown(option, "block")),
@@ -107,17 +109,17 @@ fn index(_: &Request) -> Response {
 
 fn command_line() -> Response {
     let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    Response { status: 200, content_type: "text/plain; charset=utf-8", body: words.join("\0").into() }
+    Response::text(200, words.join("\0"))
 }
 
 fn cpu(request: &Request) -> Response {
     let Some(seconds) = seconds(&request.query) else {
-        return refusal(400, format!("seconds must be a number from 1 to {MOST_SECONDS}\n"));
+        return Response::text(400, format!("seconds must be a number from 1 to {MOST_SECONDS}\n"));
     };
     let _guard = match PROFILING.try_lock() {
         Ok(guard) => guard,
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        Err(TryLockError::WouldBlock) => return refusal(503, "another profile is being made\n".to_owned()),
+        Err(TryLockError::WouldBlock) => return Response::text(503, "another profile is being made\n"),
     };
     profile(profiles::cpu(Duration::from_secs(seconds)))
 }
@@ -133,12 +135,8 @@ fn seconds(query: &str) -> Option<u64> {
 fn profile(made: Result<Vec<u8>, String>) -> Response {
     match made {
         Ok(body) => Response { status: 200, content_type: "application/octet-stream", body },
-        Err(why) => refusal(500, format!("{why}\n")),
+        Err(why) => Response::text(500, format!("{why}\n")),
     }
-}
-
-fn refusal(status: u16, text: String) -> Response {
-    Response { status, content_type: "text/plain; charset=utf-8", body: text.into() }
 }
 
 #[cfg(test)]
@@ -156,7 +154,7 @@ mod tests {
     #[test]
     fn every_page_of_the_index_is_there() {
         let bench = Bench::new();
-        bench.set_up(&DEFINITION, "pprof {\nblock 10\n}").unwrap();
+        bench.set_up(&DEFINITION, "pprof {\nblock 10\nblock -1\nblock\n}").unwrap();
         assert!(bench.done().process.endpoints.iter().all(|page| page.address == "localhost:6053" && !page.required));
         let index = String::from_utf8(bench.get("/debug/pprof/").body).unwrap();
         for page in index.split("href=\"").skip(1).map(|rest| rest.split(['"', '?']).next().unwrap()) {
@@ -215,7 +213,8 @@ mod tests {
             &[
                 ("pprof 6053", "expecting [HOST]:PORT"),
                 ("pprof :1 :2", "expected: pprof [ADDRESS]"),
-                ("pprof {\nblock 0\n}", "'0' is out of range"),
+                ("pprof {\nblock often\n}", "'often' is no whole number"),
+                ("pprof {\nblock 1 {\nx\n}\n}", "'block' takes no block"),
                 ("pprof {\nblock 1 2\n}", "expected: block [RATE]"),
                 ("pprof {\nx\n}", "unknown property 'x'"),
                 ("pprof\npprof", "once"),

@@ -78,7 +78,7 @@ pub fn count_failure(metrics: &Metrics) {
 }
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let directive = setup.last()?;
+    let directive = setup.first()?;
     if let Some(option) = directive.options().first() {
         return Err(setup.unknown(option, "none"));
     }

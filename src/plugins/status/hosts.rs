@@ -44,8 +44,7 @@ impl Hosts {
                 name.escape_debug()
             ),
         };
-        let plain = "text/plain; charset=utf-8";
-        (!is_ours).then(|| Response { status: 403, content_type: plain, body: why().into_bytes() })
+        (!is_ours).then(|| Response::text(403, why()))
     }
 }
 

@@ -20,6 +20,7 @@ struct Run {
     sink: Arc<Recorder>,
     unsynced: Arc<AtomicUsize>,
     counters: WatchCounters,
+    metrics: Metrics,
 }
 
 /// Short, but for what is not under test.
@@ -45,7 +46,8 @@ async fn run_at(kind: Kind, script: Vec<Reply>, pace: Pace) -> Run {
     let api = FakeApi::start(script).await;
     let sink = Arc::new(Recorder::default());
     let unsynced = Arc::new(AtomicUsize::new(1));
-    let mut counters = Counters::new(&Metrics::new(), &[kind]);
+    let metrics = Metrics::new();
+    let mut counters = Counters::new(&metrics, &[kind]);
     let watch_counters = counters.watches.remove(&kind).unwrap();
     let follower = Follower {
         connection: Connection::new(&Source::Endpoint(api.url.clone(), None), counters.requests).unwrap(),
@@ -56,7 +58,7 @@ async fn run_at(kind: Kind, script: Vec<Reply>, pace: Pace) -> Run {
         unsynced: Arc::clone(&unsynced),
     };
     tokio::spawn(follower.run());
-    Run { api, sink, unsynced, counters: watch_counters }
+    Run { api, sink, unsynced, counters: watch_counters, metrics }
 }
 
 const PATH: &str = "/api/v1/services";
@@ -194,6 +196,17 @@ async fn a_410_status_lists_again() {
     assert_eq!(run.api.requested(4).await[2..], [list_path(""), watch_path("7")]);
     run.sink.told(&[EMPTY, EMPTY].concat()).await;
     assert_eq!(run.counters.relists.get(), 1);
+    let text = run.metrics.render();
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("{kind=\"Service\"} "));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name}\n{text}"))
+    };
+    assert_eq!((value("dunlin_watch_relists_total"), value("dunlin_watch_failures_total")), (1.0, 0.0));
+    assert!(value("dunlin_watch_last_event_timestamp_seconds") > 1.7e9);
+    let host = run.api.url.trim_start_matches("http://");
+    let took =
+        format!("coredns_kubernetes_rest_client_request_duration_seconds_count{{host=\"{host}\",verb=\"GET\"}} ");
+    assert!(text.lines().any(|line| line.strip_prefix(&took).is_some_and(|times| times != "0")), "{took}\n{text}");
 }
 
 #[tokio::test]

@@ -109,6 +109,25 @@ impl Stand {
         }
     }
 
+    /// How often it was counted, once it was: the last one to use the cache settles its counts.
+    async fn counted(self, name: &str) -> f64 {
+        let line = format!("{name},view=\"\",zones=\".\"}} ");
+        self.bench.done().plan.chain.clear();
+        self.bench.done().plan.cache = None;
+        let metrics = self.bench.metrics.clone();
+        drop(self);
+        let began = std::time::Instant::now();
+        loop {
+            let text = metrics.render();
+            let value = text.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok());
+            match value.filter(|value| *value > 0.0) {
+                Some(value) => return value,
+                None => assert!(began.elapsed().as_secs() < 5, "{line}\n{text}"),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
     fn asked(&self) -> usize {
         self.asked.load(Relaxed)
     }

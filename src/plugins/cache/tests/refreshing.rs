@@ -55,6 +55,7 @@ async fn a_popular_answer_is_fetched_before_its_end() {
     until("the newer one is there", || stand.hit(&at(34)).is_some_and(|hit| first(&hit).1 == 2)).await;
     assert_eq!(first(&stand.hit(&at(34)).unwrap()), (59, 2));
     assert_eq!(stand.asked(), 2);
+    assert_eq!(stand.counted("coredns_cache_prefetch_total{server=\"dns://:53\"").await, 1.0);
 }
 
 #[tokio::test]
@@ -74,6 +75,8 @@ async fn a_stale_answer_is_given_at_once_and_fetched() {
     assert_eq!(first_of(&outcome), (0, 1));
     until("the newer one is there", || stand.hit(&at(101)).is_some_and(|hit| first(&hit).1 == 2)).await;
     assert_eq!(stand.asked(), 2);
+    // The looks for the newer one may have met the stale one too.
+    assert!(stand.counted("coredns_cache_served_stale_total{server=\"dns://:53\"").await >= 1.0);
 }
 
 #[tokio::test]

@@ -79,6 +79,16 @@ async fn what_is_not_stored() {
 }
 
 #[tokio::test]
+async fn what_gives_way_to_others_is_counted() {
+    let stand = Stand::new("cache {\nsuccess 1024\n}");
+    for host in 0..2000 {
+        stand.message(&question(&format!("h{host}.example.org"), 0), NOERROR, ONE).await;
+    }
+    let evictions = stand.counted("coredns_cache_evictions_total{server=\"dns://:53\",type=\"success\"").await;
+    assert!((900.0..2000.0).contains(&evictions), "{evictions}");
+}
+
+#[tokio::test]
 async fn servfail_is_kept_as_long_as_said() {
     for (lines, seconds) in [("cache", 5), ("cache {\nservfail 10s\n}", 10), ("cache {\nservfail 0\n}", 0)] {
         let stand = Stand::new(lines);
@@ -106,6 +116,7 @@ async fn a_reply_to_another_question_is_not_stored() {
     stand.ask(&question("www.example.org", 0), move |_| Outcome::Reply(Reply::new(other.clone()))).await;
     assert!(stand.hit(&question("www.example.org", 0)).is_none());
     assert!(stand.hit(&question("other.example.org", 0)).is_none());
+    assert_eq!(stand.counted("coredns_cache_drops_total{server=\"dns://:53\"").await, 1.0);
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ async fn one_that_is_down_is_passed_over_until_it_is_well() {
     assert_eq!(relay.message(&question()).await.answers.len(), 1);
     let upstream = &relay.forward.upstreams[0];
     until("it is down", || upstream.health() == Health::Down).await;
+    let no_failed_check = format!("dunlin_forward_failed_checks{{to=\"{}\"}} 0", sick.address);
+    until("its failed checks are shown", || !relay.counted(&no_failed_check)).await;
     let before = asked(&sick);
     for _ in 0..5 {
         assert_eq!(relay.message(&question()).await.answers.len(), 1);
@@ -52,6 +54,7 @@ async fn one_that_is_down_is_passed_over_until_it_is_well() {
     assert!(probe.packet[2..].eq_ignore_ascii_case(expected));
     well.store(true, Relaxed);
     until("it is well", || upstream.health() == Health::Well).await;
+    until("no failed check is shown", || relay.counted(&no_failed_check)).await;
     assert_eq!(relay.message(&question()).await.answers.len(), 2);
     let probes = sick.seen().len();
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -161,7 +164,9 @@ async fn too_many_at_once_are_refused() {
         options.max_connect_attempts = 1;
     });
     let request = question();
-    let outcomes = futures_util::future::join_all((0..5).map(|_| relay.ask(&request))).await;
+    let asking = futures_util::future::join_all((0..5).map(|_| relay.ask(&request)));
+    let two_wait = until("two wait", || relay.counted("dunlin_forward_concurrent_queries 2"));
+    let (outcomes, ()) = futures_util::future::join(asking, two_wait).await;
     let refused: Vec<_> = outcomes.iter().map(failure).filter(|failure| failure.rcode == Rcode::REFUSED).collect();
     assert_eq!(refused.len(), 3);
     assert_eq!(refused[0].reason, "concurrent queries exceeded maximum 2");
