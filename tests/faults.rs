@@ -96,6 +96,9 @@ fn every_fault_ends_in_the_truth_and_loses_nothing_on_the_way() {
     rows.iter().for_each(say);
 }
 
+/// What a server watches: Services, EndpointSlices, Namespaces.
+const WATCHES: u64 = 3;
+
 /// Faults of TLS and of tokens, between a server that shows a certificate and one that shows a token.
 #[test]
 fn an_expired_certificate_and_a_rotated_token_end_in_the_truth_and_no_secret_is_told() {
@@ -135,6 +138,10 @@ fn an_expired_certificate_and_a_rotated_token_end_in_the_truth_and_no_secret_is_
     dunlin.wait_for_output("401");
     cluster.change();
     let took = cluster.time_to_truth(&dunlin, "a rotated token");
+    // The refusal itself sends us to the file: no watch is refused again and again until somebody looks.
+    let refused = cluster.api.refused();
+    say(format!("a rotated token: {refused} requests refused"));
+    assert!((1..=2 * WATCHES).contains(&refused), "{refused} requests refused");
     let token = row("Rotated token", 1, &dunlin, watchman, vec![took]);
     say(format!("\n{certificate}\n{token}"));
     let output = dunlin.output();

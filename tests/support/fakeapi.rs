@@ -92,6 +92,8 @@ struct State {
     watches: u64,
     /// The bearer token without which nothing is answered.
     token: Option<String>,
+    /// Requests that showed another one.
+    refused: u64,
 }
 
 #[derive(Clone)]
@@ -148,6 +150,11 @@ impl FakeApi {
         state.generation += 1;
         drop(state);
         self.shared.changed.notify_all();
+    }
+
+    /// How many requests have shown another token than the one that is taken.
+    pub fn refused(&self) -> u64 {
+        self.shared.state().refused
     }
 
     /// Begins a fault; what is connected meets it too.
@@ -248,6 +255,7 @@ impl Shared {
                 headers.iter().any(|header| header.to_ascii_lowercase() == wanted)
             });
             if !is_known {
+                self.state().refused += 1;
                 match refuse(&mut stream, "401 Unauthorized", "") {
                     Some(()) => continue,
                     None => return,

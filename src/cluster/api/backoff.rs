@@ -25,10 +25,10 @@ impl Backoff {
         Backoff { first, longest, calm, next: first, last_failure: None }
     }
 
-    /// Waits after a failure, at least as long as the server asked for.
+    /// Waits after a failure, longer than the server asked for: it asks all replicas for the same.
     pub(super) async fn wait(&mut self, retry_after: Option<Duration>) {
         let delay = self.delay(Instant::now());
-        sleep(delay.max(retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER))).await;
+        sleep(delay + retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER)).await;
     }
 
     fn delay(&mut self, now: Instant) -> Duration {

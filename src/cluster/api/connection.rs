@@ -6,9 +6,10 @@ use super::super::Source;
 use super::super::counters::RequestCounters;
 use super::super::decode::{Format, status};
 use super::frames::{format_of, read_whole};
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use http::header::RETRY_AFTER;
-use http::{Request, Response, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -30,7 +31,8 @@ const LONGEST_ERROR: usize = 64 << 10;
 /// An API server that can be asked. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Connection {
-    client: Client,
+    client: Arc<ArcSwap<Client>>,
+    config: Arc<Config>,
     host: Arc<str>,
     counters: Arc<RequestCounters>,
 }
@@ -56,7 +58,7 @@ impl Connection {
         };
         let host = config.cluster_url.authority().map_or("", |authority| authority.as_str()).into();
         let client = client(&config).map_err(|error| sentence(&error))?;
-        Ok(Connection { client, host, counters })
+        Ok(Connection { client: Arc::new(ArcSwap::from_pointee(client)), config: Arc::new(config), host, counters })
     }
 
     /// Sends a request and waits for the answer to begin.
@@ -65,14 +67,31 @@ impl Connection {
     /// No answer within the time, or one that is no success.
     pub(super) async fn get(&self, request: Request<Body>, within: Duration) -> Result<Response<Body>, Failure> {
         let began = Instant::now();
-        let answer = timeout(within, self.client.send(request)).await;
+        let client = self.client.load_full();
+        let answer = timeout(within, client.send(request)).await;
         let code = answer.as_ref().ok().and_then(|answer| answer.as_ref().ok()).map(|answer| answer.status().as_u16());
         self.counters.answered(&self.host, code, began.elapsed());
         match answer {
             Ok(Ok(answer)) if answer.status().is_success() => Ok(answer),
-            Ok(Ok(answer)) => Err(refusal(answer, within).await),
+            Ok(Ok(answer)) => {
+                if answer.status() == StatusCode::UNAUTHORIZED {
+                    self.read_credentials();
+                }
+                Err(refusal(answer, within).await)
+            }
             Ok(Err(error)) => Err(Failure::from(sentence(&error))),
             Err(_) => Err(Failure::from(format!("no answer within {} s", within.as_secs()))),
+        }
+    }
+
+    /// Reads token and certificate files now: they may have been rotated, and kube looks at a token's file only once a
+    /// minute. What cannot be read leaves everything as it is.
+    fn read_credentials(&self) {
+        let proof = &self.config.auth_info;
+        if (proof.token_file.is_some() || proof.client_certificate.is_some())
+            && let Ok(client) = client(&self.config)
+        {
+            self.client.store(Arc::new(client));
         }
     }
 }
