@@ -1,14 +1,21 @@
 //! The batched system calls: the only `unsafe` of the program.
 //!
 //! [`Batch`] is one worker's memory for a round of `recvmmsg` and `sendmmsg`; its interface is safe. [`Route`] is the
-//! way back of one packet, for replies that come later.
+//! way back of one packet, for replies that come later. What needs no `unsafe` is below: the forms of addresses, and what
+//! sockets are told.
 
 #![allow(unsafe_code)]
 
+mod address;
+mod options;
+
+use address::{Control, socket_address};
+use options::allow_fragments;
+pub(super) use options::{ask_packet_information, forbid_fragments};
 use std::alloc::{self, Layout};
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 
@@ -40,46 +47,6 @@ struct Memory {
     queued_parts: [libc::iovec; BATCH],
     packets: [[u8; QUERY_STRIDE]; BATCH],
     replies: [u8; REPLIES],
-}
-
-/// The one control message in use: packet information (`ip(7)` IP_PKTINFO, RFC 3542 section 6).
-///
-/// `info` is `in_pktinfo` (interface, local address, destination) or `in6_pktinfo` (address in four words, interface).
-/// The kernel takes for sending the form it gives on receipt, so that the message goes back as it came.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Control {
-    header: libc::cmsghdr,
-    info: [u32; 5],
-}
-
-impl Control {
-    /// The address a packet was sent to.
-    fn local(&self, port: u16) -> SocketAddr {
-        if self.header.cmsg_level == libc::IPPROTO_IP {
-            return (Ipv4Addr::from(self.info[1].to_ne_bytes()), port).into();
-        }
-        let address = self.v6();
-        SocketAddrV6::new(address, port, 0, if address.is_unicast_link_local() { self.info[4] } else { 0 }).into()
-    }
-
-    fn v6(&self) -> Ipv6Addr {
-        let mut octets = [0; 16];
-        for (four, word) in octets.chunks_exact_mut(4).zip(self.info) {
-            four.copy_from_slice(&word.to_ne_bytes());
-        }
-        octets.into()
-    }
-
-    /// Lets routing choose the interface of the reply, as it does for any other packet. Link-local addresses mean
-    /// nothing without theirs.
-    fn forget_interface(&mut self) {
-        if self.header.cmsg_level == libc::IPPROTO_IP {
-            self.info[0] = 0;
-        } else if !self.v6().is_unicast_link_local() {
-            self.info[4] = 0;
-        }
-    }
 }
 
 /// The way back of one packet: whom to answer, and from which address.
@@ -325,48 +292,6 @@ unsafe fn send_messages(socket: &UdpSocket, first: *mut libc::mmsghdr, total: us
     lost
 }
 
-/// The address in storage that the kernel filled. `sockaddr_in` has its address where `sockaddr_in6` has flow
-/// information, and all before it in the same places.
-fn socket_address(stored: &libc::sockaddr_in6) -> SocketAddr {
-    let port = u16::from_be(stored.sin6_port);
-    if libc::c_int::from(stored.sin6_family) == libc::AF_INET {
-        return (Ipv4Addr::from(stored.sin6_flowinfo.to_ne_bytes()), port).into();
-    }
-    SocketAddrV6::new(stored.sin6_addr.s6_addr.into(), port, 0, stored.sin6_scope_id).into()
-}
-
-/// Asks for the packet information that [`Batch::receive`] reads; a socket bound to one address does not need it.
-///
-/// # Errors
-/// What the system says.
-pub(super) fn ask_packet_information(socket: &impl AsRawFd, address: IpAddr) -> io::Result<()> {
-    match address {
-        IpAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
-        IpAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
-    }
-}
-
-/// Sends replies that nobody may cut, and heeds no ICMP message that says how large they may be: it may be forged (RFC
-/// 9715 section 3.1, R2). A packet that is never cut needs no identification, for which the kernel hashes and counts.
-///
-/// # Errors
-/// What the system says.
-pub(super) fn forbid_fragments(socket: &impl AsRawFd, address: IpAddr) -> io::Result<()> {
-    match address {
-        IpAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE),
-        IpAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE),
-    }
-}
-
-/// Lets replies be cut that are longer than the link takes, as a `bufsize` above its MTU asks for; ICMP messages still
-/// say nothing.
-fn allow_fragments(socket: &impl AsRawFd, address: IpAddr) -> io::Result<()> {
-    match address {
-        IpAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT),
-        IpAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT),
-    }
-}
-
 /// How many packets the system has dropped that came for this socket: for want of room, or by its filter. Counted since
 /// the socket was opened, and over from the start after 2³².
 ///
@@ -464,144 +389,4 @@ pub(super) fn raise_descriptor_limit() -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn pair() -> (UdpSocket, UdpSocket) {
-        let (server, client) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
-        client.connect(server.local_addr().unwrap()).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        (server, client)
-    }
-
-    #[test]
-    fn a_batch_comes_and_goes() {
-        let (server, client) = pair();
-        let mut batch = Batch::new(server.local_addr().unwrap());
-        for round in 0..3u8 {
-            for n in 0..BATCH as u8 + 5 {
-                client.send(&[round, n]).unwrap();
-            }
-            let mut answered = 0u8;
-            while answered < BATCH as u8 + 5 {
-                for index in 0..batch.receive(&server).unwrap() {
-                    let slot = batch.slot(index);
-                    assert_eq!((slot.packet, slot.client), (&[round, answered][..], client.local_addr().unwrap()));
-                    slot.out[0] = answered;
-                    batch.reply(index, 1);
-                    answered += 1;
-                }
-                assert_eq!(batch.send(&server), 0);
-            }
-            for expected in 0..answered {
-                let mut reply = [0; 9];
-                assert_eq!((client.recv(&mut reply).unwrap(), reply[0]), (1, expected));
-            }
-        }
-    }
-
-    #[test]
-    fn replies_of_full_size_take_several_calls() {
-        let (server, client) = pair();
-        let mut batch = Batch::new(server.local_addr().unwrap());
-        for _ in 0..BATCH {
-            client.send(b"?").unwrap();
-        }
-        assert_eq!(batch.receive(&server).unwrap(), BATCH);
-        let mut calls = 0;
-        for index in 0..BATCH {
-            batch.slot(index).out.fill(index as u8);
-            batch.reply(index, REPLY_ROOM);
-            if batch.has_room() {
-                continue;
-            }
-            calls += 1;
-            assert_eq!(batch.send(&server), 0);
-            for earlier in index + 1 - REPLIES / REPLY_ROOM..=index {
-                let mut reply = [0; REPLY_ROOM + 1];
-                assert_eq!(client.recv(&mut reply).unwrap(), REPLY_ROOM);
-                assert!(reply[..REPLY_ROOM].iter().all(|octet| *octet == earlier as u8));
-            }
-        }
-        assert_eq!(calls, BATCH * REPLY_ROOM / REPLIES);
-    }
-
-    #[test]
-    fn a_refused_message_does_not_hold_the_others_back() {
-        let (server, client) = pair();
-        let mut batch = Batch::new(server.local_addr().unwrap());
-        for _ in 0..3 {
-            client.send(b"?").unwrap();
-        }
-        let mut count = 0;
-        while count < 3 {
-            count += batch.receive(&server).unwrap();
-            assert!(count == 3 || count == 0, "loopback delivers before send returns");
-        }
-        // Nobody can be answered at port 0.
-        batch.memory_mut().clients[1].sin6_port = 0;
-        (0..3).for_each(|index| batch.reply(index, 2));
-        assert_eq!(batch.send(&server), 1);
-        (0..2).for_each(|_| assert_eq!(client.recv(&mut [0; 9]).unwrap(), 2));
-    }
-
-    #[test]
-    fn an_empty_datagram_is_no_wake_up() {
-        let (server, client) = pair();
-        let mut batch = Batch::new(server.local_addr().unwrap());
-        client.send(b"").unwrap();
-        assert_eq!((batch.receive(&server).unwrap(), batch.slot(0).packet.len()), (1, 0));
-    }
-
-    #[test]
-    fn a_woken_socket_gives_what_is_queued_then_nothing() {
-        let (server, client) = pair();
-        let mut batch = Batch::new(server.local_addr().unwrap());
-        client.send(b"before").unwrap();
-        wake(&server);
-        client.send(b"behind").unwrap();
-        assert_eq!(batch.receive(&server).unwrap(), 2);
-        assert_eq!(batch.slot(0).packet, b"before");
-        assert_eq!(batch.slot(1).packet, b"behind");
-        assert_eq!(batch.receive(&server).unwrap(), 0);
-        client.send(b"later").unwrap();
-        assert_eq!(batch.receive(&server).unwrap(), 1);
-        assert_eq!(batch.receive(&server).unwrap(), 0);
-    }
-
-    #[test]
-    fn the_loopback_is_among_the_addresses() {
-        assert!(addresses().unwrap().contains(&Ipv4Addr::LOCALHOST.into()));
-    }
-
-    #[test]
-    fn waking_ends_a_wait() {
-        let (server, _client) = pair();
-        let waiting = server.try_clone().unwrap();
-        let thread = std::thread::spawn(move || Batch::new(waiting.local_addr().unwrap()).receive(&waiting));
-        std::thread::sleep(Duration::from_millis(50));
-        wake(&server);
-        assert_eq!(thread.join().unwrap().unwrap(), 0);
-    }
-
-    #[test]
-    fn late_replies_go_together_and_one_that_is_refused_alone_is_lost() {
-        let (server, client) = pair();
-        let mut batch = Batch::new(server.local_addr().unwrap());
-        client.send(b"?").unwrap();
-        assert_eq!(batch.receive(&server).unwrap(), 1);
-        let late = |octets: Vec<u8>| LateReply { route: batch.route(0), octets };
-        let mut replies: Vec<_> = (0..70).map(|n| late(vec![n; 3])).collect();
-        // More than any datagram holds.
-        replies[33].octets = vec![0; 70_000];
-        // Longer than a link of 1,500 octets takes whole, and than the loopback does.
-        replies[34].octets = vec![34; 65_507];
-        assert_eq!(send_late(&server, &mut replies), 1);
-        let mut room = vec![0; 70_000];
-        for n in (0..70).filter(|n| *n != 33) {
-            let len = client.recv(&mut room).unwrap();
-            assert_eq!((len, room[0]), (if n == 34 { 65_507 } else { 3 }, n));
-        }
-    }
-}
+mod tests;
