@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 use support::tls::{Authority, Encrypted};
-use support::{Answer, Dunlin, Question, Scratch, Start, free_port, http_get, skip, wait_until};
+use support::{Answer, Dunlin, Question, Scratch, Start, framed, free_port, http_get, skip, wait_until};
 
 const NAME: &str = "backend-service.default.svc.cluster.local.";
 
@@ -304,7 +304,7 @@ async fn quic(server: &Running) -> (quinn::Endpoint, quinn::Connection) {
 
 async fn ask_quic(connection: &quinn::Connection, message: &[u8]) -> Option<Answer> {
     let (mut send, mut receive) = connection.open_bi().await.ok()?;
-    send.write_all(&[&(message.len() as u16).to_be_bytes()[..], message].concat()).await.ok()?;
+    send.write_all(&framed(message)).await.ok()?;
     send.finish().ok()?;
     let octets = receive.read_to_end(70_000).await.ok()?;
     Answer::decode(octets.get(2..)?).ok()

@@ -48,7 +48,7 @@ const PREFIXED: Descriptor = Descriptor {
 
 const TTL: u32 = 604_800;
 const LOCALHOST: &[u8] = b"\x09localhost\x00";
-/// `127.0.0.1` in reverse: the one name below a reverse zone, beside those that it is below of.
+/// `127.0.0.1` in reverse: with those above it, all that exists below the reverse zones.
 const LOOPBACK: &[u8] = b"\x011\x010\x010\x03127\x07in-addr\x04arpa\x00";
 const REVERSE_ZONES: [&[u8]; 3] =
     [b"\x010\x07in-addr\x04arpa\x00", b"\x03127\x07in-addr\x04arpa\x00", b"\x03255\x07in-addr\x04arpa\x00"];
@@ -109,7 +109,7 @@ fn write(query: &Query<'_>, context: &Context, out: &mut [u8], apex: usize) -> u
     let is_host = query.name.label(apex) == b"localhost";
     let numbers = [1, 0, 0, 0, TTL].map(u32::to_be_bytes).concat();
     let soa: [&[u8]; 3] = [LOCALHOST, MAILBOX, &numbers];
-    let exists = is_host || apex == 0 || is_above_loopback(query.name.wire());
+    let exists = is_host || apex == 0 || LOOPBACK.ends_with(query.name.wire());
     match query.qtype {
         RecordType::A if is_host => answer.a(Section::Answer, Owner::Question, TTL, Ipv4Addr::LOCALHOST),
         RecordType::AAAA if is_host => answer.aaaa(Section::Answer, Owner::Question, TTL, Ipv6Addr::LOCALHOST),
@@ -121,11 +121,6 @@ fn write(query: &Query<'_>, context: &Context, out: &mut [u8], apex: usize) -> u
         _ => answer.record(Section::Authority, zone, RecordType::SOA, TTL, &soa),
     };
     answer.finish(if exists { Rcode::NOERROR } else { Rcode::NXDOMAIN }, false)
-}
-
-/// Whether a name is `LOOPBACK` or above it.
-fn is_above_loopback(name: &[u8]) -> bool {
-    [0, 2, 4, 6].iter().any(|labels| name == &LOOPBACK[*labels..])
 }
 
 impl Handler for Local {

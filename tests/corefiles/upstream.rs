@@ -1,7 +1,7 @@
 //! The upstream of the probes: it says who was asked, how, and for what, so that a probe can tell which server a query
 //! went to. tests/data/corefiles/README.md lists its names.
 
-use super::support::tls;
+use super::support::{send_framed, take_framed, tls};
 use hickory_proto::op::{Edns, Message, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, PTR, SOA, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
@@ -72,13 +72,9 @@ impl Upstream {
 
     fn connection(&self, mut stream: impl Read + Write, transport: &str, ip: IpAddr) -> io::Result<()> {
         loop {
-            let mut len = [0; 2];
-            stream.read_exact(&mut len)?;
-            let mut query = vec![0; usize::from(u16::from_be_bytes(len))];
-            stream.read_exact(&mut query)?;
+            let query = take_framed(&mut stream)?;
             if let Some(answer) = self.answer(&query, transport, ip) {
-                let len = u16::try_from(answer.len()).map_err(io::Error::other)?;
-                stream.write_all(&[&len.to_be_bytes()[..], &answer].concat())?;
+                send_framed(&mut stream, &answer)?;
             }
         }
     }

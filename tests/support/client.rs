@@ -174,34 +174,31 @@ impl Client {
     /// where none comes within `wait`.
     pub fn ask_once(&self, question: &Question, wait: Duration) -> Option<(Result<Answer, String>, u16)> {
         let message = question.message(7);
-        let mut buffer = vec![0; 65536];
         if question.tcp {
             let mut stream = TcpStream::connect_timeout(&self.server, wait).ok()?;
             stream.set_read_timeout(Some(wait)).ok()?;
-            let len = u16::try_from(message.len()).ok()?;
-            stream.write_all(&[&len.to_be_bytes()[..], &message].concat()).ok()?;
-            let mut len = [0; 2];
-            stream.read_exact(&mut len).ok()?;
-            buffer.truncate(usize::from(u16::from_be_bytes(len)));
-            stream.read_exact(&mut buffer).ok()?;
-            return Some((Answer::decode(&buffer), stream.local_addr().ok()?.port()));
+            send_framed(&mut stream, &message).ok()?;
+            let answer = Answer::decode(&take_framed(&mut stream).ok()?);
+            return Some((answer, stream.local_addr().ok()?.port()));
         }
-        let socket = self.socket().ok()?;
-        socket.set_read_timeout(Some(wait)).ok()?;
-        socket.send(&message).ok()?;
-        let len = socket.recv(&mut buffer).ok()?;
-        Some((Answer::decode(&buffer[..len]), socket.local_addr().ok()?.port()))
+        let (answer, port) = self.send_once(&message, wait)?;
+        Some((Answer::decode(&answer), port))
     }
 
     /// Sends octets as they are and gives what comes back within `wait`.
     pub fn send_raw(&self, octets: &[u8], wait: Duration) -> Option<Vec<u8>> {
+        self.send_once(octets, wait).map(|(answer, _)| answer)
+    }
+
+    /// One datagram, the one that comes back, and the port it came to.
+    fn send_once(&self, octets: &[u8], wait: Duration) -> Option<(Vec<u8>, u16)> {
         let socket = self.socket().ok()?;
         socket.set_read_timeout(Some(wait)).ok()?;
         socket.send(octets).ok()?;
         let mut buffer = vec![0; 65536];
         let len = socket.recv(&mut buffer).ok()?;
         buffer.truncate(len);
-        Some(buffer)
+        Some((buffer, socket.local_addr().ok()?.port()))
     }
 
     /// Transfers a zone (AXFR): the records of all its messages, its SOA at both ends.
@@ -212,14 +209,10 @@ impl Client {
         let mut stream = TcpStream::connect_timeout(&self.server, PATIENCE).expect("connected");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let message = Question::new(zone, "AXFR").message(1);
-        let len = u16::try_from(message.len()).expect("a query is short");
-        stream.write_all(&[&len.to_be_bytes()[..], &message].concat()).expect("sent");
+        send_framed(&mut stream, &message).expect("sent");
         let mut records: Vec<Record> = Vec::new();
         while records.len() < 2 || records.last().is_some_and(|last| last.record_type() != RecordType::SOA) {
-            let mut len = [0; 2];
-            stream.read_exact(&mut len).expect("the transfer goes on");
-            let mut octets = vec![0; usize::from(u16::from_be_bytes(len))];
-            stream.read_exact(&mut octets).expect("the transfer goes on");
+            let octets = take_framed(&mut stream).expect("the transfer goes on");
             let message = Message::from_vec(&octets).expect("a DNS message");
             assert!(!message.answers.is_empty(), "the transfer of {zone} is refused");
             records.extend(message.answers);
@@ -284,17 +277,29 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         for &at in which {
-            let message = questions[at].message(at as u16);
-            let len = u16::try_from(message.len()).expect("a query is short");
-            stream.write_all(&[&len.to_be_bytes()[..], &message].concat())?;
-            let mut len = [0; 2];
-            stream.read_exact(&mut len)?;
-            let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
-            stream.read_exact(&mut message)?;
-            results[at] = checked(&questions[at], &message);
+            send_framed(&mut stream, &questions[at].message(at as u16))?;
+            results[at] = checked(&questions[at], &take_framed(&mut stream)?);
         }
         Ok(())
     }
+}
+
+/// A message as TCP carries it, its length in front (RFC 1035 section 4.2.2).
+pub fn framed(message: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(message.len()).expect("a message of at most 65535 octets");
+    [&len.to_be_bytes()[..], message].concat()
+}
+
+pub fn send_framed(stream: &mut impl Write, message: &[u8]) -> std::io::Result<()> {
+    stream.write_all(&framed(message))
+}
+
+pub fn take_framed(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let mut len = [0; 2];
+    stream.read_exact(&mut len)?;
+    let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
+    stream.read_exact(&mut message)?;
+    Ok(message)
 }
 
 /// Decodes, and holds against the question what every answer owes it.

@@ -20,7 +20,7 @@ pub mod tls;
 mod upstream;
 
 pub use answer::{Answer, Opt, sorted};
-pub use client::{Client, Question};
+pub use client::{Client, Question, framed, send_framed, take_framed};
 pub use process::{Dunlin, Scratch, Start, free_port, http_at, http_get, http_request, say, skip, wait_until};
 pub use steady::Steady;
 pub use upstream::Upstream;

@@ -1,6 +1,6 @@
 //! An authority of the tests, what it issues, and connections that trust it.
 
-use super::Scratch;
+use super::{Scratch, framed, take_framed};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -148,20 +148,12 @@ impl Encrypted {
 
     /// Sends messages, each with its length in front.
     pub fn send(&mut self, messages: &[Vec<u8>]) -> io::Result<()> {
-        let framed: Vec<u8> = messages
-            .iter()
-            .flat_map(|message| [&u16::try_from(message.len()).expect("short").to_be_bytes()[..], message].concat())
-            .collect();
-        self.0.write_all(&framed)
+        self.0.write_all(&messages.iter().flat_map(|message| framed(message)).collect::<Vec<u8>>())
     }
 
     /// The next message.
     pub fn take(&mut self) -> io::Result<Vec<u8>> {
-        let mut len = [0; 2];
-        self.0.read_exact(&mut len)?;
-        let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
-        self.0.read_exact(&mut message)?;
-        Ok(message)
+        take_framed(&mut self.0)
     }
 }
 

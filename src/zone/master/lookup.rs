@@ -31,7 +31,7 @@ impl MasterZone {
     pub fn answer(&self, name: &Name, message: &mut Message) -> Found {
         let qtype = message.question.qtype;
         let (mut name, mut owner) = (name.clone(), message.question.name.clone());
-        let mut met = vec![name.clone()];
+        let mut met = Vec::new();
         message.flags |= flags::AA;
         for _ in 0..=MAX_ALIASES {
             let target = match self.place(&name, qtype) {
@@ -68,10 +68,10 @@ impl MasterZone {
                 self.add_servers(message);
                 return Found::Alias(target);
             }
+            met.push(name);
             if met.contains(&target) {
                 break;
             }
-            met.push(target.clone());
             owner = target.wire().to_vec();
             name = target;
         }

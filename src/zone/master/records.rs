@@ -88,15 +88,7 @@ mod tests {
     const ZONE: &str = "@ 60 SOA Ns host 7 300 60 900 30\n@ NS ns\nns A 192.0.2.1\nns A 192.0.2.2\n*.a.b MX 5 mail\n";
 
     fn zone() -> MasterZone {
-        let file = std::env::temp_dir().join(format!(
-            "dunlin-records-{}-{:?}",
-            std::process::id(),
-            std::thread::current().id()
-        ));
-        std::fs::write(&file, ZONE).unwrap();
-        let zone = master::read(&file, &Name::from_text("example.test").unwrap()).unwrap();
-        std::fs::remove_file(file).unwrap();
-        zone
+        master::tests::zone(ZONE).unwrap()
     }
 
     #[test]

@@ -46,7 +46,8 @@ fn file(text: &str) -> PathBuf {
     file
 }
 
-fn zone(text: &str) -> Result<MasterZone, String> {
+/// A zone `example.test` from the text of its file.
+pub(super) fn zone(text: &str) -> Result<MasterZone, String> {
     let file = file(text);
     let zone = read(&file, &Name::from_text("example.test").unwrap());
     std::fs::remove_file(file).unwrap();
