@@ -91,7 +91,9 @@ fn what_is_no_tls_is_closed() {
 
 #[test]
 fn clients_prove_themselves() {
-    for (demand, strangers) in [("require_and_verify", false), ("require", true), ("verify_if_given", false)] {
+    for (demand, strangers) in
+        [("require_and_verify", false), ("require", true), ("verify_if_given", false), ("request", true)]
+    {
         let server = run("tls", &format!("client_auth {demand}"));
         let (ours, strange) = (server.authority.issue("client"), Authority::new().issue("client"));
         let is_served = |shows| {
@@ -100,7 +102,7 @@ fn clients_prove_themselves() {
             connection.send(&[query(1)]).ok()?;
             connection.take().ok()
         };
-        assert_eq!(is_served(None).is_some(), demand == "verify_if_given", "{demand}: none");
+        assert_eq!(is_served(None).is_some(), ["verify_if_given", "request"].contains(&demand), "{demand}: none");
         assert_eq!(is_served(Some(&strange)).is_some(), strangers, "{demand}: a stranger's");
         assert!(is_served(Some(&ours)).is_some(), "{demand}: ours");
     }
@@ -337,6 +339,40 @@ async fn what_is_no_query_ends_a_quic_connection() {
     assert!(ask_quic(&connection, &query(0)).await.is_some());
     let counted = || http_get(server.metrics, "/metrics").is_some_and(|(_, text)| text.contains("status=\"0x2\"} 2"));
     assert!(wait_until(Duration::from_secs(10), counted));
+}
+
+/// `timeouts` holds for QUIC: what is short ends, while what is long stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn quic_connections_and_streams_end_in_their_time() {
+    let with = |times: &str| run("quic", &format!("client_auth nocert\n}}\ntimeouts {{\n{times}"));
+    let patience = Duration::from_secs(30);
+
+    let (short, long) = (with("idle 1s"), with("idle 1m"));
+    // The long one begins first: were both alike, it would end first.
+    let ((_one, stays), (_other, ended)) = (quic(&long).await, quic(&short).await);
+    assert!(ask_quic(&stays, &query(0)).await.is_some());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(ask_quic(&ended, &query(0)).await.is_some());
+    tokio::select! {
+        _ = ended.closed() => {}
+        _ = stays.closed() => panic!("the long one was closed first"),
+        () = tokio::time::sleep(patience) => panic!("idle 1s: open after {patience:?}"),
+    }
+
+    let (short, long) = (with("read 1s"), with("read 1m"));
+    let ((_one, stays), (_other, ended)) = (quic(&long).await, quic(&short).await);
+    let begun = |connection: quinn::Connection| async move {
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        send.write_all(&[0, 40, 0]).await.unwrap();
+        receive.read_to_end(1).await.map_err(|why| why.to_string())
+    };
+    let stays = tokio::spawn(begun(stays));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::select! {
+        end = begun(ended) => assert!(end.is_err(), "half a query: {end:?}"),
+        end = stays => panic!("the long one ended first: {end:?}"),
+        () = tokio::time::sleep(patience) => panic!("read 1s: open after {patience:?}"),
+    }
 }
 
 /// One dunlin behind another: what the first one serves encrypted, the second one asks for.

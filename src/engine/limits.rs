@@ -4,7 +4,7 @@ use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The limits of a listener. QUIC has times of its own.
+/// The limits of a listener.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Connections over HTTPS or QUIC, all together. TCP and TLS have bounds that cannot be changed.
@@ -14,7 +14,7 @@ pub struct Limits {
     /// QUIC streams of all connections together.
     pub workers: usize,
     /// A new connection's handshake, where there is one, must be done within this, and its first whole message come;
-    /// over HTTP every request's head, and its body.
+    /// over HTTP every request's head, and its body; over QUIC every stream's query.
     pub read: Duration,
     /// The client must take what is written within this.
     pub write: Duration,

@@ -1,5 +1,5 @@
 //! # Description
-//! `timeouts` bounds how long connections over TCP, TLS and HTTPS may keep the server waiting, and how many queries each
+//! `timeouts` bounds how long connections over TCP, TLS, HTTPS and QUIC may keep the server waiting, and how many queries each
 //! may bring. UDP has no connections.
 //!
 //! # Syntax
@@ -12,7 +12,7 @@
 //! }
 //! ```
 //! - `read` (3s): a new connection's handshake, and then its first query, must be done within this; over HTTPS each
-//!   request's head and body.
+//!   request's head and body, over QUIC each stream's query.
 //! - `write` (5s): a client that does not take its answers is dropped after this.
 //! - `idle` (10s): a connection is closed this long after its last query or answer.
 //! - `maxtcpqueries` (-1, no bound): a connection over TCP or TLS is closed after as many queries, so that long-lived ones

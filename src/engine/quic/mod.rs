@@ -15,7 +15,6 @@ use quinn::{Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, Tokio
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -33,10 +32,6 @@ const NO_ERROR: u32 = 0;
 const INTERNAL_ERROR: u32 = 1;
 const PROTOCOL_ERROR: u32 = 2;
 
-/// A handshake must be done within this.
-const HANDSHAKE: Duration = Duration::from_secs(3);
-/// A connection without streams is closed after this, whatever it does to stay.
-const IDLE: Duration = Duration::from_secs(30);
 /// Octets of one stream that a client may send before they are read: the longest message and its length.
 const STREAM_WINDOW: u32 = 2 + u16::MAX as u32;
 /// The same for all streams of a connection.
@@ -74,10 +69,11 @@ impl Acceptor {
     fn config(&self) -> io::Result<ServerConfig> {
         let keys = self.keys.load_full().ok_or_else(|| io::Error::other("QUIC needs a certificate"))?;
         let crypto = QuicServerConfig::try_from(keys).map_err(io::Error::other)?;
+        let limits = self.limits.load();
         let mut transport = TransportConfig::default();
-        transport.max_concurrent_bidi_streams(VarInt::from_u32(self.limits.load().streams));
+        transport.max_concurrent_bidi_streams(VarInt::from_u32(limits.streams));
         transport.max_concurrent_uni_streams(VarInt::from_u32(0));
-        transport.max_idle_timeout(IdleTimeout::try_from(IDLE).ok());
+        transport.max_idle_timeout(IdleTimeout::try_from(limits.idle).ok());
         transport.stream_receive_window(VarInt::from_u32(STREAM_WINDOW));
         transport.receive_window(VarInt::from_u32(CONNECTION_WINDOW));
         transport.send_window(SEND_WINDOW);
@@ -146,11 +142,13 @@ impl Acceptor {
 /// Serves a connection to its end.
 async fn serve(incoming: Incoming, acceptor: Acceptor, workers: Arc<Semaphore>) {
     let Ok(connecting) = incoming.accept() else { return };
-    let Ok(Ok(connection)) = timeout(HANDSHAKE, connecting).await else { return };
+    let limits = **acceptor.limits.load();
+    let Ok(Ok(connection)) = timeout(limits.read, connecting).await else { return };
     let local = SocketAddr::new(connection.local_ip().unwrap_or([0; 4].into()), 0);
     let arrival = Arrival { client: connection.remote_address(), local, transport: Transport::Tcp };
     let mut streams = JoinSet::new();
-    let mut deadline = Instant::now() + IDLE;
+    // A connection without streams is closed then, whatever it does to stay.
+    let mut deadline = Instant::now() + limits.idle;
     loop {
         tokio::select! {
             accepted = connection.accept_bi() => {
@@ -160,13 +158,13 @@ async fn serve(incoming: Incoming, acceptor: Acceptor, workers: Arc<Semaphore>) 
                 let Ok(place) = workers.clone().acquire_owned().await else { return };
                 let (acceptor, connection) = (acceptor.clone(), connection.clone());
                 streams.spawn(async move {
-                    stream::answer(send, receive, &connection, arrival, &acceptor).await;
+                    stream::answer(send, receive, &connection, arrival, &acceptor, limits).await;
                     drop(place);
                 });
             }
             Some(ended) = streams.join_next(), if !streams.is_empty() => {
                 acceptor.count(&ended);
-                deadline = Instant::now() + IDLE;
+                deadline = Instant::now() + limits.idle;
             }
             () = sleep_until(deadline), if streams.is_empty() => break,
             () = acceptor.closing.wait() => break,

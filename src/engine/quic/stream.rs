@@ -1,15 +1,11 @@
 //! One stream: one query and its answer (RFC 9250 section 4.2).
 
 use super::{Acceptor, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR};
-use crate::engine::{Arrival, Sent, single};
+use crate::engine::{Arrival, Limits, Sent, single};
 use crate::wire::{HEADER, NameBuffer, Query, read_options};
 use quinn::{Connection, RecvStream, SendStream, VarInt};
-use std::time::Duration;
 use tokio::time::timeout;
 
-/// A stream's query must come within this, and its answer be taken.
-const READ: Duration = Duration::from_secs(3);
-const WRITE: Duration = Duration::from_secs(5);
 /// Octets of the longest message and its length.
 const MOST: usize = 2 + u16::MAX as usize;
 /// The option that QUIC has a better way for (RFC 9250 section 5.5.2).
@@ -22,10 +18,11 @@ pub(super) async fn answer(
     connection: &Connection,
     arrival: Arrival,
     acceptor: &Acceptor,
+    limits: Limits,
 ) {
-    let code = match timeout(READ, receive.read_to_end(MOST)).await {
+    let code = match timeout(limits.read, receive.read_to_end(MOST)).await {
         Ok(Ok(octets)) => match message(&octets) {
-            Some(message) => reply(&mut send, message.to_vec(), arrival, acceptor).await,
+            Some(message) => reply(&mut send, message.to_vec(), arrival, acceptor, limits).await,
             None => PROTOCOL_ERROR,
         },
         Ok(Err(quinn::ReadToEndError::TooLong)) => PROTOCOL_ERROR,
@@ -40,7 +37,7 @@ pub(super) async fn answer(
     acceptor.responses.with_label_values(&[&*acceptor.server, status]).inc();
     match code {
         // A connection that closes must not be quicker than what is on its way.
-        NO_ERROR => drop(timeout(WRITE, send.stopped()).await),
+        NO_ERROR => drop(timeout(limits.write, send.stopped()).await),
         PROTOCOL_ERROR => connection.close(VarInt::from_u32(PROTOCOL_ERROR), b""),
         _ => drop(send.reset(VarInt::from_u32(INTERNAL_ERROR))),
     }
@@ -66,7 +63,7 @@ fn message(octets: &[u8]) -> Option<&[u8]> {
 }
 
 /// Answers, with all messages of a transfer (RFC 9250 section 4.2), and says what became of it.
-async fn reply(send: &mut SendStream, message: Vec<u8>, arrival: Arrival, acceptor: &Acceptor) -> u32 {
+async fn reply(send: &mut SendStream, message: Vec<u8>, arrival: Arrival, acceptor: &Acceptor, limits: Limits) -> u32 {
     let answer = single::answer(&*acceptor.answerer, &acceptor.slow, message, arrival).await;
     // QUIC has no silence.
     let Some(Sent { message, more }) = answer else { return INTERNAL_ERROR };
@@ -74,7 +71,7 @@ async fn reply(send: &mut SendStream, message: Vec<u8>, arrival: Arrival, accept
     for message in std::iter::once(&message).chain(following) {
         let Ok(length) = u16::try_from(message.len()) else { return INTERNAL_ERROR };
         let framed = [&length.to_be_bytes()[..], message].concat();
-        if !matches!(timeout(WRITE, send.write_all(&framed)).await, Ok(Ok(()))) {
+        if !matches!(timeout(limits.write, send.write_all(&framed)).await, Ok(Ok(()))) {
             return INTERNAL_ERROR;
         }
     }
