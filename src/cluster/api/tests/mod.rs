@@ -237,6 +237,32 @@ async fn a_watch_that_is_refused_again_and_again_lists_again() {
 }
 
 #[tokio::test]
+async fn a_place_that_a_server_has_not_come_to_lists_again_at_once() {
+    let refused = Reply::error("504 Gateway Timeout", "Too large resource version: 10, current: 7");
+    let run = run(Kind::Service, vec![empty_list("10"), refused, list("7", "", &[])]).await;
+    assert_eq!(run.api.requested(4).await[2..], [list_path(""), watch_path("7")]);
+}
+
+#[tokio::test]
+async fn an_event_out_of_order_changes_nothing_and_lists_again() {
+    let event = |version: &str, ip: &str| line("MODIFIED", &service("a", version, ip));
+    let script = vec![
+        empty_list("10"),
+        Reply::json(event("12", "10.0.0.12")).then(event("11", "10.0.0.11")).silent(),
+        list("12", "", &[service("a", "12", "10.0.0.12")]),
+        // Of what is no number nothing is told.
+        Reply::json(event("b", "10.0.0.13")).then(event("a", "10.0.0.14")).silent(),
+    ];
+    let run = run(Kind::Service, script).await;
+    let mut told = vec!["begin Service", "end Service", "apply shop/a 10.0.0.12"];
+    told.extend(["begin Service", "apply shop/a 10.0.0.12", "end Service"]);
+    told.extend(["apply shop/a 10.0.0.13", "apply shop/a 10.0.0.14"]);
+    run.sink.told(&told).await;
+    assert_eq!(run.api.requested(4).await[2..], [list_path(""), watch_path("12")]);
+    assert_eq!(run.counters.failures.get(), 1);
+}
+
+#[tokio::test]
 async fn retry_after_is_honoured() {
     let refused = Reply::error("429 Too Many Requests", "slow down").with_header("retry-after: 1");
     let began = Instant::now();
