@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a watch without events brings a bookmark.
 const BOOKMARKS: Duration = Duration::from_millis(200);
@@ -105,8 +105,9 @@ struct State {
     older: Option<(u64, Objects)>,
     /// Watches and connections of an earlier one are ended.
     generation: u64,
-    lists: u64,
-    watches: u64,
+    /// When lists and watches were begun.
+    lists: Vec<Instant>,
+    watches: Vec<Instant>,
     /// The bearer token without which nothing is answered.
     token: Option<String>,
     /// Requests that showed another one.
@@ -220,10 +221,10 @@ impl FakeApi {
         self.shared.changed.notify_all();
     }
 
-    /// Lists and watches that were asked for.
-    pub fn requests(&self) -> (u64, u64) {
+    /// When lists and watches were begun, other than by a server that is down.
+    pub fn requests(&self) -> (Vec<Instant>, Vec<Instant>) {
         let state = self.shared.state();
-        (state.lists, state.watches)
+        (state.lists.clone(), state.watches.clone())
     }
 }
 
@@ -338,7 +339,9 @@ impl Shared {
 
     fn list(&self, stream: &mut TcpStream, kind: &'static str, token: &str, limit: Option<usize>) -> Goes {
         let mut state = self.state();
-        state.lists += 1;
+        if token.is_empty() {
+            state.lists.push(Instant::now());
+        }
         if state.fault == Some(Fault::GoneInAList) && !token.is_empty() {
             drop(state);
             return refuse(stream, "410 Gone", "");
@@ -359,7 +362,7 @@ impl Shared {
 
     fn watch(&self, stream: &mut TcpStream, kind: &'static str, from: u64) -> Goes {
         let mut state = self.state();
-        state.watches += 1;
+        state.watches.push(Instant::now());
         let (generation, mut sent) = (state.generation, from);
         let is_gone = from < state.forgotten;
         if is_gone && state.fault != Some(Fault::GoneEvent) {

@@ -1,9 +1,9 @@
 //! One kind's life: a complete list, a watch from there, a new watch where that one ends, a new list where the server no
 //! longer knows the place.
 
-use super::super::Sink;
 use super::super::counters::WatchCounters;
 use super::super::decode::{self, Event, State};
+use super::super::{First, Sink};
 use super::backoff::{Backoff, random_between};
 use super::connection::{Connection, Failure};
 use super::frames::{Frames, LONGEST_PAGE, format_of, read_whole};
@@ -51,7 +51,7 @@ pub(super) struct Pace {
     pub(super) answer: Duration,
     /// After this long a list is taken even though no watch has failed: what no watch has told is found so.
     pub(super) relist: RangeInclusive<Duration>,
-    /// How far apart the lists of instances are that all lose their watches at the same moment.
+    /// How far apart the lists of instances are that lose their watches, or start from a snapshot, at the same moment.
     pub(super) spread: Duration,
 }
 
@@ -77,6 +77,7 @@ pub(super) struct Follower {
     pub(super) target: Target,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) counters: WatchCounters,
+    pub(super) first: First,
     pub(super) pace: Pace,
     /// The kinds whose first list is not complete yet.
     pub(super) unsynced: Arc<AtomicUsize>,
@@ -99,17 +100,28 @@ impl Follower {
     /// Follows for ever.
     pub(super) async fn run(self) {
         let (first, longest, calm) = self.pace.backoff;
-        let mut backoff = Backoff::new(first, longest, calm);
+        // Of their own: a list that is due after many failed watches need not wait as long as they did.
+        let [mut lists, mut watches] = [(); 2].map(|()| Backoff::new(first, longest, calm));
         let mut log = Log::default();
         let mut waiting = true;
-        let mut place = self.list_until_complete(&mut backoff, &mut log, &mut waiting).await;
+        if self.first == First::Spread {
+            self.spread().await;
+        }
+        let mut place = self.list_until_complete(&mut lists, &mut log, &mut waiting).await;
         self.synced(&mut waiting);
         loop {
-            self.watch_until_gone(&mut place, &mut backoff, &mut log).await;
-            sleep(random_between(Duration::ZERO..=self.pace.spread)).await;
-            place = self.list_until_complete(&mut backoff, &mut log, &mut waiting).await;
+            self.watch_until_gone(&mut place, &mut watches, &mut log).await;
+            // A server that forgets every place at once is not listed again and again.
+            lists.wait(None).await;
+            self.spread().await;
+            place = self.list_until_complete(&mut lists, &mut log, &mut waiting).await;
             self.counters.relists.inc();
         }
+    }
+
+    /// Waits so that instances which list for the same reason do not list at the same moment.
+    async fn spread(&self) {
+        sleep(random_between(Duration::ZERO..=self.pace.spread)).await;
     }
 
     /// Takes this kind from those that are waited for, once.
@@ -200,11 +212,13 @@ impl Follower {
                 Err(Failure { code: Some(_), .. }) => refusals + 1,
                 _ => 0,
             };
+            if matches!(ended, Ok(End::Gone | End::Disordered)) {
+                return;
+            }
             if ended.is_err() || began.elapsed() < self.pace.shortest_life {
                 backoff.wait(retry_after).await;
             }
-            let is_lost = refusals >= REFUSALS_BEFORE_LIST || deaf >= DEAF_WATCHES_BEFORE_LIST;
-            if matches!(ended, Ok(End::Gone | End::Disordered)) || is_lost || Instant::now() >= relist_at {
+            if refusals >= REFUSALS_BEFORE_LIST || deaf >= DEAF_WATCHES_BEFORE_LIST || Instant::now() >= relist_at {
                 return;
             }
         }

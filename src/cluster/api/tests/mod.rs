@@ -7,7 +7,7 @@ use super::request::Target;
 use crate::cluster::counters::{Counters, WatchCounters};
 use crate::cluster::decode::protobuf::encode;
 use crate::cluster::recorder::Recorder;
-use crate::cluster::{Feed, Kind, Options, Source, start};
+use crate::cluster::{Feed, First, Kind, Options, Source, start};
 use crate::metrics::Metrics;
 use fake_api::{FakeApi, Reply};
 use std::sync::Arc;
@@ -54,6 +54,7 @@ async fn run_at(kind: Kind, script: Vec<Reply>, pace: Pace) -> Run {
         target: Target { kind, labels: String::new() },
         sink: sink.clone(),
         counters: watch_counters.clone(),
+        first: First::AtOnce,
         pace,
         unsynced: Arc::clone(&unsynced),
     };
@@ -268,7 +269,9 @@ async fn retry_after_is_honoured() {
     let began = Instant::now();
     let run = run(Kind::Service, vec![refused, empty_list("10")]).await;
     run.sink.told(&EMPTY).await;
-    assert!(began.elapsed() >= Duration::from_secs(1));
+    // Longer than that: the others that were refused are told the same.
+    let shortest = pace().backoff.0 / 8;
+    assert!(began.elapsed() >= Duration::from_secs(1) + shortest, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -378,29 +381,6 @@ async fn a_list_is_taken_now_and_then_though_no_watch_fails() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(began.elapsed() >= Duration::from_millis(80), "{:?}", began.elapsed());
-}
-
-#[tokio::test]
-async fn a_hundred_that_lose_their_watches_together_do_not_list_together() {
-    let gone = || Reply::json(line("ERROR", r#"{"kind":"Status","code":410}"#));
-    let mut runs = Vec::new();
-    for _ in 0..100 {
-        let script = vec![empty_list("10"), gone().silent(), empty_list("20")];
-        runs.push(run_at(Kind::Service, script, Pace { spread: Pace::default().spread, ..pace() }).await);
-    }
-    let began = Instant::now();
-    let mut listed = Vec::new();
-    while listed.len() < runs.len() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let lists = runs.iter().filter(|run| run.counters.relists.get() > 0).count();
-        listed.resize(lists, began.elapsed());
-        assert!(began.elapsed() < Duration::from_secs(20), "{lists} lists");
-    }
-    let busiest = listed.iter().map(|at| {
-        let end = *at + Duration::from_secs(1);
-        listed.iter().filter(|other| (*at..end).contains(*other)).count()
-    });
-    assert!(busiest.max().unwrap() < 60, "{listed:?}");
 }
 
 #[tokio::test]
