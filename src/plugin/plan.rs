@@ -2,8 +2,8 @@
 
 use super::fast::{Gate, ZonedTtl};
 use super::{
-    Clients, Copies, Explainer, ExternalServices, Handler, Keys, Lifecycle, Metadata, Provider, Readiness, Sections,
-    Shape, Source, Subject, TtlRule, View, ZoneHolders,
+    Clients, Copies, Explainer, ExternalServices, Handler, Keys, KnownClients, Lifecycle, Metadata, Provider,
+    Readiness, Sections, Shape, Source, Subject, TtlRule, View, ZoneHolders,
 };
 use crate::http;
 use crate::metrics::Sampled;
@@ -160,6 +160,8 @@ pub struct ProcessPlan {
     pub readiness: Readiness,
     /// What plugins show on the status page.
     pub sections: Sections,
+    /// Who knows the pods that clients are.
+    pub clients: KnownClients,
     /// The way to ask how the plan answers, once it runs.
     pub explainer: Explainer,
     /// Where every lane leaves samples of its queries (`status`); every block is counted then.
