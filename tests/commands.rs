@@ -1,4 +1,5 @@
-//! `check`, `migrate`, `explain`, `query` and `compare` as an operator meets them: words in, text and exit code out.
+//! `check`, `migrate`, `explain` and `query` as an operator meets them: words in, text and exit code out. `compare` has a file of
+//! its own.
 
 mod support;
 
@@ -176,56 +177,6 @@ fn query_says_that_nobody_answers() {
     let (code, output, error) = dunlin(&["query", "a.test", &at, "--timeout", "0.2"]);
     assert_eq!((code, output.as_str()), (4, ""));
     assert!(error.starts_with("a.test. A: no answer in time (127.0.0.1:"), "{error}");
-}
-
-/// A server with the manifests in a directory.
-fn serving(manifests: &Scratch) -> support::Dunlin {
-    let corefile = ".:{$PORT} {
-    bind 127.0.0.1
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-        pods verified
-        manifests {$MANIFESTS}
-    }
-}
-";
-    Start::corefile(corefile).set("MANIFESTS", manifests.path().display()).run()
-}
-
-#[test]
-fn compare_finds_what_differs_and_nothing_else() {
-    let (one, other) = (Scratch::new(), Scratch::new());
-    let cluster = support::read("tests/data/conformance/cluster.yaml");
-    one.write("cluster.yaml", &cluster);
-    // One Service has another address.
-    assert_eq!(cluster.matches("clusterIP: 10.100.1.1,").count(), 1, "the address of one Service");
-    other.write("cluster.yaml", &cluster.replace("clusterIP: 10.100.1.1,", "clusterIP: 10.100.1.99,"));
-    let (a, b) = (serving(&one), serving(&other));
-    let (a, b) = (format!("127.0.0.1:{}", a.port), format!("127.0.0.1:{}", b.port));
-    let manifests = one.path().to_str().unwrap();
-    let (code, output, error) = dunlin(&["compare", &a, &a, "--manifests", manifests, "--rate", "5000"]);
-    assert_eq!((code, output.lines().count(), error.as_str()), (0, 1, ""), "{output}");
-    assert!(output.ends_with(", deliberate 0, different 0, unanswered 0\n"), "{output}");
-    let equal: usize = output.split([' ', ',']).nth(1).unwrap().parse().unwrap();
-    assert!(equal > 300, "{output}");
-    let (code, output, _) = dunlin(&["compare", &a, &b, "--manifests", manifests, "--rate", "5000"]);
-    assert_eq!(code, 1, "{output}");
-    let different: Vec<&str> = output.lines().filter(|line| line.starts_with("different: ")).collect();
-    assert!(!different.is_empty() && output.contains(", unanswered 0\n"), "{output}");
-    let stray: Vec<_> = different
-        .iter()
-        .filter(|line| {
-            !line.contains(" api.staging.") && !line.contains(".api.staging.") && !line.contains("1.1.100.10.")
-        })
-        .collect();
-    assert!(stray.is_empty(), "{stray:#?}");
-    // Names from a file; a server that is silent.
-    let names = one.write("names", "gone.test\nweb.prod.svc.cluster.local AAAA\n");
-    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let silent = silent.local_addr().unwrap().to_string();
-    let (code, output, _) = dunlin(&["compare", &a, &silent, "--names", names.to_str().unwrap()]);
-    assert!(code == 1 && output.ends_with("equal 0, deliberate 0, different 0, unanswered 2\n"), "{output}");
-    let (code, _, error) = dunlin(&["compare", &a, &b, "--names", "missing.txt"]);
-    assert!(code == 3 && error.starts_with("missing.txt: "), "{error}");
 }
 
 /// One object a line, the start's lines among them; the other form is tests/signals.rs's.

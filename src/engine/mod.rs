@@ -65,6 +65,10 @@ pub trait Lane: Send {
     fn answer(&mut self, packet: &[u8], client: SocketAddr, out: &mut [u8]) -> Fast;
     /// The batch has been sent; `took` is from its receipt.
     fn batch_ends(&mut self, took: Duration);
+    /// Whether the answers to this batch are let go instead of sent. Asked by UDP workers alone.
+    fn is_silent(&self) -> bool {
+        false
+    }
 }
 
 /// What is spoken on a listener.

@@ -205,6 +205,11 @@ impl Batch {
         unsafe { send_messages(socket, (&raw mut (*self.memory.as_ptr()).queued).cast(), total, 0) }
     }
 
+    /// Lets go what is queued.
+    pub fn forget(&mut self) {
+        (self.queued, self.end) = (0, 0);
+    }
+
     /// The address packet `index` was sent to.
     pub fn local(&self, index: usize) -> SocketAddr {
         self.route(index).control.map_or(self.bound, |control| control.local(self.bound.port()))

@@ -37,7 +37,8 @@ pub(super) struct Worker {
 struct SlowQuery {
     packet: Vec<u8>,
     arrival: Arrival,
-    route: Route,
+    /// The way back, where there is one.
+    route: Option<Route>,
     permit: Share,
 }
 
@@ -98,7 +99,7 @@ impl Worker {
                 next += 1;
             }
         }
-        self.send(batch);
+        self.send(batch, lane.is_silent());
         if !slow.is_empty() {
             let _ = hand_off.send(slow);
         }
@@ -120,20 +121,20 @@ impl Worker {
         lane.batch_begins();
         while *next < count {
             if !batch.has_room() {
-                self.send(batch);
+                self.send(batch, lane.is_silent());
             }
             let slot = batch.slot(*next);
             match lane.answer(slot.packet, slot.client, slot.out) {
                 Fast::Reply(len) => batch.reply(*next, len),
                 Fast::Silence => {}
-                Fast::Slow => slow.extend(self.slow_query(batch, *next)),
+                Fast::Slow => slow.extend(self.slow_query(batch, *next, lane.is_silent())),
             }
             *next += 1;
         }
     }
 
-    fn slow_query(&self, batch: &mut Batch, index: usize) -> Option<SlowQuery> {
-        let (local, route) = (batch.local(index), batch.route(index));
+    fn slow_query(&self, batch: &mut Batch, index: usize, silent: bool) -> Option<SlowQuery> {
+        let (local, route) = (batch.local(index), (!silent).then(|| batch.route(index)));
         let slot = batch.slot(index);
         let permit = self.slow.admit(slot.client.ip())?;
         let arrival = Arrival { client: slot.client, local, transport: Transport::Udp };
@@ -149,7 +150,10 @@ impl Worker {
         self.answerer.lane(Transport::Udp)
     }
 
-    fn send(&self, batch: &mut Batch) {
+    fn send(&self, batch: &mut Batch, silent: bool) {
+        if silent {
+            return batch.forget();
+        }
         let lost = batch.send(&self.socket);
         if lost > 0 {
             self.counters.send.inc_by(lost as u64);
@@ -169,7 +173,7 @@ async fn answer_slow_queries(
         let lane = &lane;
         async move {
             let sent = lane.answer(query.packet, query.arrival, query.permit).await?;
-            Some(LateReply { route: query.route, octets: sent.message })
+            Some(LateReply { route: query.route?, octets: sent.message })
         }
     };
     let mut running = FuturesUnordered::new();

@@ -5,7 +5,7 @@
 
 use super::top::Top;
 use crate::wire::{Name, Rcode};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -267,6 +267,15 @@ impl Tops {
     /// The names that do not exist and were asked along a search list, by what was meant: `api.example.com` for
     /// `api.example.com.default.svc.cluster.local`. What stands behind a label `svc` is taken for a cluster's zone.
     pub fn search_waste(&self) -> Vec<(String, f64)> {
+        sums(self.searched().into_iter().map(|searched| (searched.meant, searched.share)))
+    }
+
+    /// The namespaces whose search lists were walked so: `default` in the example.
+    pub fn searching_namespaces(&self) -> Vec<(String, f64)> {
+        sums(self.searched().into_iter().filter_map(|searched| Some((searched.namespace?, searched.share))))
+    }
+
+    fn searched(&self) -> Vec<Searched> {
         let names: Vec<(Vec<String>, f64)> =
             self.missing.iter().filter_map(|(wire, share)| Some((labels(wire)?, *share))).collect();
         let svc = |labels: &[String]| labels.iter().rposition(|label| label == "svc");
@@ -280,31 +289,43 @@ impl Tops {
                 labels.len() > *length && zones.iter().any(|zone| labels.ends_with(zone) && zone.len() == *length)
             })
         };
-        // Directly below the zone it is plain what was meant.
-        let plain: Vec<String> = names
+        // Directly below the zone it is plain what was meant, and a namespace before `svc` has what was meant before it.
+        let known: HashSet<&[String]> = names
             .iter()
-            .filter(|(labels, _)| svc(labels).is_none())
-            .filter_map(|(labels, _)| Some(labels[..labels.len() - in_zone(labels)?].join(".")))
+            .filter_map(|(labels, _)| match svc(labels) {
+                None => Some(&labels[..labels.len() - in_zone(labels)?]),
+                Some(at) => Some(&labels[..at.checked_sub(1)?]),
+            })
             .collect();
-        let mut waste: HashMap<String, f64> = HashMap::new();
-        for (labels, share) in &names {
-            let meant = match svc(labels) {
-                None => in_zone(labels).map(|length| labels[..labels.len() - length].join(".")),
-                Some(at) => {
-                    let (whole, without_namespace) = (labels[..at].join("."), labels[..at.saturating_sub(1)].join("."));
-                    let known = |meant: &String| plain.contains(meant);
-                    if known(&whole) { Some(whole) } else { Some(without_namespace) }
-                }
+        let searched = |(labels, share): &(Vec<String>, f64)| {
+            let (meant, namespace) = match svc(labels) {
+                None => (&labels[..labels.len() - in_zone(labels)?], None),
+                Some(at) if known.contains(&labels[..at]) => (&labels[..at], None),
+                Some(at) => labels[..at].split_last().map(|(last, rest)| (rest, Some(last.clone())))?,
             };
             // One label is a Service's name, and no waste of a search list.
-            if let Some(meant) = meant.filter(|meant| meant.contains('.')) {
-                *waste.entry(meant).or_default() += share;
-            }
-        }
-        let mut waste: Vec<_> = waste.into_iter().collect();
-        waste.sort_by(|one, other| other.1.total_cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
-        waste
+            (meant.len() > 1).then(|| Searched { meant: meant.join("."), namespace, share: *share })
+        };
+        // An SRV record's name goes along no search list.
+        names.iter().filter(|(labels, _)| !labels[0].starts_with('_')).filter_map(searched).collect()
     }
+}
+
+/// A name that was asked along a search list.
+struct Searched {
+    meant: String,
+    /// Of the client, where the first name of its list was asked.
+    namespace: Option<String>,
+    share: f64,
+}
+
+/// The sums by name, the greatest first.
+fn sums(shares: impl Iterator<Item = (String, f64)>) -> Vec<(String, f64)> {
+    let mut sums: HashMap<String, f64> = HashMap::new();
+    shares.for_each(|(name, share)| *sums.entry(name).or_default() += share);
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_by(|one, other| other.1.total_cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    sums
 }
 
 /// The labels of a name in wire form; `None` for the root.
@@ -393,6 +414,23 @@ mod tests {
         ]);
         assert_eq!(waste.search_waste(), [("api.example.com".into(), 0.375), ("db.example.org".into(), 0.125)]);
         assert!(missing(&["www.nowhere.test", "."]).search_waste().is_empty());
+    }
+
+    #[test]
+    fn search_lists_show_their_namespaces() {
+        let missing = [
+            "api.example.com.shop.svc.cluster.local",
+            "api.example.com.svc.cluster.local",
+            "web.prod.shop.svc.cluster.local",
+            "web.prod.svc.cluster.local",
+            "api.example.org.default.svc.cluster.local",
+            "gone.prod.svc.cluster.local",
+            "_http._tcp.web.prod.svc.cluster.local",
+            "www.nowhere.test",
+        ];
+        let tops = Tops { missing: missing.iter().map(|name| (wire(name), 0.125)).collect(), ..Tops::default() };
+        let expected = [("shop", 0.25), ("default", 0.125)];
+        assert_eq!(tops.searching_namespaces(), expected.map(|(name, share)| (name.to_owned(), share)));
     }
 
     // As the manual states it.

@@ -26,7 +26,7 @@ mod view;
 
 pub use authority::{ZoneFile, answer_from, not_ours};
 pub use chain::{Failure, Handler, Lookup, Next, Outcome, Reply, Request};
-pub use clients::Clients;
+pub use clients::{Clients, KnownClients};
 pub use copies::{Copies, Copy};
 pub use explain::{Explain, Explainer, Explanation, Question, Way};
 pub use external::{ExternalServices, ServiceFound, ServiceQuestion};

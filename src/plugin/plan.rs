@@ -2,8 +2,8 @@
 
 use super::fast::{Gate, ZonedTtl};
 use super::{
-    Clients, Copies, Explainer, ExternalServices, Handler, Keys, Lifecycle, Metadata, Provider, Readiness, Sections,
-    Shape, Source, Subject, TtlRule, View, ZoneHolders,
+    Clients, Copies, Explainer, ExternalServices, Handler, Keys, KnownClients, Lifecycle, Metadata, Provider,
+    Readiness, Sections, Shape, Source, Subject, TtlRule, View, ZoneHolders,
 };
 use crate::http;
 use crate::metrics::Sampled;
@@ -57,6 +57,9 @@ pub struct BlockPlan {
     pub clients: Arc<OnceLock<Arc<dyn Clients>>>,
     /// Where the lanes leave copies of a sample of queries and answers (`shadow`).
     pub copies: Option<Arc<Copies>>,
+    /// Whether what comes are copies of queries that another server answers (`shadow`'s `mirror`): nobody is answered over UDP
+    /// on the block's listeners.
+    pub is_mirror: bool,
     ttl: Option<ZonedTtl>,
     slow: Vec<Name>,
     held: Vec<Held>,
@@ -157,6 +160,8 @@ pub struct ProcessPlan {
     pub readiness: Readiness,
     /// What plugins show on the status page.
     pub sections: Sections,
+    /// Who knows the pods that clients are.
+    pub clients: KnownClients,
     /// The way to ask how the plan answers, once it runs.
     pub explainer: Explainer,
     /// Where every lane leaves samples of its queries (`status`); every block is counted then.

@@ -384,6 +384,9 @@ mod tests {
             let list = ["dev.svc.cluster.local", "svc.cluster.local", "cluster.local"];
             is_known.then(|| list.map(|text| domain(text).wire().to_vec()).to_vec())
         }
+        fn namespace(&self, _: IpAddr) -> Option<String> {
+            None
+        }
     }
 
     const PODS: &str = "kubernetes cluster.local {\npods insecure\npods verified\n}\nautopath @kubernetes";

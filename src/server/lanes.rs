@@ -124,6 +124,10 @@ impl Lane for FastLane {
     fn batch_ends(&mut self, took: Duration) {
         self.counting.batch_ends(took);
     }
+
+    fn is_silent(&self) -> bool {
+        self.routes.silent
+    }
 }
 
 /// Where a lane leaves its samples: a worker in sketches of its own, a connection in those of all.

@@ -36,6 +36,8 @@ pub(super) struct Routes {
     pub dropped: Option<Arc<metrics::Traffic>>,
     /// Where lanes leave samples of their queries (`status`).
     pub sampled: Option<Arc<metrics::Sampled>>,
+    /// Whether nobody is answered over UDP: some block stands on a mirror of traffic (`shadow`).
+    pub silent: bool,
     /// Whether classes other than IN are let in: some block has `chaos` or `forward`.
     any_class: bool,
 }
@@ -73,8 +75,9 @@ impl Routes {
         sampled: Option<Arc<metrics::Sampled>>,
     ) -> Routes {
         let any_class = routes.iter().any(|route| route.block.plan.any_class);
+        let silent = routes.iter().any(|route| route.block.plan.is_mirror);
         let zones = Suffixes::new(routes.iter().map(|route| (route.zone.clone(), choice(&routes, &route.zone))));
-        Routes { routes, zones, dropped, sampled, any_class }
+        Routes { routes, zones, dropped, sampled, silent, any_class }
     }
 
     /// The routes, for counters that go beside them.

@@ -14,6 +14,7 @@ pub mod controlplane;
 pub mod fakeapi;
 mod process;
 pub mod recorded;
+mod recording;
 pub mod shapes;
 mod steady;
 pub mod tls;
@@ -22,6 +23,7 @@ mod upstream;
 pub use answer::{Answer, Opt, sorted};
 pub use client::{Client, Question, framed, send_framed, take_framed};
 pub use process::{Dunlin, Scratch, Start, free_port, http_at, http_get, http_request, say, skip, wait_until};
+pub use recording::Recording;
 pub use steady::Steady;
 pub use upstream::Upstream;
 

@@ -28,7 +28,7 @@ impl Recorded {
         self.q.split(' ').nth(1).unwrap_or_default()
     }
 
-    fn truncated(&self) -> bool {
+    pub fn truncated(&self) -> bool {
         self.flags.contains("TC")
     }
 
@@ -77,7 +77,7 @@ impl Variant {
     }
 
     /// All records of the answer to a question, from the recorded answer that was not cut.
-    fn whole(&self, question: &Recorded) -> Option<&Recorded> {
+    pub fn whole(&self, question: &Recorded) -> Option<&Recorded> {
         let same = |other: &&Recorded| other.name() == question.name() && other.qtype() == question.qtype();
         self.recorded.iter().filter(same).find(|other| !other.truncated())
     }

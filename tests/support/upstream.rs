@@ -59,7 +59,7 @@ impl Upstream {
 
 /// Sockets on one free port. A process that another test starts has, until it executes its program, a copy of the socket
 /// that `free_port` tried the port with: then the port is taken after all, and the next one is tried.
-async fn sockets() -> (SocketAddr, UdpSocket, TcpListener) {
+pub(super) async fn sockets() -> (SocketAddr, UdpSocket, TcpListener) {
     for _ in 0..100 {
         let address = SocketAddr::from(([127, 0, 0, 1], super::free_port()));
         if let (Ok(datagrams), Ok(listener)) = (UdpSocket::bind(address).await, TcpListener::bind(address).await) {

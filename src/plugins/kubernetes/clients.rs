@@ -1,4 +1,4 @@
-//! The pods that clients are, where pods are followed: for `autopath` and `metadata`.
+//! The pods that clients are, where pods are followed: for `autopath`, `metadata` and `status`.
 
 use super::answer::SVC;
 use super::store::Namespace;
@@ -15,6 +15,10 @@ impl Clients for Kubernetes {
         let zone = &zone.name.wire().to_ascii_lowercase()[..];
         let label = &*namespace.label;
         Some(vec![[&[label.len() as u8], label, SVC, zone].concat(), [SVC, zone].concat(), zone.to_vec()])
+    }
+
+    fn namespace(&self, client: IpAddr) -> Option<String> {
+        Some(String::from_utf8_lossy(&self.namespace_of(client)?.label).into_owned())
     }
 }
 

@@ -111,6 +111,7 @@ pub(super) fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let _ = setup.plan.services.set(Arc::clone(&plugin) as _);
     if settings.pods == Pods::Verified {
         let _ = setup.plan.clients.set(Arc::clone(&plugin) as _);
+        setup.process.clients.add(Arc::clone(&plugin) as _);
     }
     setup.process.readiness.add(Arc::clone(&plugin) as _);
     let shown = Arc::clone(&plugin.cluster);
@@ -328,6 +329,10 @@ mod tests {
         let done = bench.done();
         assert_eq!((done.plan.stores.len(), done.plan.chain.len(), done.process.lifecycles.len()), (1, 1, 1));
         assert_eq!(done.process.readiness.waiting(), ["kubernetes"]);
+        assert!(done.process.clients.all().is_empty(), "no pods are followed");
+        let bench = Bench::new();
+        bench.set_up(&DEFINITION, "kubernetes cluster.local {\npods verified\n}").unwrap();
+        assert_eq!(bench.done().process.clients.all().len(), 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //!     sample PERCENT%
 //!     limit QUERIES
 //!     timeout DURATION
+//!     mirror
 //! }
 //! ```
 //! * **TARGET** is the other server's `IP[:PORT]`, over UDP with TCP where an answer is cut. Not the Service's address once
@@ -17,6 +18,11 @@
 //! * `limit` is the most copies a second, from 1 to 1000, 100 where it is not given. What is past it is counted as dropped.
 //! * `timeout` is how long TARGET has for an answer, from 10ms to 10s, 1s where it is not given. After five failures in a
 //!   row nothing is asked for a second, then for twice as long each time, up to a minute; one query then tries again.
+//! * `mirror` turns it round: TARGET answers the clients, and what comes here are copies of their queries, made in the network
+//!   (`dup` of nftables, `mirred` of tc). dunlin works out its own answers, asks TARGET the sample of them, compares, and
+//!   answers nobody over UDP: no block on any listener of this one does, not even with an error. What comes over TCP, which
+//!   cannot be copied so, is answered. `/ready` says 503 and `shadow mirror`, so that no Service sends clients here. Metrics
+//!   and `log` have the answers as if they were sent; `loop`, which asks its own server, finds nothing out here.
 //!
 //! What differs is asked once more a second later, as TARGET may hear of a change after us. Order, compression and serials
 //! are no differences, nor is a lower TTL at TARGET (what is left in its cache), nor what records other zones had at that
@@ -33,6 +39,36 @@
 //!     }
 //!     kubernetes cluster.local {
 //!         manifests @sample
+//!     }
+//! }
+//! ```
+//! On a mirror: CoreDNS at 10.244.0.5 answers, dunlin at 10.244.0.9 on the same node hears what it is asked, and asks it one
+//! query in a hundred of that again.
+//! ```corefile
+//! cluster.local {
+//!     shadow 10.244.0.5 {
+//!         mirror
+//!     }
+//!     kubernetes cluster.local {
+//!         manifests @sample
+//!     }
+//! }
+//! ```
+//! On the node, with `nft -f`; without the first condition dunlin's own questions would come back to it:
+//! ```text
+//! table ip dunlin-mirror {
+//!     chain forward {
+//!         type filter hook forward priority filter
+//!         ip saddr != 10.244.0.9 ip daddr 10.244.0.5 udp dport 53 dup to 10.244.0.9
+//!     }
+//! }
+//! ```
+//! The copies are still addressed to CoreDNS; in the network namespace of dunlin's pod:
+//! ```text
+//! table ip dunlin-mirror {
+//!     chain prerouting {
+//!         type nat hook prerouting priority dstnat
+//!         udp dport 53 redirect
 //!     }
 //! }
 //! ```
@@ -93,6 +129,7 @@ struct Options {
     share: f64,
     limit: u32,
     timeout: Duration,
+    is_mirror: bool,
 }
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
@@ -110,8 +147,10 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     }
     let copies = Arc::new(Copies::new(options.share, options.limit));
     setup.plan.copies = Some(Arc::clone(&copies));
+    setup.plan.is_mirror = options.is_mirror;
     let asking = Asking { server: Server::plain(options.target), timeout: options.timeout, copies, results };
-    setup.process.lifecycles.push(Arc::new(Shadow { asking: Arc::new(asking), task: Mutex::new(None) }));
+    let (asking, task) = (Arc::new(asking), Mutex::new(None));
+    setup.process.lifecycles.push(Arc::new(Shadow { asking, is_mirror: options.is_mirror, task }));
     Ok(())
 }
 
@@ -125,33 +164,32 @@ fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Options, Error> {
         return Err(setup.error(word, format!("'{}' is encrypted; expected: IP[:PORT]", word.text)));
     }
     let target = SocketAddr::new(ip, upstream.port);
-    let mut options = Options { target, share: 0.01, limit: 100, timeout: Duration::from_secs(1) };
+    let mut options = Options { target, share: 0.01, limit: 100, timeout: Duration::from_secs(1), is_mirror: false };
     for option in directive.options() {
-        let [value] = &option.args[..] else {
-            return match option.name.text.as_str() {
-                name @ ("sample" | "limit" | "timeout") => Err(setup.arguments(option, &format!("{name} VALUE"))),
-                _ => Err(setup.unknown(option, "sample, limit, timeout")),
-            };
-        };
-        match option.name.text.as_str() {
-            "sample" => {
+        match (option.name.text.as_str(), &option.args[..]) {
+            ("sample", [value]) => {
                 let percent = value.text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
                 let percent = percent.filter(|percent| (0.001..=100.0).contains(percent));
                 let wrong = || format!("'{}' is no share; expected: a number from 0.001 to 100, then %", value.text);
                 options.share = percent.ok_or_else(|| setup.error(value, wrong()))? / 100.0;
             }
-            "limit" => {
+            ("limit", [value]) => {
                 let limit = values::integer(&value.text, 1..=1000).map_err(|why| setup.error(value, why))?;
                 options.limit = limit as u32;
             }
-            "timeout" => {
+            ("timeout", [value]) => {
                 let timeout = values::duration(&value.text).map_err(|why| setup.error(value, why))?;
                 if !(Duration::from_millis(10)..=Duration::from_secs(10)).contains(&timeout) {
                     return Err(setup.error(value, format!("'{}' is not from 10ms to 10s", value.text)));
                 }
                 options.timeout = timeout;
             }
-            _ => return Err(setup.unknown(option, "sample, limit, timeout")),
+            ("mirror", []) => options.is_mirror = true,
+            ("mirror", _) => return Err(setup.arguments(option, "mirror")),
+            (name @ ("sample" | "limit" | "timeout"), _) => {
+                return Err(setup.arguments(option, &format!("{name} VALUE")));
+            }
+            _ => return Err(setup.unknown(option, "sample, limit, timeout, mirror")),
         }
     }
     Ok(options)
@@ -160,12 +198,18 @@ fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Options, Error> {
 /// The task that asks.
 struct Shadow {
     asking: Arc<Asking>,
+    is_mirror: bool,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Lifecycle for Shadow {
     fn name(&self) -> &'static str {
-        "shadow"
+        if self.is_mirror { "shadow mirror" } else { "shadow" }
+    }
+
+    /// Clients are answered by another: none may be sent here.
+    fn ready(&self) -> Option<bool> {
+        self.is_mirror.then_some(false)
     }
 
     fn serving(&self, _addresses: &[SocketAddr]) {

@@ -10,6 +10,12 @@ fn directives() {
     let bench = Bench::new();
     bench.set_up(&DEFINITION, "shadow 192.0.2.1 {\nsample 100%\nlimit 10\ntimeout 50ms\n}").unwrap();
     assert!(bench.done().plan.copies.as_ref().is_some_and(|copies| copies.is_due(u64::MAX)));
+    assert!(!bench.done().plan.is_mirror && bench.done().process.lifecycles[0].ready().is_none());
+    let mirror = Bench::new();
+    mirror.set_up(&DEFINITION, "shadow 192.0.2.1 {\nmirror\n}").unwrap();
+    assert!(mirror.done().plan.is_mirror);
+    let (done, ready) = (mirror.done(), Some(false));
+    assert_eq!((done.process.lifecycles[0].name(), done.process.lifecycles[0].ready()), ("shadow mirror", ready));
     let wrong = [
         ("shadow", "expected: shadow IP[:PORT]"),
         ("shadow a.test", "'a.test' is no address"),
@@ -19,7 +25,9 @@ fn directives() {
         ("shadow 192.0.2.1 {\nlimit 0\n}", "from 1 to 1000"),
         ("shadow 192.0.2.1 {\ntimeout 1m\n}", "is not from 10ms to 10s"),
         ("shadow 192.0.2.1 {\ntimeout\n}", "expected: timeout VALUE"),
-        ("shadow 192.0.2.1 {\nmirror\n}", "unknown property 'mirror'"),
+        ("shadow 192.0.2.1 {\nmirror yes\n}", "expected: mirror"),
+        ("shadow 192.0.2.1 {\nmirror yes no\n}", "expected: mirror"),
+        ("shadow 192.0.2.1 {\nthreshold 5\n}", "expected one of: sample, limit, timeout, mirror"),
         ("shadow 192.0.2.1\nshadow 192.0.2.2", "once"),
     ];
     Bench::errors(&DEFINITION, &wrong);

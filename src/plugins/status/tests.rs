@@ -1,11 +1,12 @@
 use super::*;
 use crate::metrics::Sample;
-use crate::plugin::Table;
+use crate::plugin::{Clients, Table};
 use crate::plugins::testing::Bench;
-use crate::wire::{Name, Rcode};
-use serde_json::Value;
+use crate::wire::{LowerName, Name, Rcode};
+use serde_json::{Value, json};
+use std::net::IpAddr;
 
-fn json(bench: &Bench, path: &str) -> Value {
+fn read(bench: &Bench, path: &str) -> Value {
     serde_json::from_slice(&bench.get(path).body).unwrap()
 }
 
@@ -52,12 +53,50 @@ fn what_is_counted_and_sampled_is_shown() {
     let sampled = bench.done().process.sampled.clone().unwrap();
     let name = Name::from_text("web.default.svc.cluster.local").unwrap();
     sampled.record_shared(Sample { name: name.wire(), client: [10, 0, 0, 9].into(), rcode: Rcode::NOERROR }, 1, 1);
-    let status = json(&bench, "/status.json");
+    let status = read(&bench, "/status.json");
     assert_eq!(status["state"], "healthy");
     assert_eq!(status["top"]["names"][0]["name"], "web.default.svc.cluster.local.");
     assert_eq!(status["top"]["clients"][0]["name"], "10.0.0.9");
+    assert_eq!((&status["top"]["namespaces"], &status["top"]["namespaces_from"]), (&json!([]), &json!("search lists")));
     assert_eq!(status["sections"][0]["rows"][0][1], "3");
     assert!(status["top"]["memory_octets"].as_u64().unwrap() < 200 * 1024);
+}
+
+/// One pod in `shop`.
+struct Pod;
+
+impl Clients for Pod {
+    fn search_list(&self, _: &LowerName<'_>, _: IpAddr) -> Option<Vec<Vec<u8>>> {
+        None
+    }
+    fn namespace(&self, client: IpAddr) -> Option<String> {
+        (client == IpAddr::from([10, 0, 0, 9])).then(|| "shop".to_owned())
+    }
+}
+
+#[test]
+fn namespaces_are_those_of_pods_or_of_search_lists() {
+    let bench = Bench::new();
+    bench.set_up(&DEFINITION, "status").unwrap();
+    let sampled = bench.done().process.sampled.clone().unwrap();
+    for (name, client) in
+        [("api.example.com.prod.svc.cluster.local", 9), ("gone.test", 9), ("gone.test", 10), ("gone.test", 11)]
+    {
+        let name = Name::from_text(name).unwrap();
+        let client = [10, 0, 0, client].into();
+        sampled.record_shared(Sample { name: name.wire(), client, rcode: Rcode::NXDOMAIN }, 1, 1);
+    }
+    let top = read(&bench, "/status.json")["top"].take();
+    assert_eq!(
+        (&top["namespaces"], &top["namespaces_from"]),
+        (&json!([{"name": "prod", "share": 0.25}]), &json!("search lists"))
+    );
+    bench.done().process.clients.add(Arc::new(Pod));
+    let top = read(&bench, "/status.json")["top"].take();
+    assert_eq!(
+        (&top["namespaces"], &top["namespaces_from"]),
+        (&json!([{"name": "shop", "share": 0.5}]), &json!("pods"))
+    );
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use super::State;
 use super::condition::Seen;
 use super::snapshot::{Block, Counts, EVERY, Past, RECENT, Snapshot};
-use crate::metrics::{Distribution, Metrics, Sampled};
-use crate::plugin::{History, Readiness, Sections, Table};
+use crate::metrics::{Distribution, Metrics, Sampled, Tops};
+use crate::plugin::{History, KnownClients, Readiness, Sections, Table};
 use crate::wire::Name;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,6 +23,7 @@ pub(super) struct Watched {
     pub readiness: Readiness,
     pub sections: Sections,
     pub history: History,
+    pub clients: KnownClients,
     pub state: Arc<State>,
 }
 
@@ -93,6 +95,8 @@ impl Watched {
         let waste =
             all.search_waste().into_iter().take(TOP).map(|(name, share)| json!({"name": name, "share": part(share)}));
         let waste: Vec<_> = waste.collect();
+        let (namespaces, from) = self.namespaces(&all);
+        let namespaces = namespaces.iter().map(|(name, share)| json!({"name": name, "share": part(*share)}));
         all.names.truncate(TOP);
         all.clients.truncate(TOP);
         let names = all.names.iter().map(|(wire, share)| {
@@ -103,9 +107,33 @@ impl Watched {
         json!({
             "names": names.collect::<Vec<_>>(),
             "clients": clients.collect::<Vec<_>>(),
+            "namespaces": namespaces.collect::<Vec<_>>(),
+            "namespaces_from": from,
             "search_waste": waste,
             "memory_octets": Sampled::OCTETS * self.state.sampled.lanes(),
         })
+    }
+}
+
+impl Watched {
+    /// The namespaces that ask most, and how they are known: by the clients' pods, or by their search lists.
+    fn namespaces(&self, tops: &Tops) -> (Vec<(String, f64)>, &'static str) {
+        let known = self.clients.all();
+        let (mut namespaces, from) = if known.is_empty() {
+            (tops.searching_namespaces(), "search lists")
+        } else {
+            let mut sums = BTreeMap::new();
+            for (client, share) in &tops.clients {
+                if let Some(namespace) = known.iter().find_map(|clients| clients.namespace(*client)) {
+                    *sums.entry(namespace).or_insert(0.0) += share;
+                }
+            }
+            let mut sums: Vec<_> = sums.into_iter().collect();
+            sums.sort_by(|one, other| other.1.total_cmp(&one.1));
+            (sums, "pods")
+        };
+        namespaces.truncate(TOP);
+        (namespaces, from)
     }
 }
 
@@ -122,7 +150,7 @@ fn traffic(latest: &Snapshot, earlier: &Snapshot) -> Value {
 
 /// Rates of what has come in `seconds`, with the sums since the start.
 fn rates(counts: &Counts, sums: &Counts, seconds: f64) -> Map<String, Value> {
-    let each = |counts: &std::collections::BTreeMap<String, f64>| -> Map<String, Value> {
+    let each = |counts: &BTreeMap<String, f64>| -> Map<String, Value> {
         counts.iter().map(|(name, count)| (name.clone(), json!(rate(count / seconds)))).collect()
     };
     let mut value = Map::new();

@@ -152,6 +152,8 @@ fn an_address_is_of_the_pod_that_got_it_last() {
 fn the_search_list_of_a_client() {
     let shop = Fixture::new(&["Cluster.Local", "in-addr.arpa"]).with(|plugin| plugin.pods = Pods::Verified);
     shop.apply(pod("shop", "p", "10.240.0.1", false));
+    let namespace = |client: &str| shop.plugin.namespace(client.parse().unwrap());
+    assert_eq!((namespace("10.240.0.1"), namespace("10.240.0.2")), (Some("shop".into()), None));
     let list = |name: &str, client: &str| {
         let (name, mut buffer) = (Name::from_text(name).unwrap(), NameBuffer::default());
         shop.plugin.search_list(&buffer.lower(name.wire()).unwrap(), client.parse().unwrap())

@@ -171,6 +171,9 @@ function show(status) {
     status.caches.map((cache) => [{ text: cache.zones, small: cache.server }, percent(cache.hits), count(cache.entries)]), 'Nothing is cached.');
   sections(status.sections);
   ranking('names', status.top.names, 'No query has come yet.');
+  ranking('namespaces', status.top.namespaces, 'No namespace is known.');
+  write(byId('note-namespaces'), status.top.namespaces_from === 'pods' ? 'Namespaces of the pods that ask; below, by address.'
+    : 'Namespaces by what is asked in vain along their search lists; below, all clients by address.');
   ranking('clients', status.top.clients, 'No query has come yet.');
   ranking('waste', status.top.search_waste, 'None seen.');
   write(byId('sampled'), `Names and clients are sampled, in ${Math.round(status.top.memory_octets / 1024)} KiB; shares are of all queries, the last minutes weigh most.`);
