@@ -4,5 +4,6 @@
 
 pub mod arguments;
 pub mod batch;
+pub mod ports;
 pub mod process;
 pub mod questions;
