@@ -13,6 +13,7 @@
 mod api;
 mod counters;
 mod decode;
+mod endpoints;
 mod manifests;
 mod object;
 #[cfg(test)]
@@ -28,7 +29,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::task::AbortHandle;
 
-pub use object::{Endpoint, EndpointSlice, Key, Kind, Object, Pod, Port, Service};
+pub use endpoints::{Endpoint, Endpoints};
+pub use object::{EndpointSlice, Key, Kind, Object, Pod, Port, Service};
 
 /// Who receives objects. Calls for one kind come in order from one task; kinds may interleave.
 ///

@@ -159,7 +159,7 @@ impl Follower {
         }
     }
 
-    /// One attempt at a list: each page is told as it arrives and dropped before the next.
+    /// One attempt at a list: each page is told object by object as it arrives, and dropped before the next.
     async fn list(&self, limit: Option<u32>, log: &mut Log) -> Result<String, Failure> {
         let kind = self.target.kind;
         let mut next = String::new();
@@ -167,21 +167,17 @@ impl Follower {
             let answer = self.connection.get(self.target.list(limit, &next), self.pace.answer).await?;
             let format = format_of(answer.headers());
             let body = read_whole(answer.into_body(), LONGEST_PAGE, self.pace.answer).await?;
-            let page = decode::page(kind, format, &body)?;
-            drop(body);
-            self.counters.heard();
             if next.is_empty() {
                 self.sink.list_begins(kind);
             }
-            for reason in &page.undecodable {
-                self.skipped(reason, log);
-            }
-            for state in page.states {
+            let page = decode::page(kind, format, &body, &mut |object| match object {
+                Ok(State::Present(object)) => self.sink.apply(object),
                 // What is without is gone when the list ends.
-                if let State::Present(object) = state {
-                    self.sink.apply(object);
-                }
-            }
+                Ok(State::Absent(..)) => {}
+                Err(reason) => self.skipped(&reason, log),
+            })?;
+            drop(body);
+            self.counters.heard();
             if page.next.is_empty() {
                 self.sink.list_ends(kind);
                 return Ok(page.version);

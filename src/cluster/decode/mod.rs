@@ -6,6 +6,7 @@ mod json;
 pub(super) mod manifest;
 pub(super) mod protobuf;
 mod raw;
+mod text;
 
 use super::{Key, Kind, Object};
 use raw::Raw;
@@ -27,12 +28,12 @@ pub(super) enum State {
     Absent(Kind, Key),
 }
 
-/// One page of a list.
+/// Receives the objects of a page one by one, or why one of them cannot be read.
+pub(super) type Take<'t> = &'t mut dyn FnMut(Result<State, String>);
+
+/// What stands around the objects of a page of a list.
 #[derive(PartialEq, Debug, Default)]
-pub(super) struct Page {
-    pub(super) states: Vec<State>,
-    /// Why objects were left out.
-    pub(super) undecodable: Vec<String>,
+pub(super) struct PageEnd {
     /// The list's resourceVersion.
     pub(super) version: String,
     /// The continue token; empty on the last page.
@@ -65,24 +66,24 @@ pub(super) struct Status {
     pub(super) message: String,
 }
 
-/// Reads a list response.
+/// Reads a list response object by object, so that no more than one of them is held beside its text.
 ///
 /// # Errors
-/// Why the list as a whole cannot be read; single objects that cannot are counted in [`Page::undecodable`].
-pub(super) fn page(kind: Kind, format: Format, body: &[u8]) -> Result<Page, String> {
-    fn read<T: Raw>(format: Format, body: &[u8]) -> Result<Page, String> {
+/// Why the list as a whole cannot be read, which may show behind some of its objects.
+pub(super) fn page(kind: Kind, format: Format, body: &[u8], take: Take<'_>) -> Result<PageEnd, String> {
+    fn read<'a, T: Raw<'a>>(format: Format, body: &'a [u8], take: Take<'_>) -> Result<PageEnd, String> {
         match format {
-            Format::Json => json::page::<T>(body),
-            Format::Protobuf => protobuf::page::<T>(body).map_err(|reason| reason.to_string()),
+            Format::Json => json::page::<T>(body, take),
+            Format::Protobuf => protobuf::page::<T>(body, take).map_err(|reason| reason.to_string()),
         }
     }
     match kind {
-        Kind::Namespace => read::<raw::Namespace>(format, body),
-        Kind::Service => read::<raw::Service>(format, body),
-        Kind::EndpointSlice => read::<raw::EndpointSlice>(format, body),
-        Kind::Pod => read::<raw::Pod>(format, body),
-        Kind::ServiceImport => read::<raw::ServiceImport>(format, body),
-        Kind::ImportedSlice => read::<raw::ImportedSlice>(format, body),
+        Kind::Namespace => read::<raw::Namespace>(format, body, take),
+        Kind::Service => read::<raw::Service>(format, body, take),
+        Kind::EndpointSlice => read::<raw::EndpointSlice>(format, body, take),
+        Kind::Pod => read::<raw::Pod>(format, body, take),
+        Kind::ServiceImport => read::<raw::ServiceImport>(format, body, take),
+        Kind::ImportedSlice => read::<raw::ImportedSlice>(format, body, take),
     }
 }
 
@@ -91,7 +92,7 @@ pub(super) fn page(kind: Kind, format: Format, body: &[u8]) -> Result<Page, Stri
 /// # Errors
 /// Why the event cannot be read; the events behind it can.
 pub(super) fn event(kind: Kind, format: Format, frame: &[u8]) -> Result<Watched, String> {
-    fn read<T: Raw>(format: Format, frame: &[u8]) -> Result<Watched, String> {
+    fn read<'a, T: Raw<'a>>(format: Format, frame: &'a [u8]) -> Result<Watched, String> {
         match format {
             Format::Json => json::event::<T>(frame),
             Format::Protobuf => protobuf::event::<T>(frame),
@@ -116,7 +117,7 @@ pub(super) fn status(format: Format, body: &[u8]) -> Option<Status> {
 }
 
 /// Makes an event of a type and its object.
-fn changed<T: Raw>(event_type: &str, object: T) -> Result<Watched, String> {
+fn changed<'a, T: Raw<'a>>(event_type: &str, object: T) -> Result<Watched, String> {
     let version = object.metadata().resource_version.clone().unwrap_or_default();
     let event = match event_type {
         "ADDED" => Event::Added(object.state()?),
@@ -126,14 +127,4 @@ fn changed<T: Raw>(event_type: &str, object: T) -> Result<Watched, String> {
         other => return Err(format!("unknown watch event {other:?}")),
     };
     Ok(Watched { event, version })
-}
-
-impl Page {
-    /// Takes an object in, or notes why it cannot be.
-    fn take(&mut self, state: Result<State, String>) {
-        match state {
-            Ok(state) => self.states.push(state),
-            Err(reason) => self.undecodable.push(reason),
-        }
-    }
 }

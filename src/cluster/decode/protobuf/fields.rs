@@ -13,16 +13,22 @@ impl fmt::Display for Malformed {
 }
 
 /// A message that can be filled field by field.
-pub(in crate::cluster) trait Message: Default {
+pub(in crate::cluster) trait Message<'a>: Default {
     /// Takes in one field; those it does not know are left alone.
-    fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed>;
+    fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), Malformed>;
 
-    fn read(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut message = Self::default();
+    /// Takes in all fields of a message.
+    fn fill(&mut self, bytes: &'a [u8]) -> Result<(), Malformed> {
         for field in Fields(bytes) {
             let (number, value) = field?;
-            message.take(number, value)?;
+            self.take(number, value)?;
         }
+        Ok(())
+    }
+
+    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut message = Self::default();
+        message.fill(bytes)?;
         Ok(message)
     }
 }
@@ -98,9 +104,12 @@ impl<'a> Value<'a> {
         }
     }
 
-    pub(super) fn text(self) -> Result<String, Malformed> {
-        let text = std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("text that is not UTF-8"))?;
-        Ok(text.to_owned())
+    pub(super) fn text(self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("text that is not UTF-8"))
+    }
+
+    pub(super) fn owned(self) -> Result<String, Malformed> {
+        self.text().map(str::to_owned)
     }
 
     /// A signed number: protobuf writes negative ones as 64-bit two's complement.
@@ -111,7 +120,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    pub(super) fn message<T: Message>(self) -> Result<T, Malformed> {
+    pub(super) fn message<T: Message<'a>>(self) -> Result<T, Malformed> {
         T::read(self.bytes()?)
     }
 }

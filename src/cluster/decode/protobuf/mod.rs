@@ -13,20 +13,20 @@ mod messages;
 mod tests;
 
 use super::raw::Raw;
-use super::{Event, Page, Status, Watched, changed};
+use super::{Event, PageEnd, Status, Take, Watched, changed};
 use fields::{Fields, Malformed};
 
 pub(super) use fields::Message;
 
-pub(super) fn page<T: Raw>(body: &[u8]) -> Result<Page, Malformed> {
-    let mut page = Page::default();
+pub(super) fn page<'a, T: Raw<'a>>(body: &'a [u8], take: Take<'_>) -> Result<PageEnd, Malformed> {
+    let mut end = PageEnd::default();
     for field in Fields(unwrap(body)?) {
         match field? {
             (1, value) => {
                 for field in Fields(value.bytes()?) {
                     match field? {
-                        (2, value) => page.version = value.text()?,
-                        (3, value) => page.next = value.text()?,
+                        (2, value) => end.version = value.owned()?,
+                        (3, value) => end.next = value.owned()?,
                         _ => {}
                     }
                 }
@@ -34,22 +34,22 @@ pub(super) fn page<T: Raw>(body: &[u8]) -> Result<Page, Malformed> {
             // Each object is read by itself: one that is malformed does not spoil the others.
             (2, value) => {
                 let bytes = value.bytes()?;
-                page.take(T::read(bytes).map_err(|reason| reason.to_string()).and_then(T::state));
+                take(T::read(bytes).map_err(|reason| reason.to_string()).and_then(T::state));
             }
             _ => {}
         }
     }
-    Ok(page)
+    Ok(end)
 }
 
-pub(super) fn event<T: Raw>(frame: &[u8]) -> Result<Watched, String> {
+pub(super) fn event<'a, T: Raw<'a>>(frame: &'a [u8]) -> Result<Watched, String> {
     let (event_type, object) = envelope(frame).map_err(|reason| reason.to_string())?;
     if event_type == "ERROR" {
         let status = status(object).map_err(|reason| reason.to_string())?;
         return Ok(Watched { event: Event::Error(status), version: String::new() });
     }
     let object = unwrap(object).and_then(T::read).map_err(|reason| reason.to_string())?;
-    changed(&event_type, object)
+    changed(event_type, object)
 }
 
 pub(super) fn status(bytes: &[u8]) -> Result<Status, Malformed> {
@@ -57,8 +57,8 @@ pub(super) fn status(bytes: &[u8]) -> Result<Status, Malformed> {
 }
 
 /// `WatchEvent{type = 1, object = 2: RawExtension{raw = 1}}`.
-fn envelope(frame: &[u8]) -> Result<(String, &[u8]), Malformed> {
-    let (mut event_type, mut object) = (String::new(), &[][..]);
+fn envelope(frame: &[u8]) -> Result<(&str, &[u8]), Malformed> {
+    let (mut event_type, mut object) = ("", &[][..]);
     for field in Fields(frame) {
         match field? {
             (1, value) => event_type = value.text()?,
