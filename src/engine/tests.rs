@@ -1,5 +1,7 @@
 //! The engine through real loopback sockets, with an answerer that turns packets into themselves.
 
+mod overload;
+
 use super::*;
 use crate::metrics::PANICS;
 use std::io::{Read, Write};
