@@ -93,7 +93,8 @@ fn described(file: &str, text: &str, metrics: &mut BTreeMap<String, Metric>) {
     let lists = Regex::new(
         r#""((?:coredns|dunlin)_\w+)"\s+MetricKind::(\w+)(?:\(\w+\))?,\s*(\[[^\]]*\]),\s*"((?:[^"\\]|\\(?s:.))*)""#,
     );
-    let families = Regex::new(r#"\(\s*"(coredns_\w+)",\s*"((?:[^"\\]|\\(?s:.))*)",\s*(COUNTER|HISTOGRAM|GAUGE)"#);
+    let families =
+        Regex::new(r#"\(\s*"((?:coredns|dunlin)_\w+)",\s*"((?:[^"\\]|\\(?s:.))*)",\s*(COUNTER|HISTOGRAM|GAUGE)"#);
     let mut add = |name: &str, kind: &str, labels: &str, help: &str| {
         let constant = format!("const {labels}: &[&str] = &");
         let labels = text.split_once(constant.as_str()).map_or(labels, |(_, rest)| rest.split(';').next().unwrap());

@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
-use support::{Dunlin, Scratch, Start, Upstream, free_port, http_get, read, wait_until};
+use support::{Dunlin, Question, Scratch, Start, Upstream, free_port, http_get, read, wait_until};
 
 const COREFILE: &str = "\
 .:{$PORT} {
@@ -162,6 +162,10 @@ fn names_and_labels_are_coredns_own() {
         }
     }
     assert!(wrong.is_empty(), "{}\n\n{text}", wrong.join("\n"));
+    for store in ["namespaces", "services", "endpoints", "addresses", "pods"] {
+        let octets = || running.value("dunlin_kubernetes_store_bytes", &[("store", store)]);
+        assert!(wait_until(Duration::from_secs(5), || octets() > Some(0.0)), "{store}: {:?}", octets());
+    }
 }
 
 /// One of everything that CoreDNS counts without a cluster.
@@ -317,10 +321,44 @@ fn queries_are_counted() {
     assert_eq!(counted("coredns_dns_responses_total", &[("rcode", "NXDOMAIN")]), 2.0);
     assert_eq!(counted("coredns_dns_do_requests_total", &[]), 1.0);
     assert_eq!(counted("coredns_dns_request_duration_seconds_count", &[]), 7.0);
+    // The cluster's names and what the cache has; the two that the upstream was asked for.
+    assert_eq!(counted("dunlin_lane_queries_total", &[("lane", "fast")]), 5.0);
+    assert_eq!(counted("dunlin_lane_queries_total", &[("lane", "slow")]), 2.0);
     assert_eq!(counted("coredns_dns_response_size_bytes_count", &[("proto", "tcp")]), 1.0);
     for name in ["errors", "kubernetes", "cache", "forward", "loadbalance"] {
         assert_eq!(counted("coredns_plugin_enabled", &[("name", name)]), 1.0, "{name}");
     }
+}
+
+/// What clients choose, names, types and addresses of their own, makes no series: the exposition has a bound.
+#[test]
+fn clients_add_no_series() {
+    let running = run(&COREFILE.replace("    loop\n", ""));
+    let ask = |from: u16, to: u16| {
+        for number in from..to {
+            let of = |name: &str, qtype: &str| Question::new(name, qtype);
+            let odd = format!("TYPE{}", 1000 + number);
+            let (here, there) = (format!("n{number}.prod.svc.cluster.local."), format!("n{number}.example.com."));
+            let questions = [of(&here, "A"), of(&here, &odd), of(&there, "A"), of(&there, &odd)];
+            let source = Some([127, 0, 1 + (number / 250) as u8, 1 + (number % 250) as u8].into());
+            let client = support::Client { source, ..running.dunlin.client() };
+            assert!(client.ask_all(&questions).iter().all(Result::is_ok));
+        }
+    };
+    let series = || {
+        let text = running.scrape();
+        let names = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+        names.map(|(series, _)| series.to_owned()).collect::<BTreeSet<_>>()
+    };
+    ask(0, 20);
+    // What is counted once a second.
+    std::thread::sleep(Duration::from_millis(1500));
+    let before = series();
+    ask(20, 520);
+    std::thread::sleep(Duration::from_millis(1500));
+    let after = series();
+    let more: Vec<_> = after.difference(&before).collect();
+    assert!(before.len() > 100 && more.is_empty(), "{more:#?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::labels::{RCODE_COUNT, TYPE_COUNT, rcode_label, type_label};
 use super::traffic::{
     CELLS, DNSSEC_OK, DURATION_BOUNDS, DURATIONS, FIRST_DURATION, REQUEST_SIZE, REQUESTS, RESPONSE_SIZE, RESPONSES,
-    SIZE_BOUNDS, SIZE_CELLS, Traffic,
+    SIZE_BOUNDS, SIZE_CELLS, SLOW, Traffic,
 };
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
@@ -50,6 +50,7 @@ struct Families {
     response_sizes: Vec<Metric>,
     dnssec_ok: Vec<Metric>,
     responses: Vec<Metric>,
+    lanes: Vec<Metric>,
 }
 
 impl Families {
@@ -76,6 +77,11 @@ impl Families {
         let bounds = (0..DURATION_BOUNDS).map(|power| (FIRST_DURATION * (1 << power)).as_secs_f64());
         self.durations.extend(block.histogram(DURATIONS, bounds, 1e-9, &[]));
         self.dnssec_ok.extend(block.counter(DNSSEC_OK, &[]));
+        let all: u64 = block.cells[REQUESTS..REQUEST_SIZE].iter().sum();
+        let slow = block.cells[SLOW];
+        for (lane, count) in [("fast", all.saturating_sub(slow)), ("slow", slow)] {
+            self.lanes.extend(block.count(count, &[("lane", lane)]));
+        }
     }
 
     fn finish(self) -> Vec<MetricFamily> {
@@ -112,6 +118,12 @@ impl Families {
                 self.dnssec_ok,
             ),
             ("coredns_dns_responses_total", "Counter of responses by response code.", COUNTER, self.responses),
+            (
+                "dunlin_lane_queries_total",
+                "Counter of queries by the lane that answered: fast, from memory, or slow, through the chain of plugins.",
+                COUNTER,
+                self.lanes,
+            ),
         ]
         .map(|(name, help, kind, metrics)| {
             let mut family = MetricFamily::default();
@@ -133,7 +145,10 @@ struct Block<'a> {
 
 impl Block<'_> {
     fn counter(&self, cell: usize, labels: &[(&str, &str)]) -> Option<Metric> {
-        let count = self.cells[cell];
+        self.count(self.cells[cell], labels)
+    }
+
+    fn count(&self, count: u64, labels: &[(&str, &str)]) -> Option<Metric> {
         (count > 0).then(|| {
             let mut counter = Counter::default();
             counter.set_value(count as f64);

@@ -62,6 +62,11 @@ fn traffic_has_the_names_and_labels_dashboards_use() {
         lines(&text, "coredns_dns_do_requests_total"),
         [format!(r#"coredns_dns_do_requests_total{{{block},{zone}}} 1"#)]
     );
+    let lanes = |fast: u64, slow: &[u64]| {
+        let line = |lane, count: u64| format!(r#"dunlin_lane_queries_total{{lane="{lane}",{block},{zone}}} {count}"#);
+        std::iter::once(line("fast", fast)).chain(slow.iter().map(|count| line("slow", *count))).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&text, "dunlin_lane_queries_total"), lanes(3, &[]));
     let durations = lines(&text, "coredns_dns_request_duration_seconds");
     assert_eq!(
         durations[0],
@@ -72,6 +77,8 @@ fn traffic_has_the_names_and_labels_dashboards_use() {
     assert_eq!(durations[16], format!(r#"coredns_dns_request_duration_seconds_bucket{{{block},{zone},le="+Inf"}} 3"#));
     assert_eq!(durations[17], format!(r#"coredns_dns_request_duration_seconds_sum{{{block},{zone}}} 9.0006"#));
     let sizes = lines(&text, "coredns_dns_response_size_bytes");
+    traffic.record_slow(first, Duration::from_millis(1));
+    assert_eq!(lines(&metrics.render(), "dunlin_lane_queries_total"), lanes(3, &[1]));
     assert_eq!(sizes.len(), 2 * 17);
     assert_eq!(
         sizes[13],

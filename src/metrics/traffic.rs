@@ -49,7 +49,13 @@ impl Traffic {
         TrafficShard { cells, traffic: self.clone() }
     }
 
-    /// Counts one answered query from any thread (the slow lane, TCP).
+    /// Counts one answered query of the slow lane, from any thread.
+    pub fn record_slow(&self, query: Counted, took: Duration) {
+        self.record_shared(query, took);
+        self.shared.add(SLOW, 1);
+    }
+
+    /// Counts one answered query of the fast lane, from any thread (TCP).
     pub fn record_shared(&self, query: Counted, took: Duration) {
         let add = |cell: usize, count: u64| self.shared.add(cell, count);
         count_query(add, query);
@@ -115,10 +121,12 @@ pub(super) const RESPONSE_SIZE: usize = REQUEST_SIZE + 2 * SIZE_CELLS;
 pub(super) const RESPONSES: usize = RESPONSE_SIZE + 2 * SIZE_CELLS;
 /// … durations, …
 pub(super) const DURATIONS: usize = RESPONSES + RCODE_COUNT;
-/// … requests with DO.
+/// … requests with DO, …
 pub(super) const DNSSEC_OK: usize = DURATIONS + DURATION_CELLS;
+/// … requests that the slow lane has answered: the others are the fast lane's, which thus counts nothing for it.
+pub(super) const SLOW: usize = DNSSEC_OK + 1;
 /// How many there are: 1.4 KiB.
-pub(super) const CELLS: usize = DNSSEC_OK + 1;
+pub(super) const CELLS: usize = SLOW + 1;
 
 /// One set of counters, on cache lines of its own (two at a time are fetched by some processors).
 #[repr(align(128))]

@@ -29,6 +29,8 @@
 //! * `coredns_dns_request_size_bytes{server, zone, view, proto}` and `coredns_dns_response_size_bytes{…}`.
 //! * `coredns_dns_do_requests_total{server, zone, view}`: queries with the DO bit.
 //! * `coredns_dns_responses_total{server, zone, view, rcode, plugin}`.
+//! * `dunlin_lane_queries_total{server, zone, view, lane}`: queries that the `fast` lane answered, from memory, and the `slow`
+//!   one, through the plugins.
 //! * `coredns_panics_total`, `coredns_build_info`, and what each plugin's manual lists.
 //!
 //! # See also

@@ -197,7 +197,7 @@ async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -
         // Only a view that had to wait for the address asked leads here.
         let reply = write_out(None, &query, 0)?;
         if let Some(traffic) = &routes.dropped {
-            traffic.record_shared(counted(&query, arrival.transport, arrival.client, &reply), began.elapsed());
+            traffic.record_slow(counted(&query, arrival.transport, arrival.client, &reply), began.elapsed());
         }
         return Some(reply.into());
     };
@@ -210,7 +210,7 @@ async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -
     };
     let reply = write_out(outcome, &query, request.limit())?;
     if let Some(traffic) = &routes.all()[index].traffic {
-        traffic.record_shared(counted(&query, arrival.transport, arrival.client, &reply), began.elapsed());
+        traffic.record_slow(counted(&query, arrival.transport, arrival.client, &reply), began.elapsed());
     }
     if let Some(sampled) = &routes.sampled {
         sampled.record_shared(sample(&query, arrival.client, &reply), moment.seconds, moment.random);
@@ -256,7 +256,7 @@ impl Lookup for Routes {
             let outcome = self.resolve(index, &inner).await;
             if let (Some(traffic), Some(Outcome::Reply(reply))) = (&self.all()[index].traffic, &outcome) {
                 let counted = counted(&query, request.transport, request.client, &reply.packet);
-                traffic.record_shared(counted, began.elapsed());
+                traffic.record_slow(counted, began.elapsed());
             }
             outcome.unwrap_or_else(|| {
                 Outcome::Failed(crate::plugin::Failure {

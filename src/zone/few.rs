@@ -23,6 +23,14 @@ impl<T> Few<T> {
             Few::Many(all) => all,
         }
     }
+
+    /// Octets that it has elsewhere than in its place: each of those that share them has its part.
+    pub fn octets_elsewhere(&self) -> usize {
+        match self {
+            Few::None | Few::One(_) => 0,
+            Few::Many(all) => size_of_val(&**all) / Arc::strong_count(all),
+        }
+    }
 }
 
 impl<T> FromIterator<T> for Few<T> {

@@ -96,6 +96,11 @@ impl<A: Address + std::hash::Hash> AddressIndex<A> {
         self.shards.iter().map(|shard| shard.load().len()).sum()
     }
 
+    /// Octets of the index; walks the shards.
+    pub fn octets(&self) -> usize {
+        size_of_val(&*self.shards) + self.count() * size_of::<Pair<A>>()
+    }
+
     fn shard(&self, address: A) -> &ArcSwap<Shard<A>> {
         &self.shards[self.seed.hash_one(address) as usize & (self.shards.len() - 1)]
     }

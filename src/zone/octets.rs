@@ -28,6 +28,16 @@ impl From<&[u8]> for Octets {
     }
 }
 
+impl Octets {
+    /// Octets that it has elsewhere than in its place: each of those that share them has its part.
+    pub fn octets_elsewhere(&self) -> usize {
+        match self {
+            Octets::Short(..) => 0,
+            Octets::Long(octets) => octets.len() / Arc::strong_count(octets),
+        }
+    }
+}
+
 impl Deref for Octets {
     type Target = [u8];
 

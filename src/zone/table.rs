@@ -98,6 +98,11 @@ impl<V: Keyed> Table<V> {
         self.shards.iter().map(|shard| shard.load().len()).sum()
     }
 
+    /// Octets of the table itself; what its entries have elsewhere is not in it. Walks the shards.
+    pub fn octets(&self) -> usize {
+        size_of_val(&*self.shards) + self.shards.iter().map(|shard| shard.load().allocation_size()).sum::<usize>()
+    }
+
     #[inline]
     fn shard(&self, fingerprint: u32) -> &ArcSwap<Shard<V>> {
         &self.shards[fingerprint as usize & (self.shards.len() - 1)]

@@ -1,6 +1,7 @@
 //! One cluster's objects and their feed, shared by all plans and server blocks that ask for the same.
 
 use super::keeper::Keeper;
+use super::memory;
 use super::model::{Details, Model, Models};
 use super::programming::{PROGRAMMING, Programming};
 use super::store::Store;
@@ -24,6 +25,8 @@ type Begin = dyn Fn(Arc<dyn Sink>, bool) -> Result<Feed, String> + Send + Sync;
 pub(super) struct Cluster {
     models: Arc<Models>,
     begin: Box<Begin>,
+    /// Where its memory is told.
+    metrics: Metrics,
     feed: OnceLock<Arc<Feed>>,
     /// What keeps the last known state in a file, where one is asked for.
     keeper: Option<Arc<Keeper>>,
@@ -36,13 +39,14 @@ impl Cluster {
         let models = Arc::new(Models { own: model(), imports: options.imports.then(model) });
         let scope = Cluster::key(&options, details);
         let keeper = snapshot.map(|path| Arc::new(Keeper::new(path, scope, Arc::clone(&models), metrics)));
-        let metrics = metrics.clone();
+        let fed = metrics.clone();
         Cluster {
             models,
             begin: Box::new(move |sink, has_state| {
                 let start = if has_state { cluster::resume } else { cluster::start };
-                start(options.clone(), sink, &metrics)
+                start(options.clone(), sink, &fed)
             }),
+            metrics: metrics.clone(),
             feed: OnceLock::new(),
             keeper,
             synced: AtomicBool::new(false),
@@ -92,7 +96,8 @@ impl Cluster {
 
     /// Begins the feed, if no plan before has, and waits until it is synced, but not longer than `timeout`.
     pub(super) async fn start(&self, timeout: Duration) -> Result<(), String> {
-        if self.feed.get().is_none() {
+        let is_first = self.feed.get().is_none();
+        if is_first {
             let feed = Arc::new(match &self.keeper {
                 None => (self.begin)(Arc::clone(&self.models) as _, false)?,
                 Some(keeper) => {
@@ -108,6 +113,9 @@ impl Cluster {
         }
         if !self.synced_within(timeout).await {
             tracing::warn!(target: "plugin/kubernetes", "starting server with unsynced Kubernetes API");
+        }
+        if is_first {
+            tokio::spawn(memory::tell(Arc::downgrade(&self.models), self.metrics.clone()));
         }
         Ok(())
     }
@@ -139,6 +147,7 @@ impl Cluster {
         };
         Cluster {
             begin: Box::new(|_, _| Err("no feed".into())),
+            metrics: Metrics::new(),
             models: Arc::new(Models { own: model(), imports: Some(model()) }),
             feed: OnceLock::new(),
             keeper: None,

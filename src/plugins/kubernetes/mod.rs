@@ -135,6 +135,8 @@
 //! - `coredns_kubernetes_dns_programming_duration_seconds{service_kind}`: from a change's cause to its answers, where the
 //!   EndpointSlice has a trigger time.
 //!
+//! - `dunlin_kubernetes_store_bytes{store}`: the memory of what answers are made of, of all clusters: `namespaces`, `services`,
+//!   `endpoints`, `addresses` (their owners, for reverse names), `pods`; worked out every ten seconds.
 //! - `dunlin_snapshot_in_use{file}`: 1 while answers come from a snapshot.
 //! - `dunlin_snapshot_timestamp_seconds{file}`: when it was written.
 //! - `dunlin_snapshot_failures_total{file}`: files not written, or not used.
@@ -152,6 +154,7 @@ mod external;
 mod handout;
 mod keeper;
 mod labels;
+mod memory;
 mod metadata;
 mod model;
 mod names;
@@ -182,7 +185,7 @@ use std::time::Duration;
 pub(super) static DEFINITION: Definition = Definition {
     directive: "kubernetes",
     setup: setup::setup,
-    metrics: &[&programming::PROGRAMMING, &keeper::IN_USE, &keeper::SAVED, &keeper::FAILURES],
+    metrics: &[&programming::PROGRAMMING, &keeper::IN_USE, &keeper::SAVED, &keeper::FAILURES, &memory::BYTES],
 };
 
 /// An empty cluster that nobody asks, for measurements of what an update costs.

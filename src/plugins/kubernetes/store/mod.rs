@@ -3,12 +3,14 @@
 //! Nothing here is a record. A service is one entry with its ports, its addresses and its slices; a slice has its
 //! addresses as bare octets, and labels only where they are not made of the address. 100,000 endpoints are a few MB.
 
+mod memory;
 mod pods;
 mod port;
 mod serial;
 mod service;
 mod slice;
 
+pub use memory::PARTS;
 pub use port::Port;
 pub use serial::Serial;
 pub use service::{Kind, Service};

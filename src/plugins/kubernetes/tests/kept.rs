@@ -32,6 +32,31 @@ fn kept(fixture: &Fixture) -> Vec<Object> {
     objects
 }
 
+/// Each part grows by about what its objects take.
+#[test]
+fn memory_is_told_by_part() {
+    let of = |endpoints: u32, services: u32| {
+        let addresses: Vec<String> =
+            (0..endpoints).map(|n| std::net::Ipv4Addr::from(0x0a01_0000 + n).to_string()).collect();
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        let mut objects = vec![namespace("shop"), slice("shop", "db-1", "db", &addresses, &["http/80/TCP"])];
+        objects.extend(
+            (0..services).map(|n| service("shop", &format!("s{n}"), &[&format!("10.2.{}.{}", n >> 8, n & 255)], &[])),
+        );
+        objects.push(pod("shop", "p", "10.240.0.1", false));
+        fixture(false, objects).plugin.cluster.store().octets().map(|octets| octets as f64)
+    };
+    let [none, few, more] = [of(0, 0), of(1000, 0), of(1000, 1000)];
+    let grown = |from: [f64; 5], to: [f64; 5]| -> [f64; 5] { std::array::from_fn(|part| to[part] - from[part]) };
+    let [namespaces, services, endpoints, addresses, pods] = grown(none, few);
+    assert_eq!((namespaces, pods, addresses), (0.0, 0.0, 8000.0));
+    assert!((4000.0..6000.0).contains(&endpoints) && (0.0..6000.0).contains(&services), "{endpoints} {services}");
+    let [namespaces, services, endpoints, addresses, _] = grown(few, more);
+    assert_eq!((namespaces, endpoints, addresses), (0.0, 0.0, 8000.0));
+    assert!((100_000.0..600_000.0).contains(&services), "{services}");
+    assert!(none[4] > 0.0, "a pod");
+}
+
 #[test]
 fn a_store_made_of_kept_objects_answers_alike() {
     for pod_names in [false, true] {
