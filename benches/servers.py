@@ -62,11 +62,11 @@ def zone_file(path):
         file.writelines(line + "\n" for line in lines)
 
 
-def dunlin(lab, binary, port, upstream, source):
+def dunlin(lab, binary, port, upstream, source, pods="insecure"):
     """`source` is the line of the kubernetes block that says where objects come from."""
     here = os.path.dirname(os.path.abspath(__file__))
     with open(f"{here}/Corefile") as file:
-        text = file.read().replace("manifests {$CLUSTER}", source)
+        text = file.read().replace("manifests {$CLUSTER}", source).replace("pods insecure", f"pods {pods}")
     values = {"PORT": port, "UPSTREAM_PORT": upstream, "HEALTH_PORT": port + 3, "READY_PORT": port + 4, "METRICS_PORT": port + 5}
     for name, value in values.items():
         text = text.replace("{$%s}" % name, str(value))

@@ -27,11 +27,11 @@ pub struct Endpoints {
     entries: Vec<Entry>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Entry {
     address: Option<IpAddr>,
-    /// Where each of the four texts ends; the first begins where the last of the entry before ends.
-    ends: [u32; 4],
+    /// Octets of each of the four texts, which follow those of the entry before.
+    lengths: [u32; 4],
 }
 
 impl Endpoints {
@@ -40,16 +40,14 @@ impl Endpoints {
         Endpoints { texts: String::with_capacity(octets), entries: Vec::with_capacity(count) }
     }
 
-    /// Adds one behind the others. Beyond 4 GiB of texts it is left out: nothing that is read is that long.
+    /// Adds one behind the others. With a text of 4 GiB it is left out: nothing that is read is that long.
     pub fn push(&mut self, endpoint: Endpoint<'_>) {
-        let begin = self.texts.len();
-        let mut ends = [0; 4];
-        for (end, text) in ends.iter_mut().zip([endpoint.text, endpoint.hostname, endpoint.target, endpoint.zone]) {
-            self.texts.push_str(text);
-            let Ok(len) = u32::try_from(self.texts.len()) else { return self.texts.truncate(begin) };
-            *end = len;
+        let Endpoint { address, text, hostname, target, zone } = endpoint;
+        let length = |text: &str| u32::try_from(text.len());
+        if let (Ok(a), Ok(b), Ok(c), Ok(d)) = (length(text), length(hostname), length(target), length(zone)) {
+            self.entries.push(Entry { address, lengths: [a, b, c, d] });
+            [text, hostname, target, zone].iter().filter(|text| !text.is_empty()).for_each(|text| self.texts += text);
         }
-        self.entries.push(Entry { address: endpoint.address, ends });
     }
 
     /// How many there are.
@@ -64,17 +62,22 @@ impl Endpoints {
 
     /// All of them, in their order.
     pub fn iter(&self) -> impl Iterator<Item = Endpoint<'_>> {
-        let mut begin = 0;
-        self.entries.iter().map(move |entry| {
-            let mut next = |end: u32| {
-                let text = self.texts.get(begin..end as usize).unwrap_or_default();
-                begin = end as usize;
-                text
-            };
-            let [text, hostname, target, zone] = entry.ends.map(&mut next);
-            Endpoint { address: entry.address, text, hostname, target, zone }
+        let mut rest = &self.texts[..];
+        self.entries.iter().map(move |Entry { address, lengths: [text, hostname, target, zone] }| Endpoint {
+            address: *address,
+            text: split(&mut rest, *text),
+            hostname: split(&mut rest, *hostname),
+            target: split(&mut rest, *target),
+            zone: split(&mut rest, *zone),
         })
     }
+}
+
+/// Takes the first octets off.
+fn split<'a>(rest: &mut &'a str, length: u32) -> &'a str {
+    let (first, others) = rest.split_at_checked(length as usize).unwrap_or_default();
+    *rest = others;
+    first
 }
 
 impl<'a> FromIterator<Endpoint<'a>> for Endpoints {

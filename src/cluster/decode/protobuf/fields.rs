@@ -18,6 +18,7 @@ pub(in crate::cluster) trait Message<'a>: Default {
     fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), Malformed>;
 
     /// Takes in all fields of a message.
+    #[inline]
     fn fill(&mut self, bytes: &'a [u8]) -> Result<(), Malformed> {
         for field in Fields(bytes) {
             let (number, value) = field?;
@@ -48,7 +49,23 @@ pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u32, Value<'a>), Malformed>;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
+        // Nearly all fields are texts or messages whose number and length have an octet each.
+        if let [tag @ 0..=0x7f, length @ 0..=0x7f, rest @ ..] = self.0
+            && tag & 7 == 2
+            && let Some((octets, rest)) = rest.split_at_checked(usize::from(*length))
+        {
+            self.0 = rest;
+            return Some(Ok((u32::from(tag >> 3), Value::Bytes(octets))));
+        }
+        self.any()
+    }
+}
+
+impl<'a> Fields<'a> {
+    #[inline(never)]
+    fn any(&mut self) -> Option<Result<(u32, Value<'a>), Malformed>> {
         if self.0.is_empty() {
             return None;
         }
@@ -58,9 +75,7 @@ impl<'a> Iterator for Fields<'a> {
         }
         Some(field)
     }
-}
 
-impl<'a> Fields<'a> {
     fn field(&mut self) -> Result<(u32, Value<'a>), Malformed> {
         let tag = self.varint()?;
         let number = u32::try_from(tag >> 3).map_err(|_| Malformed("a field number is too large"))?;
@@ -97,6 +112,7 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Value<'a> {
+    #[inline]
     pub(super) fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Value::Bytes(bytes) => Ok(bytes),
@@ -104,6 +120,7 @@ impl<'a> Value<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn text(self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("text that is not UTF-8"))
     }
@@ -113,6 +130,7 @@ impl<'a> Value<'a> {
     }
 
     /// A signed number: protobuf writes negative ones as 64-bit two's complement.
+    #[inline]
     pub(super) fn number(self) -> Result<i64, Malformed> {
         match self {
             Value::Varint(number) => Ok(number.cast_signed()),

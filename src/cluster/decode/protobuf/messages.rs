@@ -11,6 +11,9 @@ use super::super::raw::{
 use super::fields::{Fields, Malformed, Message, Value};
 use serde::de::IgnoredAny;
 
+/// The most endpoints of a slice that Kubernetes' own controller makes, unless it is told otherwise.
+const USUAL_MOST: usize = 100;
+
 /// Appends to a repeated field.
 fn push<T>(list: &mut Option<Vec<T>>, item: T) {
     list.get_or_insert_default().push(item);
@@ -152,7 +155,7 @@ impl<'a> Message<'a> for EndpointSlice<'a> {
             1 => self.metadata = value.message()?,
             // In place: it is too large to be moved about.
             2 => {
-                let endpoints = self.endpoints.get_or_insert_default();
+                let endpoints = self.endpoints.get_or_insert_with(|| Vec::with_capacity(USUAL_MOST));
                 endpoints.push(Endpoint::default());
                 if let Some(endpoint) = endpoints.last_mut() {
                     endpoint.fill(value.bytes()?)?;
@@ -183,9 +186,9 @@ impl<'a> Message<'a> for Endpoint<'a> {
     fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), Malformed> {
         match number {
             1 => self.addresses.get_or_insert_default().push(value.text()?.into()),
-            2 => self.conditions = Some(value.message()?),
+            2 => self.conditions.get_or_insert_default().fill(value.bytes()?)?,
             3 => self.hostname = Some(value.text()?.into()),
-            4 => self.target_ref = Some(value.message()?),
+            4 => self.target_ref.get_or_insert_default().fill(value.bytes()?)?,
             7 => self.zone = Some(value.text()?.into()),
             _ => {}
         }

@@ -158,9 +158,11 @@ fn ascending<A: Family>(mut addresses: Vec<A>) -> Addresses<A> {
 fn topology(object: &cluster::EndpointSlice, details: Details) -> Option<Box<Topology>> {
     let cluster = label(&object.cluster).map(|label| wire(&label)).unwrap_or_default();
     let mut zones: BTreeMap<Vec<u8>, Vec<IpAddr>> = BTreeMap::new();
-    for endpoint in object.endpoints.iter().filter(|_| details.zones) {
-        if let (Some(address), Some(name)) = (endpoint.address, zone_name(endpoint.zone)) {
-            zones.entry(name).or_default().push(address);
+    if details.zones {
+        for endpoint in object.endpoints.iter() {
+            if let (Some(address), Some(name)) = (endpoint.address, zone_name(endpoint.zone)) {
+                zones.entry(name).or_default().push(address);
+            }
         }
     }
     if cluster.is_empty() && zones.is_empty() {
