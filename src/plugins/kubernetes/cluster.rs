@@ -71,6 +71,7 @@ impl Cluster {
 
     /// Whether the whole cluster is known: every kind has been listed once, or came out of a snapshot. Never turns back
     /// to false.
+    #[inline]
     pub(super) fn is_synced(&self) -> bool {
         self.synced.load(Ordering::Relaxed) || {
             let synced = self.is_from_snapshot() || self.is_fed();
