@@ -101,7 +101,7 @@ fn of_manifests_exactly_the_changed_service_differs() {
     let equal = compare(a.address(), a.address(), &names).is_equal();
     let different = compare(a.address(), b.address(), &names).is_one_service();
     say(format!(
-        "compare, manifests: with itself equal {equal}, different 0; one Service changed: different {different}, all its own"
+        "compare, manifests: with itself equal {equal}, different 0, with one Service changed different {different}, all its own"
     ));
 }
 
@@ -119,7 +119,7 @@ fn of_an_api_server_exactly_the_changed_service_differs() {
     assert_eq!(compare(a.address(), copy.address(), &names).is_equal(), equal);
     let different = compare(a.address(), b.address(), &names).is_one_service();
     say(format!(
-        "compare, API server: with itself equal {equal}, different 0; one Service changed: different {different}, all its own"
+        "compare, API server: with itself equal {equal}, different 0, with one Service changed different {different}, all its own"
     ));
     // A change on the server itself is found as well.
     let patch = r#"{"spec":{"ports":[{"name":"http","port":81,"protocol":"TCP"}]}}"#;
