@@ -12,8 +12,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often the feed is asked whether it is synced while the start waits for it.
-const POLL: Duration = Duration::from_millis(100);
+/// How often the feed is asked whether it is synced while the start waits for it: what a start takes longer at most.
+const POLL: Duration = Duration::from_millis(5);
 /// How often that is said.
 const SAY: Duration = Duration::from_millis(500);
 
