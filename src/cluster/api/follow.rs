@@ -2,12 +2,12 @@
 //! longer knows the place.
 
 use super::super::counters::WatchCounters;
-use super::super::decode::{self, Event, State};
+use super::super::decode::{self, Event, ListReader, State};
 use super::super::{First, Sink};
 use super::backoff::{Backoff, random_between};
 use super::connection::{Connection, Failure};
-use super::frames::{Frames, LONGEST_PAGE, format_of, read_whole};
-use super::request::Target;
+use super::frames::{Frames, format_of, next_part};
+use super::request::{Extent, Target};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -133,9 +133,10 @@ impl Follower {
 
     /// Returns the resourceVersion of a list that the sink has received to its end.
     async fn list_until_complete(&self, backoff: &mut Backoff, log: &mut Log, waiting: &mut bool) -> Place {
-        let mut limit = Some(self.target.page_size());
+        // Custom resources are seldom many, and not every server keeps them in memory.
+        let mut extent = if *waiting && !self.target.is_custom() { Extent::Cached } else { Extent::Pages };
         loop {
-            match self.list(limit, log).await {
+            match self.list(extent, log).await {
                 Ok(version) => {
                     log.mended(&self.target);
                     return Place { version, has_bookmarks: false, heard: 0 };
@@ -149,34 +150,39 @@ impl Follower {
                     if is_unknown {
                         self.synced(waiting);
                     }
-                    // The continue token did not live as long as the list took: ask for everything at once.
-                    if failure.code == Some(GONE) {
-                        limit = None;
-                    }
+                    extent = match failure.code {
+                        // The continue token did not live as long as the list took.
+                        Some(GONE) => Extent::Whole,
+                        _ if extent == Extent::Cached => Extent::Pages,
+                        _ => extent,
+                    };
                     backoff.wait(failure.retry_after).await;
                 }
             }
         }
     }
 
-    /// One attempt at a list: each page is told object by object as it arrives, and dropped before the next.
-    async fn list(&self, limit: Option<u32>, log: &mut Log) -> Result<String, Failure> {
+    /// One attempt at a list, told object by object as it arrives.
+    async fn list(&self, extent: Extent, log: &mut Log) -> Result<String, Failure> {
         let kind = self.target.kind;
         let mut next = String::new();
         loop {
-            let answer = self.connection.get(self.target.list(limit, &next), self.pace.answer).await?;
-            let format = format_of(answer.headers());
-            let body = read_whole(answer.into_body(), LONGEST_PAGE, self.pace.answer).await?;
+            let answer = self.connection.get(self.target.list(extent, &next), self.pace.answer).await?;
+            let mut reader = ListReader::new(kind, format_of(answer.headers()));
+            let mut body = answer.into_body();
             if next.is_empty() {
                 self.sink.list_begins(kind);
             }
-            let page = decode::page(kind, format, &body, &mut |object| match object {
+            let mut take = |object: Result<State, String>| match object {
                 Ok(State::Present(object)) => self.sink.apply(object),
                 // What is without is gone when the list ends.
                 Ok(State::Absent(..)) => {}
                 Err(reason) => self.skipped(&reason, log),
-            })?;
-            drop(body);
+            };
+            while let Some(part) = next_part(&mut body, self.pace.answer).await? {
+                reader.push(&part, &mut take)?;
+            }
+            let page = reader.finish(&mut take)?;
             self.counters.heard();
             if page.next.is_empty() {
                 self.sink.list_ends(kind);

@@ -3,6 +3,7 @@
 //! Every format fills the same shapes ([`raw`]), and the rules that make slim objects of them are written once.
 
 mod json;
+mod list;
 pub(super) mod manifest;
 pub(super) mod protobuf;
 mod raw;
@@ -11,6 +12,7 @@ mod text;
 use super::{Key, Kind, Object};
 use raw::Raw;
 
+pub(super) use list::ListReader;
 pub(super) use raw::IMPORT_NAME;
 
 /// How a response is encoded, by its `Content-Type`.
@@ -29,9 +31,9 @@ pub(super) enum State {
 }
 
 /// Receives the objects of a page one by one, or why one of them cannot be read.
-pub(super) type Take<'t> = &'t mut dyn FnMut(Result<State, String>);
+pub(super) type Take<'t> = &'t mut (dyn FnMut(Result<State, String>) + Send);
 
-/// What stands around the objects of a page of a list.
+/// What stands around the objects of a list or of one page of it.
 #[derive(PartialEq, Debug, Default)]
 pub(super) struct PageEnd {
     /// The list's resourceVersion.
@@ -66,24 +68,30 @@ pub(super) struct Status {
     pub(super) message: String,
 }
 
-/// Reads a list response object by object, so that no more than one of them is held beside its text.
-///
-/// # Errors
-/// Why the list as a whole cannot be read, which may show behind some of its objects.
-pub(super) fn page(kind: Kind, format: Format, body: &[u8], take: Take<'_>) -> Result<PageEnd, String> {
-    fn read<'a, T: Raw<'a>>(format: Format, body: &'a [u8], take: Take<'_>) -> Result<PageEnd, String> {
-        match format {
-            Format::Json => json::page::<T>(body, take),
-            Format::Protobuf => protobuf::page::<T>(body, take).map_err(|reason| reason.to_string()),
-        }
+/// Reads a list in JSON.
+fn json_page(kind: Kind, body: &[u8], take: Take<'_>) -> Result<PageEnd, String> {
+    match kind {
+        Kind::Namespace => json::page::<raw::Namespace>(body, take),
+        Kind::Service => json::page::<raw::Service>(body, take),
+        Kind::EndpointSlice => json::page::<raw::EndpointSlice>(body, take),
+        Kind::Pod => json::page::<raw::Pod>(body, take),
+        Kind::ServiceImport => json::page::<raw::ServiceImport>(body, take),
+        Kind::ImportedSlice => json::page::<raw::ImportedSlice>(body, take),
+    }
+}
+
+/// Reads an object in protobuf.
+fn protobuf_object(kind: Kind, message: &[u8]) -> Result<State, String> {
+    fn read<'a, T: Raw<'a>>(message: &'a [u8]) -> Result<State, String> {
+        T::read(message).map_err(|reason| reason.to_string()).and_then(T::state)
     }
     match kind {
-        Kind::Namespace => read::<raw::Namespace>(format, body, take),
-        Kind::Service => read::<raw::Service>(format, body, take),
-        Kind::EndpointSlice => read::<raw::EndpointSlice>(format, body, take),
-        Kind::Pod => read::<raw::Pod>(format, body, take),
-        Kind::ServiceImport => read::<raw::ServiceImport>(format, body, take),
-        Kind::ImportedSlice => read::<raw::ImportedSlice>(format, body, take),
+        Kind::Namespace => read::<raw::Namespace>(message),
+        Kind::Service => read::<raw::Service>(message),
+        Kind::EndpointSlice => read::<raw::EndpointSlice>(message),
+        Kind::Pod => read::<raw::Pod>(message),
+        Kind::ServiceImport => read::<raw::ServiceImport>(message),
+        Kind::ImportedSlice => read::<raw::ImportedSlice>(message),
     }
 }
 

@@ -119,7 +119,8 @@ async fn pages_are_told_as_one_list_and_then_watched() {
         ])
         .await;
     assert_eq!(run.unsynced.load(Ordering::Acquire), 0);
-    assert_eq!(run.api.requests(), [list_path(""), list_path("&continue=t%2F1"), watch_path("10")]);
+    let first = format!("{PATH}?resourceVersion=0");
+    assert_eq!(run.api.requests(), [first, list_path("&continue=t%2F1"), watch_path("10")]);
 }
 
 #[tokio::test]
@@ -289,6 +290,8 @@ async fn a_list_is_tried_until_it_is_complete() {
     let again = ["begin Service", "apply shop/b 10.0.0.2", "end Service"];
     run.sink.told(&[&told[..], &again].concat()).await;
     assert_eq!(run.counters.failures.get(), 3);
+    // A server whose memory is not filled yet says no to the first.
+    assert_eq!(run.api.requests()[1], list_path(""));
 }
 
 #[tokio::test]

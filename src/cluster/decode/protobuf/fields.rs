@@ -6,6 +6,11 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::cluster) struct Malformed(pub(super) &'static str);
 
+/// The octets of the longest number.
+const LONGEST_VARINT: usize = 10;
+/// What is said of a message that ends too soon.
+pub(in crate::cluster) const CUT_OFF: Malformed = Malformed("a field is longer than its message");
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "malformed protobuf: {}", self.0)
@@ -94,7 +99,7 @@ impl<'a> Fields<'a> {
 
     fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
-        for (position, octet) in self.0.iter().enumerate().take(10) {
+        for (position, octet) in self.0.iter().enumerate().take(LONGEST_VARINT) {
             value |= u64::from(octet & 0x7f) << (7 * position);
             if octet & 0x80 == 0 {
                 self.0 = &self.0[position + 1..];
@@ -104,11 +109,40 @@ impl<'a> Fields<'a> {
         Err(Malformed("a number does not end"))
     }
 
+    /// `None` if what is there may yet go on.
+    fn begun_varint(&mut self) -> Result<Option<u64>, Malformed> {
+        match self.varint() {
+            Err(_) if self.0.len() < LONGEST_VARINT => Ok(None),
+            number => number.map(Some),
+        }
+    }
+
     fn octets(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
-        let (octets, rest) = self.0.split_at_checked(length).ok_or(Malformed("a field is longer than its message"))?;
+        let (octets, rest) = self.0.split_at_checked(length).ok_or(CUT_OFF)?;
         self.0 = rest;
         Ok(octets)
     }
+}
+
+/// The number of the first field, the octets before its content and those of its content, which need not be there yet.
+/// `None` if too little is there to tell.
+pub(in crate::cluster) fn extent(octets: &[u8]) -> Result<Option<(u32, usize, usize)>, Malformed> {
+    let mut fields = Fields(octets);
+    let Some(tag) = fields.begun_varint()? else { return Ok(None) };
+    let number = u32::try_from(tag >> 3).map_err(|_| Malformed("a field number is too large"))?;
+    let content = match tag & 7 {
+        1 => 8,
+        5 => 4,
+        wire_type @ (0 | 2) => match fields.begun_varint()? {
+            Some(length) if wire_type == 2 => {
+                usize::try_from(length).map_err(|_| Malformed("a length is too large"))?
+            }
+            Some(_) => 0,
+            None => return Ok(None),
+        },
+        _ => return Err(Malformed("unknown wire type")),
+    };
+    Ok(Some((number, octets.len() - fields.0.len(), content)))
 }
 
 impl<'a> Value<'a> {

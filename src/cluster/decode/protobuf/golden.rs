@@ -40,7 +40,10 @@ fn present(states: Vec<State>) -> Vec<Object> {
 fn lists_hold_what_the_manifest_does() {
     for (kind, list, _) in KINDS {
         let mut states = Vec::new();
-        let end = decode::page(kind, Format::Protobuf, list, &mut |object| states.push(object.unwrap())).unwrap();
+        let mut take = |object: Result<State, String>| states.push(object.unwrap());
+        let mut reader = decode::ListReader::new(kind, Format::Protobuf);
+        reader.push(list, &mut take).unwrap();
+        let end = reader.finish(&mut take).unwrap();
         assert_eq!((end.version.as_str(), end.next.as_str()), ("200", "more"));
         assert!(!expected(kind).is_empty());
         assert_eq!(present(states), expected(kind));

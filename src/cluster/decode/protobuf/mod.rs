@@ -13,14 +13,14 @@ mod messages;
 mod tests;
 
 use super::raw::Raw;
-use super::{Event, PageEnd, Status, Take, Watched, changed};
-use fields::{Fields, Malformed};
+use super::{Event, Kind, PageEnd, Status, Take, Watched, changed, protobuf_object};
+use fields::Fields;
 
-pub(super) use fields::Message;
+pub(super) use fields::{CUT_OFF, Malformed, Message, extent};
 
-pub(super) fn page<'a, T: Raw<'a>>(body: &'a [u8], take: Take<'_>) -> Result<PageEnd, Malformed> {
-    let mut end = PageEnd::default();
-    for field in Fields(unwrap(body)?) {
+/// Reads one field of a list, of which all is there.
+pub(super) fn list_field(kind: Kind, field: &[u8], end: &mut PageEnd, take: Take<'_>) -> Result<(), Malformed> {
+    for field in Fields(field) {
         match field? {
             (1, value) => {
                 for field in Fields(value.bytes()?) {
@@ -32,14 +32,11 @@ pub(super) fn page<'a, T: Raw<'a>>(body: &'a [u8], take: Take<'_>) -> Result<Pag
                 }
             }
             // Each object is read by itself: one that is malformed does not spoil the others.
-            (2, value) => {
-                let bytes = value.bytes()?;
-                take(T::read(bytes).map_err(|reason| reason.to_string()).and_then(T::state));
-            }
+            (2, value) => take(protobuf_object(kind, value.bytes()?)),
             _ => {}
         }
     }
-    Ok(end)
+    Ok(())
 }
 
 pub(super) fn event<'a, T: Raw<'a>>(frame: &'a [u8]) -> Result<Watched, String> {
@@ -77,7 +74,8 @@ fn envelope(frame: &[u8]) -> Result<(&str, &[u8]), Malformed> {
 
 /// The message inside `k8s\0` and `Unknown{typeMeta = 1, raw = 2}`.
 fn unwrap(bytes: &[u8]) -> Result<&[u8], Malformed> {
-    let unknown = bytes.strip_prefix(b"k8s\0").ok_or(Malformed("it does not begin with k8s\\0"))?;
+    let (magic, unknown) = bytes.split_first_chunk().ok_or(CUT_OFF)?;
+    check_magic(*magic)?;
     let mut message = &[][..];
     for field in Fields(unknown) {
         if let (2, value) = field? {
@@ -85,4 +83,9 @@ fn unwrap(bytes: &[u8]) -> Result<&[u8], Malformed> {
         }
     }
     Ok(message)
+}
+
+/// What every object begins with.
+pub(super) fn check_magic(octets: [u8; 4]) -> Result<(), Malformed> {
+    if octets == *b"k8s\0" { Ok(()) } else { Err(Malformed("it does not begin with k8s\\0")) }
 }

@@ -2,18 +2,21 @@ use super::encode::{bytes, list, metadata, number, service, watch_event, wrapped
 use super::*;
 use crate::cluster::decode::raw::LAST_CHANGE;
 use crate::cluster::decode::raw::{self, Raw};
-use crate::cluster::decode::{State, raw::Pod};
+use crate::cluster::decode::{Format, ListReader, State, raw::Pod};
 use crate::cluster::{self, Endpoints, Kind, Object, Port};
 use proptest::prelude::*;
 
-/// The objects of a page, and why others could not be read.
-fn taken<'a, T: Raw<'a>>(body: &'a [u8]) -> (PageEnd, Vec<State>, Vec<String>) {
+/// The objects of a list, and why others could not be read.
+fn taken(kind: Kind, body: &[u8]) -> (PageEnd, Vec<State>, Vec<String>) {
     let (mut states, mut undecodable) = (Vec::new(), Vec::new());
-    let end = page::<T>(body, &mut |object| match object {
+    let mut take = |object: Result<State, String>| match object {
         Ok(state) => states.push(state),
         Err(reason) => undecodable.push(reason),
-    });
-    (end.unwrap(), states, undecodable)
+    };
+    let mut reader = ListReader::new(kind, Format::Protobuf);
+    reader.push(body, &mut take).unwrap();
+    let end = reader.finish(&mut take).unwrap();
+    (end, states, undecodable)
 }
 
 fn present<'a, T: Raw<'a>>(message: &'a [u8]) -> Object {
@@ -118,7 +121,7 @@ fn an_imported_slice_has_its_service_and_cluster_from_its_labels() {
     assert_eq!((slice.key, slice.service.as_str(), slice.cluster.as_str()), (Some(key("db-c1")), "db", "c1"));
     assert_eq!(slice.endpoints.len(), 1);
     let body = list("12", "", &[message]);
-    let (_, states, _) = taken::<raw::ImportedSlice>(&body);
+    let (_, states, _) = taken(Kind::ImportedSlice, &body);
     assert!(matches!(states[..], [State::Present(Object::ImportedSlice(_))]), "{states:?}");
 }
 
@@ -135,7 +138,7 @@ fn a_terminating_pod() {
 fn a_list_has_a_version_a_token_and_items() {
     let namespace = bytes(1, [bytes(1, "shop"), bytes(6, "4")].concat());
     let body = list("12", "more", &[namespace]);
-    let (end, states, _) = taken::<raw::Namespace>(&body);
+    let (end, states, _) = taken(Kind::Namespace, &body);
     assert_eq!((end.version.as_str(), end.next.as_str()), ("12", "more"));
     let expected = cluster::Key { namespace: String::new(), name: "shop".into() };
     assert_eq!(states, [State::Present(Object::Namespace(expected))]);
@@ -147,7 +150,7 @@ fn one_malformed_item_does_not_spoil_the_list() {
     let no_name = bytes(2, bytes(3, "10.0.0.4"));
     let items = [service("a", "1", "10.0.0.1"), cut[..cut.len() - 3].to_vec(), no_name, service("b", "3", "10.0.0.3")];
     let body = list("12", "", &items);
-    let (_, states, undecodable) = taken::<raw::Service>(&body);
+    let (_, states, undecodable) = taken(Kind::Service, &body);
     assert_eq!((states.len(), undecodable.len()), (2, 2));
     assert!(undecodable[0].contains("longer than its message"), "{undecodable:?}");
     assert_eq!(undecodable[1], "a Service without metadata.name");
@@ -172,7 +175,9 @@ fn events_of_every_type() {
 
 #[test]
 fn what_is_no_protobuf_says_so() {
-    assert!(page::<raw::Service>(b"{}", &mut |_| {}).unwrap_err().to_string().contains("k8s"));
+    assert!(
+        event::<raw::Service>(&[bytes(1, "ADDED"), bytes(2, bytes(1, "{...}"))].concat()).unwrap_err().contains("k8s")
+    );
     let read = |bytes: &[u8]| raw::Service::read(bytes).unwrap_err();
     // Longer than the message, a number that does not end, a group, a number where a message is expected.
     for bytes in [&[0x0a, 5, 1][..], &[0x08, 0x80], &[0x08; 1], &[0x0b], &[0x08, 1]] {
@@ -191,7 +196,8 @@ fn unknown_fields_of_every_wire_type_are_skipped() {
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = page::<raw::EndpointSlice>(&wrapped(&bytes), &mut |_| {});
+        let mut reader = ListReader::new(Kind::EndpointSlice, Format::Protobuf);
+        let _ = reader.push(&wrapped(&bytes), &mut |_| {}).and_then(|()| reader.finish(&mut |_| {}));
         let _ = event::<raw::EndpointSlice>(&bytes);
         let _ = raw::Pod::read(&bytes);
     }
