@@ -490,6 +490,29 @@ fn forward_asks_encrypted_servers() {
     }
 }
 
+/// `tls CERT KEY CA` of `forward`: who has to prove itself to its upstream does.
+#[test]
+fn forward_shows_its_certificate() {
+    let behind = run("tls", "client_auth require_and_verify");
+    let files = Scratch::new();
+    behind.authority.write(&files, "client");
+    for (tls, rcode) in [("tls cert.pem key.pem ca.pem", "NOERROR"), ("tls ca.pem", "SERVFAIL")] {
+        let corefile = format!(
+            ".:{{$PORT}} {{
+    bind 127.0.0.1
+    root {}
+    forward . tls://{} {{
+        {tls}
+    }}
+}}
+",
+            files.path().display(),
+            behind.dunlin.address(),
+        );
+        assert_eq!(Dunlin::start(&corefile).ask(&format!("{NAME} A")).rcode, rcode, "{tls}");
+    }
+}
+
 #[test]
 fn kdig_asks_over_tls() {
     let server = run("tls", "client_auth nocert");
