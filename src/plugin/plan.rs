@@ -3,7 +3,7 @@
 use super::fast::{Gate, ZonedTtl};
 use super::{
     Clients, Copies, Explainer, ExternalServices, Handler, Keys, KnownClients, Lifecycle, Metadata, Provider,
-    Readiness, Sections, Shape, Source, Subject, TtlRule, View, ZoneHolders,
+    Readiness, Sections, ServerKeys, Shape, Source, Subject, TtlRule, View, ZoneHolders,
 };
 use crate::http;
 use crate::metrics::Sampled;
@@ -38,7 +38,7 @@ pub struct BlockPlan {
     /// The UDP sockets of each address (`multisocket`).
     pub sockets: Option<usize>,
     /// What proves us to clients of the block's encrypted listeners (`tls`).
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<ServerKeys>,
     /// What chooses this block among those of the same zone (`view`).
     pub view: Option<Arc<View>>,
     /// The zones whose queries have labels (`metadata`); none without it.
