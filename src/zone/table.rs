@@ -103,7 +103,7 @@ impl<V: Keyed> Table<V> {
 
     /// Octets of the table itself; what its entries have elsewhere is not in it. Walks the shards.
     pub fn octets(&self) -> usize {
-        size_of_val(&*self.shards) + self.shards.iter().map(|shard| shard.load().allocation_size()).sum::<usize>()
+        size_of_val(&*self.shards) + self.shards.iter().map(|shard| shard.load().octets()).sum::<usize>()
     }
 
     #[inline]
@@ -123,6 +123,10 @@ impl<V: Keyed> Shard<V> {
         let mut near = [0; NEAR];
         near[..first.len()].copy_from_slice(first);
         Shard { near, entries, far: others.into() }
+    }
+
+    fn octets(&self) -> usize {
+        size_of_val(self) + size_of_val(&*self.entries) + size_of_val(&*self.far)
     }
 
     /// The entries with a tag, and where they stand.
