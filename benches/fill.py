@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the benchmark's cluster as a manifest, and the questions that are asked of it.
 
-usage: fill.py DIRECTORY
+usage: fill.py DIRECTORY [--questions]     with --questions without the manifest
 environment: SHAPE (100x100x10: namespaces, Services of each, endpoints of each Service)
 
 DIRECTORY/cluster.json     100 namespaces of 100 Services: of each hundred one is an ExternalName, nine are headless, the
@@ -22,14 +22,16 @@ ZONE = "cluster.local"
 DICE = random.Random(7)
 
 
-def main(directory):
+def main(directory, only_questions):
     os.makedirs(f"{directory}/questions", exist_ok=True)
-    items = cluster()
-    with open(f"{directory}/cluster.json", "w") as file:
-        json.dump({"apiVersion": "v1", "kind": "List", "items": items}, file)
     for row, lines in questions().items():
         with open(f"{directory}/questions/{row}", "w") as file:
             file.writelines(line + "\n" for line in lines)
+    if only_questions:
+        return
+    items = cluster()
+    with open(f"{directory}/cluster.json", "w") as file:
+        json.dump({"apiVersion": "v1", "kind": "List", "items": items}, file)
     print(f"{len(items)} objects, {sum(len(item.get('endpoints', [])) for item in items)} endpoints")
 
 
@@ -138,6 +140,6 @@ def mixed(namespace, service):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 2 or sys.argv[2:] not in ([], ["--questions"]):
         sys.exit(__doc__)
-    main(sys.argv[1])
+    main(sys.argv[1], bool(sys.argv[2:]))

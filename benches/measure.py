@@ -12,6 +12,8 @@ LOAD_CORE = os.environ.get("LOAD_CORE", "1")
 SECONDS = float(os.environ.get("SECONDS_A_ROW", "2"))
 ECHO_SECONDS = 0.7
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
+# Seconds that no run of a tool takes.
+LONGEST = 60
 # Misses wait for the upstream, so that fewer in flight show the same cost without losses.
 ARGUMENTS = {"miss": ["--unique", "--window", "4"]}
 
@@ -53,7 +55,18 @@ class Lab:
 
     def tool(self, name, *arguments):
         command = ["taskset", "-c", LOAD_CORE, f"{self.tools}/{name}", *map(str, arguments)]
-        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST).stdout)
+
+    def cost_beside(self, pid, port, row, seconds):
+        """CPU microseconds a query of a server that has both cores, with as much load on the one as on the other."""
+        before = cpu_seconds(pid)
+        command = [f"{self.tools}/dnsblast", f"127.0.0.1:{port}", self.questions(row), str(seconds), "--flows", "32"]
+        loads = [
+            subprocess.Popen(["taskset", "-c", core, *command], stdout=subprocess.PIPE, text=True)
+            for core in (SERVER_CORE, LOAD_CORE)
+        ]
+        answered = sum(json.loads(load.communicate(timeout=LONGEST)[0])["received"] for load in loads)
+        return (cpu_seconds(pid) - before) / max(answered, 1) * 1e6
 
     def questions(self, row):
         return f"{self.work}/questions/{row}"
@@ -118,11 +131,11 @@ def busiest(pid):
 
 
 def tcp(port, questions):
-    """Queries a second over eight pipelined connections, by dnsperf. None without it."""
+    """Queries a second over eight pipelined connections, by dnsperf. None without it, or where it does not come to its end."""
     command = ["taskset", "-c", LOAD_CORE, "dnsperf", "-m", "tcp", "-c", "8", "-q", "128", "-s", "127.0.0.1", "-p", str(port)]
     try:
-        said = subprocess.run([*command, "-d", questions, "-l", "3"], capture_output=True, text=True).stdout
-    except FileNotFoundError:
+        said = subprocess.run([*command, "-d", questions, "-l", "3"], capture_output=True, text=True, timeout=LONGEST).stdout
+    except (FileNotFoundError, subprocess.TimeoutExpired):
         return None
     found = re.search(r"Queries per second:\s+([0-9.]+)", said)
     return round(float(found[1])) if found else None

@@ -13,6 +13,8 @@ import time
 from api import Api
 from client import Client
 
+# Seconds that an answer is waited for.
+LONGEST = 40
 PATH = "/api/v1/namespaces/ns-0/services"
 
 
@@ -20,28 +22,53 @@ def measure(directory, port, rounds):
     """Milliseconds from the API server's reply to the first right answer: after creation, and after deletion."""
     api, client = Api(directory), Client(port)
     created, deleted = [], []
-    for number in range(rounds):
-        service = f"probe-{time.time_ns()}-{number}"
-        name = f"{service}.ns-0.svc.cluster.local"
-        client.ask(name)
-        body = {"metadata": {"name": service}, "spec": {"ports": [{"port": 80}]}}
-        status, answer = api.request("POST", PATH, body)
-        if status != 201:
-            raise SystemExit(f"{status}: {answer}")
-        created.append(until(client, name, True))
-        api.request("DELETE", f"{PATH}/{service}")
-        deleted.append(until(client, name, False))
+    for _ in range(rounds):
+        up, down = measure_some(api, client, 1)
+        created += up
+        deleted += down
     return created, deleted
 
 
-def until(client, name, wanted):
-    begun = time.perf_counter()
-    while time.perf_counter() - begun < 40:
-        reply = client.ask(name)
-        if reply and (reply[0] == 0 and reply[1] > 0) == wanted:
-            return (time.perf_counter() - begun) * 1e3
+def measure_at_once(directory, port, services):
+    """The same with all Services made and deleted together: for a server that remembers what was not there for long."""
+    return measure_some(Api(directory), Client(port), services)
+
+
+def measure_some(api, client, services):
+    names = [f"probe-{time.time_ns()}-{number}" for number in range(services)]
+    asked = {service: f"{service}.ns-0.svc.cluster.local" for service in names}
+    for name in asked.values():
+        client.ask(name)
+    created = until(client, {asked[service]: create(api, service) for service in names}, True)
+    deleted = until(client, {asked[service]: delete(api, service) for service in names}, False)
+    return created, deleted
+
+
+def create(api, service):
+    """When the API server had it."""
+    body = {"metadata": {"name": service}, "spec": {"ports": [{"port": 80}]}}
+    status, answer = api.request("POST", PATH, body)
+    if status != 201:
+        raise SystemExit(f"{status}: {answer}")
+    return time.perf_counter()
+
+
+def delete(api, service):
+    api.request("DELETE", f"{PATH}/{service}")
+    return time.perf_counter()
+
+
+def until(client, begun, wanted):
+    """Milliseconds until each name has records, or has none any more; as long as was waited where that is not so then."""
+    times = {}
+    end = time.perf_counter() + LONGEST
+    while len(times) < len(begun) and time.perf_counter() < end:
+        for name in begun.keys() - times.keys():
+            reply = client.ask(name)
+            if reply and (reply[0] == 0 and reply[1] > 0) == wanted:
+                times[name] = (time.perf_counter() - begun[name]) * 1e3
         time.sleep(0.0002)
-    return float("inf")
+    return [times.get(name, LONGEST * 1e3) for name in begun]
 
 
 def summary(times):

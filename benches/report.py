@@ -21,6 +21,6 @@ total = sum(load["rcodes"].values()) or 1
 rcodes = ", ".join(f"{RCODES.get(code, code)} {count / total:.0%}" for code, count in load["rcodes"].items())
 lost = f", {load['lost']} lost" if load["lost"] else ""
 print(
-    f"{label:26} {load['cpu_us']:9.2f} {load['user_us']:9.2f} {echo:9.2f} {ratio:6.2f}× "
+    f"{label:36} {load['cpu_us']:9.2f} {load['user_us']:9.2f} {echo:9.2f} {ratio:6.2f}× "
     f"{load['per_second']:9,.0f}  {rcodes}, {load['answer_records']:.1f} answers{lost}"
 )

@@ -62,16 +62,17 @@ def zone_file(path):
         file.writelines(line + "\n" for line in lines)
 
 
-def dunlin(lab, binary, port, upstream, source):
-    """`source` is the line of the kubernetes block that says where objects come from."""
+def dunlin(lab, binary, port, upstream, source, core=SERVER_CORE, lines="", pods="insecure"):
+    """`source` is the line of the kubernetes block that says where objects come from, `lines` are more of the server's."""
     here = os.path.dirname(os.path.abspath(__file__))
     with open(f"{here}/Corefile") as file:
-        text = file.read().replace("manifests {$CLUSTER}", source)
+        text = file.read().replace("manifests {$CLUSTER}", source).replace("pods insecure", f"pods {pods}")
+    text = text.replace("    loadbalance\n", f"    loadbalance\n    {lines}\n")
     values = {"PORT": port, "UPSTREAM_PORT": upstream, "HEALTH_PORT": port + 3, "READY_PORT": port + 4, "METRICS_PORT": port + 5}
     for name, value in values.items():
         text = text.replace("{$%s}" % name, str(value))
     path = write(lab, f"Corefile.{port}", text)
-    return lab.start(SERVER_CORE, binary, "-conf", path)
+    return lab.start(core, binary, "-conf", path)
 
 
 def nsd(lab, port):

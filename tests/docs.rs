@@ -179,6 +179,63 @@ fn every_metric_is_tested() {
     assert!(names.len() > 60 && untested.is_empty(), "no test names {untested:?}");
 }
 
+/// The table of bounds says what the code says: the value, a metric that exists, a test that exists.
+#[test]
+fn every_bound_is_that_of_the_code() {
+    let (page, metrics) = (read("docs/operations.md"), read("docs/metrics.md"));
+    let table = page.split("\n## Bounds\n").nth(1).expect("the section").split("\n## ").next().expect("its end");
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .skip(1)
+        .collect();
+    let word = Regex::new("`([^`]+)`").unwrap();
+    let words = |cell: &str| -> Vec<String> { word.captures_iter(cell).map(|found| found[1].to_owned()).collect() };
+    let (mut metrics_before, mut values) = (Vec::new(), 0);
+    for row in &rows {
+        let [what, bound, code, metric, test] = row[..] else { panic!("five cells: {row:?}") };
+        let said: String = bound.chars().take_while(|letter| letter.is_ascii_digit() || *letter == ',').collect();
+        let said: Option<u64> = said.trim_end_matches(',').replace(',', "").parse().ok();
+        match &words(code)[..] {
+            [name, file] => assert_eq!(said, Some(constant(file, name)), "{what}"),
+            [name] => assert_eq!(said, limit(name), "{what}"),
+            _ => assert_eq!(said, None, "{what}"),
+        }
+        values += usize::from(said.is_some());
+        let named = if metric == "the same" { metrics_before } else { words(metric) };
+        let known = |name: &String| metrics.contains(&format!("| `{name}` |"));
+        assert!(named.first().is_some_and(known), "{what}: no metric of {named:?}");
+        metrics_before = named;
+        let [name, file] = &words(test)[..] else { panic!("a test and its file: {test}") };
+        assert!(read(file).contains(&format!("fn {name}()")), "{what}: there is no test {name} in {file}");
+    }
+    assert!(rows.len() > 15 && values > 12, "{} rows, {values} values", rows.len());
+}
+
+/// A number in the source: `20_000`, or `64 << 10`.
+fn constant(file: &str, name: &str) -> u64 {
+    let value = Regex::new(&format!(r"const {name}: \w+ = (\d[\d_]*)(?: << (\d+))?;")).unwrap();
+    let text = read(file);
+    let found = value.captures(&text).unwrap_or_else(|| panic!("{file} has no number {name}"));
+    let number: u64 = found[1].replace('_', "").parse().unwrap();
+    number << found.get(2).map_or(0, |shift| shift.as_str().parse().unwrap())
+}
+
+/// A limit of connections where nothing is said.
+fn limit(name: &str) -> Option<u64> {
+    let limits = dunlin::engine::Limits::default();
+    match name {
+        "Limits.connections" => Some(limits.connections as u64),
+        "Limits.streams" => Some(limits.streams.into()),
+        "Limits.queries" => limits.queries.map(u64::from),
+        "Limits.read" => Some(limits.read.as_secs()),
+        "Limits.write" => Some(limits.write.as_secs()),
+        "Limits.idle" => Some(limits.idle.as_secs()),
+        _ => panic!("{name} is no limit"),
+    }
+}
+
 #[test]
 fn every_difference_has_its_row() {
     let list = read("tests/data/conformance/deliberate.txt");

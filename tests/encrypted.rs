@@ -122,6 +122,78 @@ fn a_reload_takes_the_new_certificate() {
     assert_eq!(Answer::decode(&old.take().unwrap()).unwrap().answer.len(), 1);
 }
 
+/// As cert-manager and the kubelet renew them: the files change, and nobody says so.
+#[test]
+fn a_renewed_certificate_is_taken_without_a_reload() {
+    let server = run("tls", "client_auth nocert\n}\ntimeouts {\nread 1m\nidle 1m");
+    let mut old = server.connect().unwrap();
+    let next = Authority::new();
+    let counted = |result: &str| {
+        let (_, text) = http_get(server.metrics, "/metrics")?;
+        let of = |line: &&str| line.starts_with("dunlin_tls_renewals_total{") && line.contains(result);
+        text.lines().find(of)?.rsplit(' ').next()?.parse::<u64>().ok()
+    };
+    // One file of the two first, as it may be for a moment: the last pair stays.
+    let issued = next.issue("127.0.0.1");
+    server.files.write("cert.pem", &issued.certificate);
+    assert!(wait_until(Duration::from_secs(15), || counted("failed") >= Some(1)), "{}", server.dunlin.output());
+    assert!(server.connect().is_ok());
+    server.dunlin.wait_for_output("[ERROR] plugin/tls: the certificate is not renewed: ");
+    server.files.write("key.pem", &issued.key);
+    let trusts_next = || Encrypted::connect(server.dunlin.address(), "127.0.0.1", next.client(None, &[])).is_ok();
+    assert!(wait_until(Duration::from_secs(15), trusts_next), "{}", server.dunlin.output());
+    assert!(server.connect().is_err());
+    assert_eq!(counted("taken"), Some(1));
+    // Who was there is still served, and nothing was loaded anew.
+    old.send(&[query(1)]).unwrap();
+    assert_eq!(Answer::decode(&old.take().unwrap()).unwrap().answer.len(), 1);
+    assert!(!server.dunlin.output().contains("Reloading"));
+}
+
+/// Blocks that share a port have each its certificate, told apart by the name that the client asks for.
+#[test]
+fn a_client_gets_the_certificate_of_the_name_it_asks_for() {
+    let (first, second, files) = (Authority::new(), Authority::new(), Scratch::new());
+    for (folder, authority, name) in [("a", &first, "dns.a.test"), ("b", &second, "*.b.test")] {
+        let issued = authority.issue(name);
+        files.write(&format!("{folder}/cert.pem"), &issued.certificate);
+        files.write(&format!("{folder}/key.pem"), &issued.key);
+        files.write(&format!("{folder}/ca.pem"), &authority.pem());
+    }
+    let corefile = "\
+tls://a.test:{$PORT} {
+    bind 127.0.0.1
+    root {$FILES}
+    tls a/cert.pem a/key.pem
+    whoami
+}
+tls://b.test:{$PORT} tls://c.test:{$PORT} {
+    bind 127.0.0.1
+    root {$FILES}
+    tls b/cert.pem b/key.pem b/ca.pem {
+        client_auth require_and_verify
+    }
+    whoami
+}
+";
+    let dunlin = Start::corefile(corefile).set("FILES", files.path().display()).run();
+    let connects = |authority: &Authority, name: &str| {
+        let mut connection = Encrypted::connect(dunlin.address(), name, authority.client(None, &[])).ok()?;
+        connection.send(&[Question::new("x.b.test.", "A").message(1)]).ok()?;
+        connection.take().ok()
+    };
+    assert!(connects(&first, "dns.a.test").is_some());
+    assert!(connects(&second, "dns.b.test").is_some());
+    assert!(connects(&second, "dns.a.test").is_none() && connects(&first, "dns.b.test").is_none());
+    // No certificate is for this name: the first one is shown, which a client may or may not take.
+    let wrong = Encrypted::connect(dunlin.address(), "dns.c.test", first.client(None, &[])).err().unwrap();
+    assert!(wrong.to_string().contains("not valid for name"), "{wrong}");
+    // What the second block wants of clients does not count, and is said once for both of its zones.
+    let text = dunlin.output();
+    let line = "plugin/tls: what clients have to prove here is what the block at ";
+    assert_eq!(text.matches(line).count(), 1, "{text}");
+}
+
 #[test]
 fn one_port_has_one_protocol() {
     let (code, output) = Start::corefile("tls://.:{$PORT} {\n whoami\n}\n.:{$PORT} {\n whoami\n}\n").run_to_end();
@@ -415,6 +487,29 @@ fn forward_asks_encrypted_servers() {
         let (answers, _, output) = ask(&Authority::new());
         assert!(answers.iter().all(|answer| answer.rcode == "SERVFAIL"), "{scheme} {more}: {output}");
         assert!(output.contains("tls: invalid peer certificate"), "{output}");
+    }
+}
+
+/// `tls CERT KEY CA` of `forward`: who has to prove itself to its upstream does.
+#[test]
+fn forward_shows_its_certificate() {
+    let behind = run("tls", "client_auth require_and_verify");
+    let files = Scratch::new();
+    behind.authority.write(&files, "client");
+    for (tls, rcode) in [("tls cert.pem key.pem ca.pem", "NOERROR"), ("tls ca.pem", "SERVFAIL")] {
+        let corefile = format!(
+            ".:{{$PORT}} {{
+    bind 127.0.0.1
+    root {}
+    forward . tls://{} {{
+        {tls}
+    }}
+}}
+",
+            files.path().display(),
+            behind.dunlin.address(),
+        );
+        assert_eq!(Dunlin::start(&corefile).ask(&format!("{NAME} A")).rcode, rcode, "{tls}");
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
-use support::{Answer, Dunlin, Question, Scratch, Start, Upstream, free_port, http_get, read, say};
+use support::{Answer, Dunlin, Question, Scratch, Start, Upstream, free_port, http_get, http_request, read, say};
 
 /// Packets of a volley; fewer than any socket buffer holds.
 const VOLLEY: usize = 64;
@@ -199,4 +199,50 @@ fn any_stream_has_well_formed_replies_or_ends() {
     unhurt(&mut dunlin, metrics);
     say(format!("\nhostile streams: {sent} messages sent, {answered} answered, every reply well-formed"));
     assert!(answered > sent / 5, "{answered} of {sent}");
+}
+
+/// A head that does not end, a body that nobody reads, a request that is none, and nothing at all.
+const SLOW: [&[u8]; 4] = [b"GET /", b"GET @ HTTP/1.1\r\nHost: t\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b""];
+/// Connections of each of these to each endpoint: all of them are more than a listener keeps.
+const EACH: usize = 80;
+
+/// Every HTTP endpoint answers GET and HEAD, and no other method, while hundreds of connections do nothing with theirs.
+#[test]
+fn http_endpoints_survive_slow_clients() {
+    let paths = ["/health", "/ready", "/metrics", "/debug/pprof/", "/"];
+    let ports: Vec<u16> = paths.iter().map(|_| free_port()).collect();
+    let text = ".:{$PORT} {\n    bind 127.0.0.1\n    health 127.0.0.1:{$P0}\n    ready 127.0.0.1:{$P1}\n    prometheus 127.0.0.1:{$P2}\n    \
+                pprof 127.0.0.1:{$P3}\n    status 127.0.0.1:{$P4}\n    whoami\n}\n";
+    let mut start = Start::corefile(text);
+    for (number, port) in ports.iter().enumerate() {
+        start = start.set(&format!("P{number}"), port);
+    }
+    let dunlin = start.run();
+    let endpoints: Vec<(u16, &str)> = ports.iter().copied().zip(paths).collect();
+    let resident = dunlin.resident();
+    let mut held = Vec::new();
+    for (port, path) in &endpoints {
+        for number in 0..SLOW.len() * EACH {
+            let mut stream = TcpStream::connect(("127.0.0.1", *port)).expect("connected");
+            let request = String::from_utf8_lossy(SLOW[number % SLOW.len()]).replace('@', path);
+            // Who never reads asks again and again.
+            let _ = stream.write_all(request.repeat(if request.contains(path) { 20 } else { 1 }).as_bytes());
+            held.push(stream);
+        }
+    }
+    for (port, path) in &endpoints {
+        for (method, status) in
+            [("GET", 200), ("HEAD", 200), ("POST", 405), ("PUT", 405), ("DELETE", 405), ("TRACE", 405)]
+        {
+            let answered = http_request(*port, method, path, "text/plain", "").map(|(status, _)| status);
+            assert_eq!(answered, Some(status), "{method} {path}");
+        }
+        assert_eq!(http_get(*port, "/no-such-page").map(|(status, _)| status), Some(404), "{path}");
+        let long = http_get(*port, &format!("/{}", "x".repeat(1 << 20))).map(|(status, _)| status);
+        assert!(!matches!(long, Some(200..=299)), "{path}: a path of a megabyte: {long:?}");
+    }
+    assert_eq!(dunlin.ask("www.example.com. A").rcode, "NOERROR");
+    let grown = dunlin.resident().saturating_sub(resident);
+    say(format!("\nslow HTTP clients: {} connections held, {:.1} MB more", held.len(), grown as f64 / 1e6));
+    assert!(grown < 100_000_000, "{grown} octets");
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use support::cluster::{Cluster, Truth};
 use support::fakeapi::FAULTS;
-use support::{Dunlin, Start, Steady, Upstream, free_port, say, wait_until};
+use support::{Dunlin, Start, Steady, Upstream, free_port, http_get, say, wait_until};
 
 /// Queries a second from each of [`SOCKETS`].
 const RATE: u32 = 250;
@@ -32,6 +32,7 @@ fn corefile(round: usize) -> String {
     let mut text = "\
 cluster.local:{$PORT} {
     bind 127.0.0.1
+    prometheus 127.0.0.1:{$METRICS}
     kubernetes {
         endpoint {$API}
         ttl 5
@@ -94,11 +95,12 @@ fn differences(truth: &Truth, store: &Truth) -> Vec<String> {
 #[test]
 fn churn_faults_reloads_and_load_together_end_in_the_truth() {
     let seconds = std::env::var("DUNLIN_SOAK").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
-    let (upstream, mut cluster) = (Upstream::start(), Cluster::new());
+    let (upstream, mut cluster, metrics) = (Upstream::start(), Cluster::new(), free_port());
     let dunlin = Start::corefile(&corefile(0))
         .set("API", &cluster.api.url)
         .set("UPSTREAM", upstream.address)
         .set("OTHER", free_port())
+        .set("METRICS", metrics)
         .run();
     cluster.time_to_truth(&dunlin, "at the start");
     let load = Steady::over(&dunlin, &NAMES, RATE, SOCKETS);
@@ -127,6 +129,8 @@ fn churn_faults_reloads_and_load_together_end_in_the_truth() {
     let (store, after) = (store(&dunlin), dunlin.resident());
     let differences = differences(&cluster.truth, &store);
     let [reloads, refused] = ended();
+    let text = http_get(metrics, "/metrics").map(|(_, text)| text).unwrap_or_default();
+    let dropped: Vec<&str> = text.lines().filter(|line| line.starts_with("dunlin_engine_dropped_total")).collect();
     say(format!(
         "\nsoak {seconds} s: faults {rounds} reloads {reloads} refused {refused} queries {sent} unanswered {unanswered} \
          names {} differences {} after {to_truth:.1?}, resident {:.1} MB after a quarter, {:.1} MB at the end",
@@ -135,6 +139,7 @@ fn churn_faults_reloads_and_load_together_end_in_the_truth() {
         before as f64 / 1e6,
         after as f64 / 1e6
     ));
+    say(dropped.join("\n"));
     assert!(differences.is_empty(), "{differences:?}");
     assert!(store.len() >= 50, "{} names", store.len());
     assert_eq!(unanswered, 0, "of {sent}");

@@ -5,6 +5,8 @@ mod support;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use support::{Client, Question, SHOP, Scratch, Start, Upstream, free_port, say, wait_until};
 
@@ -91,6 +93,132 @@ fn a_dead_upstream_slows_no_cluster_name() {
     say(format!("\na cluster name: {alone:?} alone, {beside:?} beside 1000 queries that wait for a dead upstream"));
     // The two queries before it take their share of one core; a timeout of the upstream is two seconds.
     assert!(beside < 20 * alone + Duration::from_millis(5), "{beside:?}, {alone:?} alone");
+}
+
+/// Two upstreams, one of which takes questions and says nothing; then neither says anything. What each is asked is counted.
+#[test]
+fn a_dead_upstream_costs_one_query_in_many_and_two_are_not_hammered() {
+    const QUERIES: usize = 400;
+    let (alive, dead) = (Upstream::start(), Mute::start());
+    let corefile = "\
+.:{$PORT} {
+    bind 127.0.0.1
+    forward . {$DEAD} {$ALIVE} {
+        policy round_robin
+        read_timeout 300ms
+        health_check 100ms domain check.test
+    }
+}
+";
+    let dunlin = Start::corefile(corefile).set("DEAD", dead.address).set("ALIVE", alive.address).run();
+    let (mut slow, mut slowest) = (0, Duration::ZERO);
+    for number in 0..QUERIES {
+        let began = Instant::now();
+        assert_eq!(dunlin.ask("www.example.com. A").rcode, "NOERROR", "query {number}");
+        let took = began.elapsed();
+        slow += usize::from(took >= Duration::from_millis(300));
+        slowest = slowest.max(took);
+    }
+    say(format!(
+        "\none of two upstreams dead: {QUERIES} queries, all answered, the dead one was asked for {}, {slow} waited for it, the longest {slowest:?}",
+        dead.asked()
+    ));
+    // Without memory every second query would have waited for it.
+    assert!((1..=QUERIES / 50).contains(&dead.asked()) && slow <= dead.asked(), "{} {slow}", dead.asked());
+    // A client of the kind that resolvers are waits five seconds.
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+
+    // Both dead: every client hears so, and a flood of theirs is a trickle there.
+    let dead = [Mute::start(), Mute::start()];
+    let corefile = corefile.replace("{$DEAD} {$ALIVE}", "{$ONE} {$OTHER}");
+    let dunlin = Start::corefile(&corefile).set("ONE", dead[0].address).set("OTHER", dead[1].address).run();
+    let questions: Vec<_> = (0..QUERIES).map(|number| Question::new(&format!("n{number}.example.com."), "A")).collect();
+    let asked = || dead[0].asked() + dead[1].asked();
+    let began = Instant::now();
+    let mut failed = 0;
+    while began.elapsed() < Duration::from_secs(4) {
+        let answers = dunlin.client().ask_all(&questions[..50]);
+        failed += answers.iter().flatten().filter(|answer| answer.rcode == "SERVFAIL").count();
+    }
+    let (before, from) = (asked(), Instant::now());
+    let mut later = 0;
+    while from.elapsed() < Duration::from_secs(2) {
+        later += dunlin.client().ask_all(&questions).iter().flatten().filter(|a| a.rcode == "SERVFAIL").count();
+    }
+    let (extra, seconds) = (asked() - before, from.elapsed().as_secs_f64());
+    say(format!(
+        "both dead: {failed} SERVFAIL in the first {:?}; then {later} SERVFAIL in {seconds:.1} s, for which the two were asked {extra} times",
+        from - began
+    ));
+    // Twenty a second each at most, and their checks.
+    assert!(failed > 0 && later >= QUERIES, "{failed} {later}");
+    assert!((extra as f64) < 40.0 * (seconds + 1.0) && extra < later / 4, "{extra} of {later}");
+}
+
+/// An upstream that takes questions and says nothing; health checks are not counted.
+struct Mute {
+    address: SocketAddr,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Mute {
+    fn start() -> Mute {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let (address, asked) = (socket.local_addr().expect("an address"), Arc::<AtomicUsize>::default());
+        let count = asked.clone();
+        // It ends with the test's process.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 512];
+            while let Ok((length, _)) = socket.recv_from(&mut buffer) {
+                let is_check = buffer[..length].to_ascii_lowercase().windows(6).any(|part| part == b"\x05check");
+                count.fetch_add(usize::from(!is_check), Ordering::Relaxed);
+            }
+        });
+        Mute { address, asked }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+/// What is too long for a datagram, both ways: from the upstream (TC, then TCP where `prefer_udp` says so) and to the client.
+#[test]
+fn long_answers_come_whole_over_tcp() {
+    let strings = vec![format!("\"{}\"", "x".repeat(250)); 8].join(" ");
+    let zone = format!(". 60 IN SOA ns.test. ops.test. 1 2 3 4 60\nlarge.test. 60 IN TXT {strings}\n");
+    let upstream = Upstream::serving(&zone);
+    for (option, over_udp) in [("", 1), ("prefer_udp", 2), ("force_tcp", 1)] {
+        let corefile = format!(
+            ".:{{$PORT}} {{
+    bind 127.0.0.1
+    bufsize 4096
+    cache 30
+    forward . {{$UPSTREAM}} {{
+        max_fails 0
+        {option}
+    }}
+}}
+"
+        );
+        let dunlin = Start::corefile(&corefile).set("UPSTREAM", upstream.address).run();
+        let before = upstream.asked();
+        // To a client without EDNS: cut, and marked so.
+        let cut = dunlin.ask("large.test. TXT");
+        assert!(cut.has("TC") && cut.answer.is_empty(), "{option}: {cut:?}");
+        let first = upstream.asked() - before;
+        // Over TCP, and over UDP to one who takes so much.
+        for words in ["tcp", "edns=4096"] {
+            let whole = dunlin.ask(&format!("large.test. TXT {words}"));
+            assert!(!whole.has("TC") && whole.answer.len() == 1, "{option} {words}: {whole:?}");
+        }
+        say(format!(
+            "a reply of 2 KB, {}: the upstream was asked {first} times for the first query, {} times for three",
+            if option.is_empty() { "as the client asks" } else { option },
+            upstream.asked() - before
+        ));
+        assert_eq!(first, over_udp, "{option}");
+    }
 }
 
 /// Debian's resolvers and servers, where they are installed: what they answer is what their clients get by way of us.

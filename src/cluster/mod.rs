@@ -13,6 +13,7 @@
 mod api;
 mod counters;
 mod decode;
+mod endpoints;
 mod manifests;
 mod object;
 #[cfg(test)]
@@ -28,7 +29,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::task::AbortHandle;
 
-pub use object::{Endpoint, EndpointSlice, Key, Kind, Object, Pod, Port, Service};
+pub use endpoints::{Endpoint, Endpoints};
+pub use object::{EndpointSlice, Key, Kind, Object, Pod, Port, Service};
 
 /// Who receives objects. Calls for one kind come in order from one task; kinds may interleave.
 ///
@@ -121,6 +123,26 @@ pub fn check_selector(text: &str) -> Result<(), String> {
 /// # Errors
 /// What the operator has to mend, as a sentence. An API server that cannot be reached is not an error.
 pub fn start(options: Options, sink: Arc<dyn Sink>, metrics: &Metrics) -> Result<Feed, String> {
+    begin(options, sink, First::AtOnce, metrics)
+}
+
+/// The same for a sink that knows a state of the cluster already: the first lists are spread over some seconds, for many
+/// instances may have been restarted together, and nobody waits for theirs.
+///
+/// # Errors
+/// Those of [`start`].
+pub fn resume(options: Options, sink: Arc<dyn Sink>, metrics: &Metrics) -> Result<Feed, String> {
+    begin(options, sink, First::Spread, metrics)
+}
+
+/// When the first lists are taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum First {
+    AtOnce,
+    Spread,
+}
+
+fn begin(options: Options, sink: Arc<dyn Sink>, first: First, metrics: &Metrics) -> Result<Feed, String> {
     let selection = manifests::Selection {
         kinds: options.kinds(),
         labels: Selector::parse(&options.labels)?,
@@ -133,7 +155,7 @@ pub fn start(options: Options, sink: Arc<dyn Sink>, metrics: &Metrics) -> Result
         Source::InCluster | Source::Kubeconfig(..) | Source::Endpoint(..) => {
             feed.unsynced.store(selection.kinds.len(), Ordering::Release);
             let counters = Counters::new(metrics, &selection.kinds);
-            feed.tasks = api::start(&options, sink, counters, &feed.unsynced)?;
+            feed.tasks = api::start(&options, sink, first, counters, &feed.unsynced)?;
         }
     }
     Ok(feed)

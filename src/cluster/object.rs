@@ -1,5 +1,6 @@
 //! The slim objects: only what names and addresses are made of.
 
+use super::Endpoints;
 use std::net::IpAddr;
 
 /// The kinds of objects that are followed.
@@ -78,26 +79,11 @@ pub struct EndpointSlice {
     /// Imported: the label `multicluster.kubernetes.io/source-cluster`. Else empty.
     pub cluster: String,
     /// The ready endpoints, one entry an address, in order.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Endpoints,
     /// The ports that hold for every endpoint.
     pub ports: Vec<Port>,
     /// The annotation `endpoints.kubernetes.io/last-change-trigger-time` (RFC 3339), where present.
     pub last_change: Option<String>,
-}
-
-/// One ready address of a slice.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Endpoint {
-    /// The address; `None` for an address that is a host name (`addressType: FQDN`).
-    pub address: Option<IpAddr>,
-    /// The address as written: labels are made from this text, not from a re-normalised one.
-    pub text: String,
-    /// `hostname`, empty where unset.
-    pub hostname: String,
-    /// `targetRef.name`, empty where unset.
-    pub target: String,
-    /// `zone` (topology), empty where unset.
-    pub zone: String,
 }
 
 /// What DNS needs of a Pod.

@@ -6,7 +6,7 @@
 //! ```
 //! Integers are big-endian; a text or a list has its length before it, seven bits an octet, the lowest first.
 
-use super::{Endpoint, EndpointSlice, Key, Kind, Object, Pod, Port, Service, Sink};
+use super::{Endpoint, EndpointSlice, Endpoints, Key, Kind, Object, Pod, Port, Service, Sink};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -159,16 +159,17 @@ impl Writer {
         self.key(key);
         self.text(&slice.service);
         self.text(&slice.cluster);
-        self.list(&slice.endpoints, Writer::endpoint);
+        self.length(slice.endpoints.len());
+        slice.endpoints.iter().for_each(|endpoint| self.endpoint(endpoint));
         self.list(&slice.ports, Writer::port);
     }
 
-    fn endpoint(&mut self, endpoint: &Endpoint) {
+    fn endpoint(&mut self, endpoint: Endpoint<'_>) {
         self.address(endpoint.address);
         // Nearly every address is written as it is always written: left out.
         let is_usual = endpoint.address.is_some_and(|address| address.to_string() == endpoint.text);
-        self.text(if is_usual { "" } else { &endpoint.text });
-        [&endpoint.hostname, &endpoint.target, &endpoint.zone].into_iter().for_each(|text| self.text(text));
+        self.text(if is_usual { "" } else { endpoint.text });
+        [endpoint.hostname, endpoint.target, endpoint.zone].into_iter().for_each(|text| self.text(text));
     }
 
     fn key(&mut self, key: &Key) {
@@ -249,20 +250,22 @@ impl<'a> Reader<'a> {
             key: Some(self.key()?),
             service: self.text()?.to_owned(),
             cluster: self.text()?.to_owned(),
-            endpoints: self.list(Reader::endpoint)?,
+            endpoints: self.endpoints()?,
             ports: self.list(Reader::port)?,
             last_change: None,
         })
     }
 
-    fn endpoint(&mut self) -> Option<Endpoint> {
-        let (address, text) = (self.address()?, self.text()?);
-        let text = match address {
-            Some(address) if text.is_empty() => address.to_string(),
-            _ => text.to_owned(),
-        };
-        let (hostname, target, zone) = (self.text()?.to_owned(), self.text()?.to_owned(), self.text()?.to_owned());
-        Some(Endpoint { address, text, hostname, target, zone })
+    fn endpoints(&mut self) -> Option<Endpoints> {
+        let mut endpoints = Endpoints::default();
+        for _ in 0..self.length()? {
+            let (address, written) = (self.address()?, self.text()?);
+            let usual = address.filter(|_| written.is_empty()).map(|address| address.to_string());
+            let text = usual.as_deref().unwrap_or(written);
+            let (hostname, target, zone) = (self.text()?, self.text()?, self.text()?);
+            endpoints.push(Endpoint { address, text, hostname, target, zone });
+        }
+        Some(endpoints)
     }
 
     fn key(&mut self) -> Option<Key> {

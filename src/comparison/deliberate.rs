@@ -8,6 +8,8 @@ use crate::wire::{Message, RecordType, ResourceRecord, flags};
 const NODATA: &str = "a name that exists has no records of this type: NODATA (RFC 2308 section 2.2, RFC 8020)";
 const NXDOMAIN: &str = "a name that does not exist has no SOA either: NXDOMAIN (RFC 2308 section 2.1)";
 const APEX: &str = "a zone has its name server and its address (RFC 1034 section 4.2.1)";
+const SERVICE: &str =
+    "a zone's name server is the Service in front of the server that answers, or ns.dns where there is none";
 const CASE: &str = "names are compared without case (RFC 4343)";
 const POD: &str = "labels left of a pod's name are no name, and a pod has no ports";
 const LONG: &str = "a query may be longer than 512 octets (RFC 6891)";
@@ -50,6 +52,11 @@ pub(super) fn reason(query: &[u8], theirs: &Message, ours: &Message) -> Option<&
             Some(LONG)
         }
         (Outcome::Data, Outcome::Data) if !in_authority(theirs) && !in_authority(ours) => Some(RELAYED),
+        (Outcome::Data, Outcome::Data)
+            if is_behind_service(theirs) && is_name_server(ours) && qtype == RecordType::NS =>
+        {
+            Some(SERVICE)
+        }
         (Outcome::Data, Outcome::Data) if alias(theirs).is_some() && alias(theirs) == alias(ours) => Some(RELAYED),
         (Outcome::NxDomain, Outcome::NoData) if left.as_deref().is_some_and(|left| exists(left, &name)) => Some(NODATA),
         (Outcome::NoData, Outcome::NxDomain) if qtype == RecordType::SOA => Some(NXDOMAIN),
@@ -106,6 +113,15 @@ fn is_name_server(message: &Message) -> bool {
         RecordType::NS => message.answers.iter().all(|record| record.target().is_some_and(|t| at_ns(&labels(t)))),
         _ => at_ns(&name),
     }
+}
+
+/// Whether the apex's NS are Services, as a server says that is an endpoint of theirs.
+fn is_behind_service(message: &Message) -> bool {
+    let zone = labels(&message.question.name);
+    message.answers.iter().all(|record| {
+        let target = record.target().map(labels).unwrap_or_default();
+        target.len() == zone.len() + 3 && target[2] == b"svc" && target.ends_with(&zone)
+    })
 }
 
 /// The CNAME that an ExternalName is: what it leads to is another zone's.

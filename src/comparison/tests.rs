@@ -138,6 +138,18 @@ fn a_reason_holds_for_its_own_names_only() {
     assert!(!pod("1-1-1-1.prod.pod.k.test", "NOERROR", "NXDOMAIN"));
 }
 
+/// A rehearsal stands beside the Service that the server it is compared with stands behind.
+#[test]
+fn the_name_server_is_the_service_in_front() {
+    let answer = |record: &str| message("NOERROR k.test NS", &[record]);
+    let beside = answer("answer k.test 30 NS ns.dns.k.test");
+    let behind = answer("answer k.test 30 NS kube-dns.kube-system.svc.k.test");
+    assert!(is_deliberate(&behind, &beside));
+    assert!(!is_deliberate(&beside, &behind), "ours names a Service that theirs does not know of");
+    assert!(!is_deliberate(&answer("answer k.test 30 NS elsewhere.test"), &beside));
+    assert!(!is_deliberate(&behind, &answer("answer k.test 30 NS other.svc.k.test")));
+}
+
 #[test]
 fn what_an_alias_leads_to_is_another_s() {
     let asked = "NOERROR ext.prod.svc.k.test A";

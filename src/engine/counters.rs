@@ -34,7 +34,7 @@ pub const CONNECTIONS: Descriptor = Descriptor {
 pub const CONNECTIONS_ENDED: Descriptor = Descriptor {
     name: "dunlin_engine_connections_ended_total",
     help: "Counter of connections that this side gave up: no handshake or first query in time (first), no further one \
-           (idle), replies not taken in time (write).",
+           (idle), replies not taken in time (write), as many queries as it may ask (queries).",
     labels: &["reason"],
     kind: MetricKind::Counter,
 };
@@ -57,6 +57,7 @@ pub(super) struct Counters {
     pub ended_first: IntCounter,
     pub ended_idle: IntCounter,
     pub ended_write: IntCounter,
+    pub ended_queries: IntCounter,
     pub slow_queries: Gauge,
     pub connections: Gauge,
 }
@@ -74,6 +75,7 @@ impl Counters {
             ended_first: ended.with_label_values(&["first"]),
             ended_idle: ended.with_label_values(&["idle"]),
             ended_write: ended.with_label_values(&["write"]),
+            ended_queries: ended.with_label_values(&["queries"]),
             slow_queries: metrics.gauge(&SLOW_QUERIES).with_label_values::<&str>(&[]),
             connections: metrics.gauge(&CONNECTIONS).with_label_values::<&str>(&[]),
         }

@@ -173,8 +173,18 @@ pub fn listen(
         Protocol::Tls(_) | Protocol::Https { .. } => sockets::open_tcp(address)?,
         Protocol::Quic { keys, server } => {
             let (closing, responses) = (Arc::<Closing>::default(), quic::responses(&options.metrics));
-            let acceptor =
-                quic::Acceptor { keys, limits, server, answerer, slow, counters, responses, closing: closing.clone() };
+            let connections = Shares::new(counters.connections.clone());
+            let acceptor = quic::Acceptor {
+                keys,
+                limits,
+                server,
+                answerer,
+                slow,
+                counters,
+                responses,
+                closing: closing.clone(),
+                connections,
+            };
             let endpoint = acceptor.open(sockets::open_udp(address)?)?;
             let (address, mut tasks) = (endpoint.local_addr()?, JoinSet::new());
             tasks.spawn_on(acceptor.run(endpoint), &runtime);

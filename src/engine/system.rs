@@ -107,11 +107,13 @@ impl Batch {
         Batch { memory, bound, received: BATCH, queued: 0, end: 0 }
     }
 
+    #[inline]
     fn memory(&self) -> &Memory {
         // SAFETY: the memory is ours, initialised, and the kernel uses it only inside `receive` and `send`.
         unsafe { self.memory.as_ref() }
     }
 
+    #[inline]
     fn memory_mut(&mut self) -> &mut Memory {
         // SAFETY: as above, and `&mut self` makes it the only reference.
         unsafe { self.memory.as_mut() }
@@ -153,12 +155,14 @@ impl Batch {
     }
 
     /// Whether there is room for one more reply; if not, [`Batch::send`] makes it.
+    #[inline]
     pub fn has_room(&self) -> bool {
         self.queued < BATCH && self.end + REPLY_ROOM <= REPLIES
     }
 
     /// The packet `index` of the last receive, and [`REPLY_ROOM`] octets for its answer (fewer where
     /// [`Batch::has_room`] says no).
+    #[inline]
     pub fn slot(&mut self, index: usize) -> Slot<'_> {
         let from = self.end.min(REPLIES);
         let to = (from + REPLY_ROOM).min(REPLIES);
@@ -172,11 +176,15 @@ impl Batch {
     }
 
     /// Queues the first `len` octets of the slot's `out` as the reply to packet `index`.
+    #[inline]
     pub fn reply(&mut self, index: usize, len: usize) {
         if !self.has_room() || len > REPLY_ROOM {
             return;
         }
         let (queued, from) = (self.queued, self.end);
+        if self.memory().received[index].msg_hdr.msg_controllen > 0 {
+            self.memory_mut().controls[index].forget_interface();
+        }
         let raw = self.memory.as_ptr();
         // SAFETY: indexes are in bounds (`has_room`), pointers come from `raw` as those of `new` do.
         unsafe {
@@ -190,7 +198,6 @@ impl Batch {
             (*header).msg_controllen = (*came).msg_controllen;
             (*header).msg_control = if (*came).msg_controllen > 0 { (*came).msg_control } else { ptr::null_mut() };
         }
-        self.memory_mut().controls[index].forget_interface();
         self.queued = queued + 1;
         self.end = (from + len).next_multiple_of(64);
     }

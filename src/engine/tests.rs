@@ -1,5 +1,7 @@
 //! The engine through real loopback sockets, with an answerer that turns packets into themselves.
 
+mod overload;
+
 use super::*;
 use crate::metrics::PANICS;
 use std::io::{Read, Write};
@@ -86,6 +88,10 @@ fn bench_with(address: &str, workers: usize, max_slow: usize) -> Bench {
 }
 
 fn bench_limited(address: &str, workers: usize, max_slow: usize, limits: SharedLimits) -> Bench {
+    bench_of(address, Protocol::Dns, workers, max_slow, limits)
+}
+
+fn bench_of(address: &str, protocol: Protocol, workers: usize, max_slow: usize, limits: SharedLimits) -> Bench {
     let echo = Arc::new(Echo {
         gate: Arc::new(Semaphore::new(0)),
         slow_seen: AtomicUsize::new(0),
@@ -93,7 +99,7 @@ fn bench_limited(address: &str, workers: usize, max_slow: usize, limits: SharedL
     });
     let metrics = Metrics::new();
     let options = ListenerOptions { workers, max_slow, limits, metrics: metrics.clone() };
-    Bench { listener: listen(address.parse().unwrap(), Protocol::Dns, echo.clone(), &options).unwrap(), echo, metrics }
+    Bench { listener: listen(address.parse().unwrap(), protocol, echo.clone(), &options).unwrap(), echo, metrics }
 }
 
 fn bench(address: &str) -> Bench {
@@ -495,6 +501,30 @@ async fn connections_above_the_bound_are_closed_and_counted() {
     accepting.await.unwrap();
 }
 
+/// One client takes all that it can: it is stopped while there is room, and another is let in.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_client_s_connections_leave_room_for_another() {
+    const MOST: usize = 90;
+    let limits = SharedLimits::new(Arc::new(Limits { connections: MOST, ..Limits::default() }).into());
+    let protocol = Protocol::Https { keys: Keys::default(), server: "test".into() };
+    let bench = bench_of("127.0.0.1:0", protocol, 1, 100, limits);
+    let counters = Counters::new(&bench.metrics);
+    let connect = |from: &str| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(from.parse().unwrap(), 0).into()).unwrap();
+        socket.connect(&bench.listener.address().into()).unwrap();
+        socket
+    };
+    let held: Vec<_> = (0..2 * MOST).map(|_| connect("127.0.0.1")).collect();
+    until(|| counters.source.get() > 0 && counters.source.get() + counters.connections.get() as u64 == 2 * MOST as u64)
+        .await;
+    // Eight ninths; what comes above the bound itself would be counted otherwise.
+    assert_eq!((counters.connections.get(), counters.connection.get()), (80.0, 0));
+    let _other = connect("127.0.0.2");
+    until(|| counters.connections.get() == 81.0).await;
+    drop(held);
+}
+
 /// A link-local address means nothing without its interface, so the reply has to leave by the one the query came by.
 /// Machines without such an address have nothing to test.
 #[tokio::test(flavor = "multi_thread")]
@@ -560,7 +590,7 @@ async fn each_limit_of_a_connection_ends_it() {
     let many = framed(&vec![packet(LARGE, 1); 64]);
     let sent = (0..4096).find_map(|_| deaf.write_all(&many).err());
     assert!(sent.is_some_and(|why| why.kind() != io::ErrorKind::WouldBlock), "write, of what nobody takes");
-    for reason in ["first", "idle", "write"] {
+    for reason in ["first", "idle", "write", "queries"] {
         until(|| counted_as(&format!("dunlin_engine_connections_ended_total{{reason=\"{reason}\"}} 1"))).await;
     }
 }

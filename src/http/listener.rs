@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::pin::pin;
@@ -23,13 +23,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-/// Connections a listener keeps at a time; what comes above them is closed at once.
+/// Connections a listener keeps at a time. One more ends the oldest: a probe that finds no room would be a restart, and
+/// who holds connections without a use must not hold up who asks now.
 const MAX_CONNECTIONS: usize = 256;
 /// A request's head must come within this, a kept connection's next one too.
 const HEAD: Duration = Duration::from_secs(5);
+/// Octets of a request's head, and of answers to requests one behind the other that a client does not take.
+const BUFFER: usize = 16 << 10;
 /// No connection lives longer, whatever the client does or leaves undone.
 const LIFE: Duration = Duration::from_secs(60);
 /// How long a closing listener waits for requests that are being answered.
@@ -86,14 +89,18 @@ impl Listener {
 }
 
 async fn accept(socket: Arc<TcpListener>, routes: Arc<ArcSwap<Routes>>, closing: watch::Receiver<bool>) {
-    let mut connections = JoinSet::new();
+    let (mut connections, mut ages) = (JoinSet::new(), VecDeque::new());
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
-                Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => {
-                    connections.spawn(serve(stream, routes.clone(), closing.clone()));
+                Ok((stream, _)) => {
+                    if connections.len() >= MAX_CONNECTIONS {
+                        end_oldest(&mut ages);
+                    } else if ages.len() > 2 * MAX_CONNECTIONS {
+                        forget_ended(&mut ages);
+                    }
+                    ages.push_back(connections.spawn(serve(stream, routes.clone(), closing.clone())));
                 }
-                Ok(_) => {}
                 Err(_) => sleep(ERROR_PAUSE).await,
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
@@ -104,10 +111,21 @@ async fn accept(socket: Arc<TcpListener>, routes: Arc<ArcSwap<Routes>>, closing:
     while connections.join_next().await.is_some() {}
 }
 
+fn forget_ended(ages: &mut VecDeque<AbortHandle>) {
+    ages.retain(|connection| !connection.is_finished());
+}
+
+fn end_oldest(ages: &mut VecDeque<AbortHandle>) {
+    forget_ended(ages);
+    if let Some(oldest) = ages.pop_front() {
+        oldest.abort();
+    }
+}
+
 async fn serve(stream: TcpStream, routes: Arc<ArcSwap<Routes>>, closing: watch::Receiver<bool>) {
     let service = service_fn(move |request| answer(routes.load_full(), request));
     let mut builder = http1::Builder::new();
-    let connection = builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let connection = builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
     let mut connection = pin!(connection.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         _ = connection.as_mut() => return,

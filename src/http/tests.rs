@@ -175,3 +175,25 @@ async fn a_client_that_says_nothing_is_let_go() {
     let _ = stream.read_to_end(&mut Vec::new()).await;
     assert!((4..8).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn who_asks_now_is_served_whoever_holds_connections() {
+    let listeners = open(&[("127.0.0.1:0", "/health", "OK")]).await;
+    let to = bound(&listeners, "127.0.0.1:0").await;
+    let mut held = Vec::new();
+    for _ in 0..600 {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        let _ = stream.write_all(b"GET /health HTTP/1.1\r\nHost: t").await;
+        held.push(stream);
+        if held.len() % 100 == 0 {
+            assert_eq!(get(to, "/health").await, "OK", "beside {} that say nothing", held.len());
+        }
+    }
+    // The oldest had to go, not the newest.
+    assert_eq!(held[0].read(&mut [0]).await.ok().filter(|octets| *octets > 0), None);
+    let newest = held.last_mut().unwrap();
+    newest.write_all(b"\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    newest.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
+}

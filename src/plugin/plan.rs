@@ -3,7 +3,7 @@
 use super::fast::{Gate, ZonedTtl};
 use super::{
     Clients, Copies, Explainer, ExternalServices, Handler, Keys, KnownClients, Lifecycle, Metadata, Provider,
-    Readiness, Sections, Shape, Source, Subject, TtlRule, View, ZoneHolders,
+    Readiness, Sections, ServerKeys, Shape, Source, Subject, TtlRule, View, ZoneHolders,
 };
 use crate::http;
 use crate::metrics::Sampled;
@@ -38,7 +38,7 @@ pub struct BlockPlan {
     /// The UDP sockets of each address (`multisocket`).
     pub sockets: Option<usize>,
     /// What proves us to clients of the block's encrypted listeners (`tls`).
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<ServerKeys>,
     /// What chooses this block among those of the same zone (`view`).
     pub view: Option<Arc<View>>,
     /// The zones whose queries have labels (`metadata`); none without it.
@@ -104,8 +104,8 @@ impl BlockPlan {
     }
 
     /// Gives all records of an answer one TTL in these zones.
-    pub fn rule_ttls(&mut self, zones: Vec<Name>, rule: TtlRule) {
-        self.ttl = Some(ZonedTtl { zones, rule });
+    pub fn rule_ttls(&mut self, zones: &[Name], rule: TtlRule) {
+        self.ttl = Some(ZonedTtl { zones: Name::outermost(zones), rule });
     }
 
     /// Takes the names in these zones out of the fast lane: a plugin must see their messages.
@@ -125,11 +125,13 @@ impl BlockPlan {
     }
 
     /// Whether the fast lane may answer this name.
+    #[inline]
     pub fn is_fast(&self, name: &LowerName<'_>) -> bool {
         self.slow.is_empty() || !self.slow.iter().any(|zone| name.is_within(zone))
     }
 
     /// Whether the fast lane may send this answer to this name; otherwise the slow lane makes it anew.
+    #[inline]
     pub fn may_send(&self, name: &LowerName<'_>, answer: &[u8]) -> bool {
         self.held.is_empty()
             || !self
@@ -139,6 +141,7 @@ impl BlockPlan {
     }
 
     /// The shape of the answers for this name.
+    #[inline]
     pub fn shape_for(&self, name: &LowerName<'_>) -> Shape {
         match &self.ttl {
             Some(ttl) if ttl.zones.iter().any(|zone| name.is_within(zone)) => {

@@ -138,6 +138,8 @@ pub enum Found {
     Known(&'static Definition),
     /// A plugin of CoreDNS's that is not here yet: `plugin/NAME: not supported by dunlin yet`.
     NotYet,
+    /// A plugin of others, and what may stand here instead of it, if anything.
+    External(&'static str),
     /// A plugin that CoreDNS has no more, and why: it is left out with a warning.
     Retired(&'static str),
     /// Nothing: `Unknown directive 'NAME'`.
@@ -149,10 +151,11 @@ pub fn find(name: &str) -> Found {
     match ORDER.iter().find(|definition| definition.directive == name) {
         Some(definition) => Found::Known(definition),
         None if not_yet::NOT_YET.contains(&name) => Found::NotYet,
-        None => match not_yet::RETIRED.iter().find(|(retired, _)| *retired == name) {
-            Some((_, why)) => Found::Retired(why),
-            None => Found::Unknown,
-        },
+        None => {
+            let of = |list: &[(&str, &'static str)]| list.iter().find(|(word, _)| *word == name).map(|(_, why)| *why);
+            let retired = of(not_yet::RETIRED).map(Found::Retired);
+            retired.or_else(|| of(not_yet::EXTERNAL).map(Found::External)).unwrap_or(Found::Unknown)
+        }
     }
 }
 
@@ -166,6 +169,7 @@ mod tests {
         assert!(matches!(find("errors"), Found::Known(definition) if definition.directive == "errors"));
         assert!(matches!(find("geoip"), Found::NotYet));
         assert!(matches!(find("federation"), Found::Retired(_)));
+        assert!(matches!(find("kubernetai"), Found::External(instead) if instead.contains("`kubernetes`")));
         assert!(matches!(find("federations"), Found::Unknown));
         assert!(matches!(find("Errors"), Found::Unknown));
     }
@@ -207,8 +211,9 @@ mod tests {
 
     #[test]
     fn no_directive_stands_twice() {
-        let names: Vec<_> =
-            ORDER.iter().map(|definition| definition.directive).chain(not_yet::NOT_YET.iter().copied()).collect();
+        let names = ORDER.iter().map(|definition| definition.directive).chain(not_yet::NOT_YET.iter().copied());
+        let explained = not_yet::RETIRED.iter().chain(not_yet::EXTERNAL).map(|(name, _)| *name);
+        let names: Vec<_> = names.chain(explained).collect();
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "{names:?}");
     }
 }

@@ -4,7 +4,7 @@ use super::routes::{Block, Route, Routes};
 use crate::corefile::{self, Address, Corefile, Directive, Error, Scheme, ServerBlock};
 use crate::engine::Limits;
 use crate::metrics::{Metrics, PLUGIN_ENABLED};
-use crate::plugin::{BlockInfo, BlockPlan, Control, Keep, ProcessPlan, Setup};
+use crate::plugin::{BlockInfo, BlockPlan, ByServerName, Certificate, Control, Keep, ProcessPlan, ServerKeys, Setup};
 use crate::plugins::{self, Found};
 use crate::wire::Name;
 use std::collections::{BTreeMap, BTreeSet};
@@ -157,6 +157,13 @@ impl Builder<'_> {
                     let message = format!("Error during parsing: plugin/{name}: not supported by dunlin yet");
                     self.errors.push(Error::at(span, message));
                 }
+                Found::External(instead) => {
+                    let hint = if instead.is_empty() { String::new() } else { format!("; instead: {instead}") };
+                    let message = format!(
+                        "Error during parsing: plugin/{name}: not supported by dunlin yet: CoreDNS itself does not have it either{hint}"
+                    );
+                    self.errors.push(Error::at(span, message));
+                }
                 Found::Retired(why) => {
                     let message = format!("{span} - plugin/{name}: '{name}' is no more and is left out: {why}");
                     self.process.warnings.push(message);
@@ -219,13 +226,16 @@ impl Builder<'_> {
                         self.errors.push(Error::at(&address.span, message));
                         return;
                     }
+                    if let Some(first) = self.other_clients(place, &compiled.plan) {
+                        let message = format!(
+                            "what clients have to prove here is what the block at {first} says: they share a listener"
+                        );
+                        self.warn_once(format!("{} - plugin/tls: {message}", address.span));
+                    }
                     if let Some(first) = self.shadow(place, &zone) {
                         let message =
                             format!("never asked for {zone}: the block at {first} has no view and comes first");
-                        let warning = format!("{} - {message}", address.span);
-                        if !self.process.warnings.contains(&warning) {
-                            self.process.warnings.push(warning);
-                        }
+                        self.warn_once(format!("{} - {message}", address.span));
                     }
                     let traffic =
                         compiled.plan.counted.then(|| self.metrics.traffic(&server, &zone.to_string(), view, writer));
@@ -277,6 +287,21 @@ impl Builder<'_> {
                 && has(routes)
         });
         overlaps.then_some("the zone is served on every address of this port and on one address as well")
+    }
+
+    /// Where the block stands whose `client_auth` counts for this one, where they do not say the same.
+    fn other_clients(&self, place: Place, plan: &BlockPlan) -> Option<corefile::Span> {
+        let mine = plan.tls.as_ref().filter(|_| place.scheme != Scheme::Dns)?;
+        let mut blocks = self.places.get(&place)?.iter().map(|route| &route.block);
+        let first = blocks.find(|block| block.plan.tls.is_some())?;
+        let is_other = first.plan.tls.as_ref().is_some_and(|keys| keys.clients != mine.clients);
+        is_other.then(|| first.span.clone())
+    }
+
+    fn warn_once(&mut self, warning: String) {
+        if !self.process.warnings.contains(&warning) {
+            self.process.warnings.push(warning);
+        }
     }
 
     /// Where the block stands that takes every query for a zone before those behind it are asked.
@@ -340,7 +365,8 @@ fn sockets(binds: &[IpAddr], port: u16) -> Vec<(SocketAddr, String)> {
     binds.iter().map(|ip| (SocketAddr::new(*ip, port), ip.to_string())).collect()
 }
 
-/// What a listener proves itself with: the `tls` of the first block there that has one, with the protocol's name for ALPN.
+/// What a listener proves itself with: the `tls` of the first block there that has one, with the protocol's name for ALPN,
+/// and the certificates of all of them.
 fn keys(scheme: Scheme, routes: &[Route]) -> Option<Arc<rustls::ServerConfig>> {
     let protocols: &[&[u8]] = match scheme {
         Scheme::Tls => &[b"dot"],
@@ -348,8 +374,17 @@ fn keys(scheme: Scheme, routes: &[Route]) -> Option<Arc<rustls::ServerConfig>> {
         Scheme::Quic => &[b"doq"],
         _ => return None,
     };
-    let mut config = (**routes.iter().find_map(|route| route.block.plan.tls.as_ref())?).clone();
+    let all = || routes.iter().filter_map(|route| route.block.plan.tls.as_ref());
+    let mut config = (*all().next()?.config).clone();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    let mut certificates: Vec<Arc<Certificate>> = Vec::new();
+    for ServerKeys { certificate, .. } in all() {
+        // A block stands here once for each of its zones.
+        if !certificates.iter().any(|known| Arc::ptr_eq(known, certificate)) {
+            certificates.push(certificate.clone());
+        }
+    }
+    config.cert_resolver = Arc::new(ByServerName(certificates));
     Some(Arc::new(config))
 }
 
@@ -454,19 +489,23 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once_with_its_line() {
-        let text = ". {\n    federations\n    etcd\n    cache 0\n}\ngrpc://. {\n}\n";
+        let text = ". {\n    federations\n    etcd\n    cache 0\n    fanout\n}\ngrpc://. {\n}\n";
         let errors = plan(text).err().unwrap();
         for (line, gist) in [
             (2, "Unknown directive 'federations'"),
             (3, "plugin/etcd: not supported by dunlin yet"),
             (4, "plugin/cache"),
+            (
+                5,
+                "plugin/fanout: not supported by dunlin yet: CoreDNS itself does not have it either; instead: `forward`",
+            ),
         ] {
             let place = format!("Corefile:{line} - Error during parsing: ");
             assert!(errors.iter().any(|error| error.starts_with(&place) && error.contains(gist)), "{errors:?}");
         }
         assert!(
             errors.iter().any(
-                |error| error.starts_with("Corefile:6") && error.contains("grpc:// is not supported by dunlin yet")
+                |error| error.starts_with("Corefile:7") && error.contains("grpc:// is not supported by dunlin yet")
             ),
             "{errors:?}"
         );

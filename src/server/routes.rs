@@ -81,6 +81,7 @@ impl Routes {
     }
 
     /// The routes, for counters that go beside them.
+    #[inline]
     pub(super) fn all(&self) -> &[Route] {
         &self.routes
     }
@@ -91,6 +92,7 @@ impl Routes {
     ///
     /// # Errors
     /// A view has to know the address asked, and the asker does not.
+    #[inline]
     pub(super) fn find(&self, query: &Query<'_>, asker: Asker) -> Result<Option<usize>, Later> {
         if query.qclass != CLASS_IN && !self.any_class {
             return Ok(None);

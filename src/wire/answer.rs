@@ -1,6 +1,6 @@
 //! The answer writer: header and question as asked, records behind them, pointers instead of names.
 
-use super::{CLASS_IN, HEADER, NameBuffer, Query, Rcode, RecordType, UDP_PAYLOAD};
+use super::{CLASS_IN, HEADER, NameBuffer, Query, Rcode, RecordType, UDP_PAYLOAD, opt};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Octets of an OPT record without options.
@@ -46,6 +46,7 @@ pub struct Answer<'q, 'o> {
 
 impl<'q, 'o> Answer<'q, 'o> {
     /// Starts the answer to `query`, at most `limit` octets long. `out` must hold a header and the question.
+    #[inline]
     pub fn begin(query: &'q Query<'q>, out: &'o mut [u8], limit: usize) -> Answer<'q, 'o> {
         let end = query.question_end();
         out[..end].copy_from_slice(&query.packet[..end]);
@@ -55,6 +56,7 @@ impl<'q, 'o> Answer<'q, 'o> {
     }
 
     /// The offset in the message where the label at `index` of the question's name starts.
+    #[inline]
     pub fn question_label(&self, index: usize) -> u16 {
         (HEADER + self.query.name.start(index)) as u16
     }
@@ -79,81 +81,102 @@ impl<'q, 'o> Answer<'q, 'o> {
         self.truncated = true;
     }
 
+    /// Forgets all records: the answer is as it began.
+    #[inline]
+    pub fn clear(&mut self) {
+        (self.at, self.counts, self.truncated) = (self.query.question_end(), [0; 3], false);
+    }
+
     /// Writes one A record.
+    #[inline]
     pub fn a(&mut self, section: Section, owner: Owner<'_>, ttl: u32, address: Ipv4Addr) -> bool {
         self.record(section, owner, RecordType::A, ttl, &[&address.octets()])
     }
 
     /// Writes one AAAA record.
+    #[inline]
     pub fn aaaa(&mut self, section: Section, owner: Owner<'_>, ttl: u32, address: Ipv6Addr) -> bool {
         self.record(section, owner, RecordType::AAAA, ttl, &[&address.octets()])
     }
 
     /// Writes one record of class IN whose RDATA is the parts in a row. False if it did not fit.
     #[inline]
-    pub fn record(&mut self, section: Section, owner: Owner<'_>, rtype: RecordType, ttl: u32, rdata: &[&[u8]]) -> bool {
+    pub fn record<const PARTS: usize>(
+        &mut self,
+        section: Section,
+        owner: Owner<'_>,
+        rtype: RecordType,
+        ttl: u32,
+        rdata: &[&[u8]; PARTS],
+    ) -> bool {
         let rdata_len: usize = rdata.iter().map(|part| part.len()).sum();
-        if self.truncated || self.at + owner.len() + 10 + rdata_len > self.limit {
+        let len = owner.len() + 10 + rdata_len;
+        if self.truncated || self.at + len > self.limit {
             self.truncated = true;
             return false;
         }
-        self.owner(owner);
-        let mut fixed = [0u8; 10];
-        fixed[..2].copy_from_slice(&rtype.0.to_be_bytes());
-        fixed[2..4].copy_from_slice(&CLASS_IN.to_be_bytes());
-        fixed[4..8].copy_from_slice(&ttl.to_be_bytes());
-        fixed[8..].copy_from_slice(&(rdata_len as u16).to_be_bytes());
-        self.put(&fixed);
-        rdata.iter().for_each(|part| self.put(part));
+        // What is read from here on is bounded once: the limit is inside of the buffer.
+        let mut room = &mut self.out[self.at..self.at + len];
+        let [t0, t1] = rtype.0.to_be_bytes();
+        let [c0, c1] = CLASS_IN.to_be_bytes();
+        let [l0, l1, l2, l3] = ttl.to_be_bytes();
+        let [r0, r1] = (rdata_len as u16).to_be_bytes();
+        match owner {
+            Owner::Question | Owner::At(_) => {
+                let offset = if let Owner::At(offset) = owner { offset } else { HEADER as u16 };
+                let [p0, p1] = pointer(offset);
+                put(&mut room, &[p0, p1, t0, t1, c0, c1, l0, l1, l2, l3, r0, r1]);
+            }
+            Owner::Below(labels, offset) => {
+                put(&mut room, labels);
+                put(&mut room, &pointer(offset));
+                put(&mut room, &[t0, t1, c0, c1, l0, l1, l2, l3, r0, r1]);
+            }
+            Owner::Name(wire) => {
+                put(&mut room, wire);
+                put(&mut room, &[t0, t1, c0, c1, l0, l1, l2, l3, r0, r1]);
+            }
+        }
+        rdata.iter().for_each(|part| put(&mut room, part));
+        self.at += len;
         self.counts[section as usize] += 1;
         true
-    }
-
-    fn owner(&mut self, owner: Owner<'_>) {
-        match owner {
-            Owner::Question => self.put(&pointer(HEADER as u16)),
-            Owner::At(offset) => self.put(&pointer(offset)),
-            Owner::Below(labels, offset) => {
-                self.put(labels);
-                self.put(&pointer(offset));
-            }
-            Owner::Name(wire) => self.put(wire),
-        }
-    }
-
-    #[inline]
-    fn put(&mut self, octets: &[u8]) {
-        self.out[self.at..self.at + octets.len()].copy_from_slice(octets);
-        self.at += octets.len();
     }
 
     /// Ends the answer: flags, counts, and an OPT if the client sent one (RFC 6891 section 7). Returns its length.
     ///
     /// QR is set; opcode, RD and CD are the query's; RA, AD and Z are clear.
+    #[inline]
     pub fn finish(mut self, rcode: Rcode, authoritative: bool) -> usize {
         if let Some(edns) = self.query.edns {
-            let mut opt = [0u8; OPT];
-            opt[1..3].copy_from_slice(&RecordType::OPT.0.to_be_bytes());
-            opt[3..5].copy_from_slice(&UDP_PAYLOAD.to_be_bytes());
+            let mut opt = opt(UDP_PAYLOAD, edns.dnssec_ok);
             opt[5] = (rcode.0 >> 4) as u8;
-            opt[7] = u8::from(edns.dnssec_ok) << 7;
-            if self.at + OPT <= self.out.len() {
-                self.put(&opt);
+            if let Some(room) = self.out.get_mut(self.at..self.at + OPT) {
+                room.copy_from_slice(&opt);
+                self.at += OPT;
                 self.counts[Section::Additional as usize] += 1;
             }
         }
-        let asked = &self.query.packet[2..4];
-        self.out[2] = 0x80 | asked[0] & 0x79 | u8::from(authoritative) << 2 | u8::from(self.truncated) << 1;
-        self.out[3] = asked[1] & 0x10 | (rcode.0 & 0x0f) as u8;
-        self.out[4..6].copy_from_slice(&1u16.to_be_bytes());
-        for (index, count) in self.counts.iter().enumerate() {
-            self.out[6 + 2 * index..8 + 2 * index].copy_from_slice(&count.to_be_bytes());
-        }
+        let [id0, id1, asked0, asked1] = [0, 1, 2, 3].map(|at| self.query.packet[at]);
+        let flags0 = 0x80 | asked0 & 0x79 | u8::from(authoritative) << 2 | u8::from(self.truncated) << 1;
+        let flags1 = asked1 & 0x10 | (rcode.0 & 0x0f) as u8;
+        let [[an0, an1], [ns0, ns1], [ar0, ar1]] = self.counts.map(u16::to_be_bytes);
+        let header = [id0, id1, flags0, flags1, 0, 1, an0, an1, ns0, ns1, ar0, ar1];
+        self.out[..HEADER].copy_from_slice(&header);
         self.at
     }
 }
 
+/// Puts octets at the front of the room that is left.
+#[inline(always)]
+fn put(room: &mut &mut [u8], octets: &[u8]) {
+    let (front, rest) = std::mem::take(room).split_at_mut(octets.len());
+    front.copy_from_slice(octets);
+    *room = rest;
+}
+
 impl Owner<'_> {
+    #[inline(always)]
     fn len(&self) -> usize {
         match self {
             Owner::Question | Owner::At(_) => 2,

@@ -4,8 +4,6 @@ use std::fmt;
 
 /// Octets of the longest name, root included (RFC 1035 section 2.3.4).
 pub const MAX_NAME: usize = 255;
-/// Labels of the longest name, root not counted: 127 of one octet each.
-const MAX_LABELS: usize = 127;
 
 /// A name in lower-case wire form: length-prefixed labels and the root's zero octet.
 ///
@@ -102,6 +100,17 @@ impl Name {
         self.0.len() == 1
     }
 
+    /// These zones but for those that are below another one of them, or are it again: what is within one of the former is
+    /// within one of these.
+    pub fn outermost(zones: &[Name]) -> Vec<Name> {
+        let is_covered = |(at, zone): (usize, &Name)| {
+            let covers =
+                |(other, outer): (usize, &Name)| other != at && zone.is_within(outer) && (zone != outer || other < at);
+            zones.iter().enumerate().any(covers)
+        };
+        zones.iter().enumerate().filter(|zone| !is_covered(*zone)).map(|(_, zone)| zone.clone()).collect()
+    }
+
     /// Whether this name is `zone` or below it.
     pub fn is_within(&self, zone: &Name) -> bool {
         let (Some(at), mut start) = (self.0.len().checked_sub(zone.0.len()), 0) else { return false };
@@ -184,103 +193,134 @@ fn unescape(behind: &[u8]) -> Option<(u8, usize)> {
     }
 }
 
-/// Octets that are lowered at a time, and the blocks that hold any name.
-const BLOCK: usize = 16;
+/// Octets that are lowered at a time: most names are one block, so that the processor guesses no number of steps.
+const BLOCK: usize = 64;
+/// Whole blocks, and any offset that fits an octet: what is read by one needs no check of bounds.
 const ROOM: usize = MAX_NAME.next_multiple_of(BLOCK);
 
 /// Where a question's name is lowered to, once a query. A worker keeps one and reuses it.
 pub struct NameBuffer {
     wire: [u8; ROOM],
-    starts: [u8; MAX_LABELS + 1],
+    /// Offset of each label's length octet, and of the root's behind them.
+    starts: [u8; ROOM],
 }
 
 impl Default for NameBuffer {
     fn default() -> Self {
-        NameBuffer { wire: [0; ROOM], starts: [0; MAX_LABELS + 1] }
+        NameBuffer { wire: [0; ROOM], starts: [0; ROOM] }
     }
 }
 
 impl NameBuffer {
     /// Lowers the uncompressed name at the front of `octets`. `None` if it is cut, too long, or compressed.
+    #[inline]
     pub fn lower(&mut self, octets: &[u8]) -> Option<LowerName<'_>> {
-        let (mut at, mut labels) = (0, 0);
-        loop {
-            let len = *octets.get(at)?;
-            match len {
-                0 => break,
-                1..=63 => {
-                    let end = at + 1 + usize::from(len);
-                    if end >= MAX_NAME || end >= octets.len() {
-                        return None;
-                    }
-                    self.starts[labels] = at as u8;
+        let end = octets.len().min(MAX_NAME);
+        // Labels have two octets or more, so both counters fit an octet below the end.
+        let (mut at, mut labels) = (0, 0u8);
+        while at < end {
+            self.starts[usize::from(labels)] = at as u8;
+            match octets[at] {
+                0 => {
+                    let len = at + 1;
+                    self.wire[..len].copy_from_slice(&octets[..len]);
+                    // What stands behind the name means nothing. Length octets are below 'A' and stay as they are.
+                    self.wire.as_chunks_mut::<BLOCK>().0[..len.div_ceil(BLOCK)]
+                        .iter_mut()
+                        .for_each(|block| block.make_ascii_lowercase());
+                    return Some(LowerName { wire: &self.wire, starts: &self.starts, root: at as u8, labels });
+                }
+                len @ 1..=63 => {
                     labels += 1;
-                    at = end;
+                    at += 1 + usize::from(len);
                 }
                 _ => return None,
             }
         }
-        let len = at + 1;
-        // Whole blocks, so that each is one step of vector instructions; what stands behind the name means nothing.
-        // Length octets are below 'A', so lowering everything leaves them as they are.
-        self.wire[..len].copy_from_slice(&octets[..len]);
-        self.wire[..len.next_multiple_of(BLOCK)].chunks_exact_mut(BLOCK).for_each(<[u8]>::make_ascii_lowercase);
-        self.starts[labels] = at as u8;
-        Some(LowerName { wire: &self.wire[..len], starts: &self.starts[..=labels] })
+        None
     }
 }
 
 /// A question's name in lower-case wire form, with the place of each label.
 #[derive(Clone, Copy)]
 pub struct LowerName<'a> {
-    wire: &'a [u8],
-    /// Offset of each label's length octet, and of the root's at the end.
-    starts: &'a [u8],
+    wire: &'a [u8; ROOM],
+    starts: &'a [u8; ROOM],
+    /// Offset of the root's octet, the last one.
+    root: u8,
+    labels: u8,
 }
 
 impl<'a> LowerName<'a> {
     /// The wire form, root octet included.
+    #[inline]
     pub fn wire(&self) -> &'a [u8] {
-        self.wire
+        &self.wire[..=usize::from(self.root)]
     }
 
     /// How many labels, root not counted.
+    #[inline]
     pub fn label_count(&self) -> usize {
-        self.starts.len() - 1
+        usize::from(self.labels)
     }
 
     /// The label at `index` from the left, without its length octet. Panics past the last one.
+    #[inline]
     pub fn label(&self, index: usize) -> &'a [u8] {
-        let start = usize::from(self.starts[index]);
-        &self.wire[start + 1..usize::from(self.starts[index + 1])]
+        &self.wire[self.start(index) + 1..self.start(index + 1)]
     }
 
-    /// Where the label at `index` from the left starts in the wire form; at `label_count()`, the root.
+    /// Where the label at `index` from the left starts in the wire form; at `label_count()`, the root. Panics past that.
+    #[inline]
     pub fn start(&self, index: usize) -> usize {
+        assert!(index <= self.label_count(), "a name has no label {index}");
         usize::from(self.starts[index])
     }
 
     /// The last `labels` labels as a wire name. Panics if there are fewer.
+    #[inline]
     pub fn suffix(&self, labels: usize) -> &'a [u8] {
-        &self.wire[self.start(self.label_count() - labels)..]
+        &self.wire[self.start(self.label_count() - labels)..=usize::from(self.root)]
     }
 
     /// Whether this name is `zone` or below it.
+    #[inline]
     pub fn is_within(&self, zone: &Name) -> bool {
         let zone = zone.wire();
         if zone.len() == 1 {
             return true;
         }
-        match self.wire.len().checked_sub(zone.len()) {
-            Some(at) => self.wire[at..] == *zone && self.starts.binary_search(&(at as u8)).is_ok(),
+        let name = self.wire();
+        match name.len().checked_sub(zone.len()) {
+            Some(at) => same(&name[at..], zone) && self.starts[..self.label_count()].binary_search(&(at as u8)).is_ok(),
             None => false,
         }
     }
 
     /// An owned copy.
     pub fn to_name(&self) -> Name {
-        Name(self.wire.into())
+        Name(self.wire().into())
     }
+}
+
+/// Whether two runs of octets are the same: `==` by a few instructions where that would call a function, for names and
+/// keys, which have some 10 to 40 octets.
+#[inline]
+pub fn same(one: &[u8], other: &[u8]) -> bool {
+    /// Compares the first and the last `N` octets, which overlap where there are less than twice as many.
+    #[inline]
+    fn ends<const N: usize>(one: &[u8], other: &[u8]) -> bool {
+        one.first_chunk::<N>() == other.first_chunk() && one.last_chunk::<N>() == other.last_chunk()
+    }
+    one.len() == other.len()
+        && match one.len() {
+            8..=16 => ends::<8>(one, other),
+            17..=32 => ends::<16>(one, other),
+            4..8 => ends::<4>(one, other),
+            2..4 => ends::<2>(one, other),
+            0 => true,
+            _ => one == other,
+        }
 }
 
 impl fmt::Display for LowerName<'_> {
@@ -325,12 +365,35 @@ mod tests {
     }
 
     #[test]
+    fn zones_below_others_are_left_out() {
+        let names = |texts: &[&str]| texts.iter().map(|text| Name::from_text(text).unwrap()).collect::<Vec<_>>();
+        let zones = names(&["a.org", "b.a.org", "xa.org", "a.org", "com"]);
+        assert_eq!(Name::outermost(&zones), names(&["a.org", "xa.org", "com"]));
+        assert_eq!(Name::outermost(&names(&["cluster.local", ".", "org"])), names(&["."]));
+    }
+
+    #[test]
     fn a_question_name_is_lowered_with_its_labels() {
         let mut buffer = NameBuffer::default();
         let name = buffer.lower(b"\x03wWw\x07EXAMPLE\x03org\x00rest").unwrap();
         assert_eq!(name.wire(), b"\x03www\x07example\x03org\x00");
         assert_eq!((name.label_count(), name.label(1), name.suffix(1)), (3, &b"example"[..], &b"\x03org\x00"[..]));
         assert_eq!(name.suffix(0), b"\x00");
+    }
+
+    #[test]
+    fn same_is_equality() {
+        let octets: Vec<u8> = (0..80).collect();
+        for len in 0..80 {
+            let one = &octets[..len];
+            assert!(same(one, &one.to_vec()), "{len}");
+            assert!(!same(one, &octets[..len + 1]), "{len}");
+            for at in 0..len {
+                let mut other = one.to_vec();
+                other[at] ^= 1;
+                assert!(!same(one, &other), "{at} of {len}");
+            }
+        }
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub enum Refusal {
 
 impl<'a> Query<'a> {
     /// Reads a packet. Counts are held to one question, at most one answer and authority record and two additional ones.
+    #[inline]
     pub fn parse(packet: &'a [u8], buffer: &'a mut NameBuffer) -> Result<Query<'a>, Refusal> {
         if packet.len() < HEADER || packet[2] & 0x80 != 0 {
             return Err(Refusal::Drop);
@@ -112,6 +113,7 @@ impl<'a> Query<'a> {
     }
 
     /// The opcode: 0 (QUERY) or 4 (NOTIFY).
+    #[inline]
     pub fn opcode(&self) -> u8 {
         self.packet[2] >> 3 & 0x0f
     }
@@ -122,26 +124,31 @@ impl<'a> Query<'a> {
     }
 
     /// The CD bit (RFC 4035 section 3.2.2).
+    #[inline]
     pub fn checking_disabled(&self) -> bool {
         self.packet[3] & 0x10 != 0
     }
 
     /// The AD bit (RFC 6840 section 5.7).
+    #[inline]
     pub fn authentic_data(&self) -> bool {
         self.packet[3] & 0x20 != 0
     }
 
     /// Whether the client set DO.
+    #[inline]
     pub fn dnssec_ok(&self) -> bool {
         self.edns.is_some_and(|edns| edns.dnssec_ok)
     }
 
     /// The question as sent: name in the client's case, type, class.
+    #[inline]
     pub fn question(&self) -> &'a [u8] {
         &self.packet[HEADER..self.question_end()]
     }
 
     /// The offset behind the question.
+    #[inline]
     pub fn question_end(&self) -> usize {
         HEADER + self.name.wire().len() + 4
     }

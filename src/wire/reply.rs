@@ -328,6 +328,7 @@ pub fn set_ttls(message: &mut [u8], ttl: u32) {
 /// Makes a reply that has no OPT the reply to `query`: its id, its question in its case, its RD and CD, an OPT if it has
 /// one (RFC 6891 section 7), cut to `limit` octets. The reply's question must be the query's but for case. `out` holds
 /// the reply in its first `len` octets and should have room for an OPT. Returns the length.
+#[inline]
 pub fn address_reply(query: &Query<'_>, out: &mut [u8], len: usize, limit: usize) -> usize {
     let reserved = if query.edns.is_some() { OPT } else { 0 };
     let limit = limit.min(out.len()).saturating_sub(reserved).max(query.question_end());
@@ -342,12 +343,14 @@ pub fn address_reply(query: &Query<'_>, out: &mut [u8], len: usize, limit: usize
     len + OPT
 }
 
+#[inline]
 fn count_one_additional(message: &mut [u8]) {
     let additional = u16::from_be_bytes([message[10], message[11]]).saturating_add(1);
     message[10..HEADER].copy_from_slice(&additional.to_be_bytes());
 }
 
 /// An OPT record of version 0 without options (RFC 6891 section 6.1.2).
+#[inline]
 pub fn opt(payload: u16, dnssec_ok: bool) -> [u8; 11] {
     let [size0, size1] = payload.to_be_bytes();
     let [type0, type1] = RecordType::OPT.0.to_be_bytes();

@@ -25,11 +25,13 @@ pub struct Soa {
 
 impl Soa {
     /// Writes the record of the zone whose name stands at offset `apex` of the message, spelled as it is there.
+    #[inline]
     pub fn write(&self, answer: &mut Answer<'_, '_>, section: Section, apex: u16) -> bool {
         self.write_as(answer, section, apex, PRIMARY, MAILBOX)
     }
 
     /// The same with the labels of its primary name server and mailbox below the zone, in wire form.
+    #[inline]
     pub fn write_as(
         &self,
         answer: &mut Answer<'_, '_>,
@@ -39,12 +41,8 @@ impl Soa {
         mailbox: &[u8],
     ) -> bool {
         let zone = (0xc000 | apex).to_be_bytes();
-        let mut numbers = [0; 20];
-        let values = [self.serial, REFRESH, RETRY, EXPIRE, self.minimum];
-        for (to, value) in numbers.chunks_exact_mut(4).zip(values) {
-            to.copy_from_slice(&value.to_be_bytes());
-        }
-        let rdata: [&[u8]; 5] = [primary, &zone, mailbox, &zone, &numbers];
+        let numbers = [self.serial, REFRESH, RETRY, EXPIRE, self.minimum].map(u32::to_be_bytes);
+        let rdata: [&[u8]; 5] = [primary, &zone, mailbox, &zone, numbers.as_flattened()];
         answer.record(section, Owner::At(apex), RecordType::SOA, self.ttl, &rdata)
     }
 }

@@ -48,6 +48,16 @@ impl<T> FromIterator<T> for Few<T> {
     }
 }
 
+impl<T: Copy> From<Vec<T>> for Few<T> {
+    fn from(items: Vec<T>) -> Few<T> {
+        match items[..] {
+            [] => Few::None,
+            [only] => Few::One(only),
+            _ => Few::Many(items.into()),
+        }
+    }
+}
+
 impl<T: PartialEq> PartialEq for Few<T> {
     fn eq(&self, other: &Few<T>) -> bool {
         self.as_slice() == other.as_slice()
@@ -63,6 +73,8 @@ mod tests {
     fn one_stands_in_place() {
         assert!(matches!([0u8; 0].into_iter().collect(), Few::None));
         assert!(matches!([7].into_iter().collect(), Few::One(7)));
+        assert!(matches!((Few::from(vec![0; 0]), Few::from(vec![7])), (Few::None, Few::One(7))));
+        assert_eq!(Few::from(vec![3, 1, 2]).as_slice(), [3, 1, 2]);
         let many: Few<u8> = [3, 1, 2].into_iter().collect();
         assert!(matches!(many, Few::Many(_)) && many.as_slice() == [3, 1, 2]);
         assert!(size_of::<Few<Ipv4Addr>>() <= 24 && size_of::<Few<Ipv6Addr>>() <= 24);

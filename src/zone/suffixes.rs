@@ -1,6 +1,6 @@
 //! The longest of several zones that contains a name.
 
-use crate::wire::{LowerName, Name};
+use crate::wire::{LowerName, Name, same};
 use std::ops::Range;
 
 /// So many zones of one length are compared one after another.
@@ -35,13 +35,17 @@ impl<T> Suffixes<T> {
     #[inline]
     pub fn find(&self, name: &LowerName<'_>) -> Option<(usize, &T)> {
         self.runs.iter().filter(|(labels, _)| *labels <= name.label_count()).find_map(|(labels, run)| {
-            let (suffix, zones) = (name.suffix(*labels), &self.zones[run.clone()]);
-            // Few zones are told apart by their lengths.
-            let at = match zones.len() {
-                ..=TRIED => zones.iter().position(|(zone, _)| zone.wire() == suffix)?,
-                _ => zones.binary_search_by(|(zone, _)| zone.wire().cmp(suffix)).ok()?,
+            let zones = &self.zones[run.clone()];
+            if *labels == 0 {
+                return zones.first().map(|(_, root)| (0, root));
+            }
+            let suffix = name.suffix(*labels);
+            let (_, value) = match zones.len() {
+                // Few zones are told apart by their lengths.
+                ..=TRIED => zones.iter().find(|(zone, _)| same(zone.wire(), suffix))?,
+                _ => &zones[zones.binary_search_by(|(zone, _)| zone.wire().cmp(suffix)).ok()?],
             };
-            Some((*labels, &zones[at].1))
+            Some((*labels, value))
         })
     }
 

@@ -1,9 +1,10 @@
 //! A table that is read without waiting and written a shard at a time.
 
+use crate::wire::same;
 use arc_swap::{ArcSwap, Guard};
 use foldhash::quality::RandomState;
-use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Something a [`Table`] holds, by value: what stands in it needs no further fetch. Copies are made with each update of a
@@ -12,8 +13,6 @@ pub trait Keyed: Clone {
     /// The octets it is looked up by; the same for its whole life.
     fn key(&self) -> &[u8];
 }
-
-type Shard<V> = HashTable<V>;
 
 /// Entries by key, in shards that are replaced whole.
 ///
@@ -24,10 +23,24 @@ pub struct Table<V> {
     shards: Box<[ArcSwap<Shard<V>>]>,
 }
 
+/// Tags that stand in the same cache line as the way to the entries.
+const NEAR: usize = 16;
+
+/// Some entries, few enough to look at the tags of all: a tag is the part of the fingerprint that does not choose the
+/// shard. What is asked at random is fetched from memory twice, this and the entry.
+#[repr(C, align(64))]
+struct Shard<V> {
+    /// The tags of the first entries, zeroes behind them.
+    near: [u16; NEAR],
+    entries: Box<[V]>,
+    /// The tags of the others.
+    far: Box<[u16]>,
+}
+
 impl<V: Keyed> Table<V> {
-    /// An empty table of `shards` shards, a power of two.
+    /// An empty table of `shards` shards, a power of two up to 65,536.
     pub fn new(shards: usize) -> Table<V> {
-        let empty = Arc::new(Shard::new());
+        let empty = Arc::new(Shard::new([].into(), &[]));
         let shards = (0..shards.next_power_of_two()).map(|_| ArcSwap::new(Arc::clone(&empty))).collect();
         Table { seed: RandomState::default(), shards }
     }
@@ -44,7 +57,7 @@ impl<V: Keyed> Table<V> {
     #[inline]
     pub fn view<'k>(&self, key: &'k [u8]) -> View<'k, V> {
         let fingerprint = self.fingerprint(key);
-        View { shard: self.shard(fingerprint).load(), hash: spread(fingerprint), key }
+        View { shard: self.shard(fingerprint).load(), tag: tag(fingerprint), key }
     }
 
     /// A copy of the entry of `key`.
@@ -53,54 +66,44 @@ impl<V: Keyed> Table<V> {
     }
 
     /// Calls `visit` for every entry whose key may have this fingerprint, until it breaks: the caller checks what it finds.
-    pub fn with_fingerprint<B>(
-        &self,
-        fingerprint: u32,
-        visit: impl FnMut(&V) -> std::ops::ControlFlow<B>,
-    ) -> std::ops::ControlFlow<B> {
-        self.shard(fingerprint).load().iter_hash(spread(fingerprint)).try_for_each(visit)
+    pub fn with_fingerprint<B>(&self, fingerprint: u32, mut visit: impl FnMut(&V) -> ControlFlow<B>) -> ControlFlow<B> {
+        let shard = self.shard(fingerprint).load();
+        shard.tagged(tag(fingerprint)).try_for_each(|(_, entry)| visit(entry))
     }
 
     /// Adds an entry, or replaces the one of the same key.
     pub fn insert(&self, entry: V) {
         let fingerprint = self.fingerprint(entry.key());
         let shard = self.shard(fingerprint);
-        let mut changed = Shard::clone(&shard.load());
-        let hash = spread(fingerprint);
-        match changed.find_mut(hash, |present| present.key() == entry.key()) {
-            Some(present) => *present = entry,
-            None => {
-                changed.insert_unique(hash, entry, |other| spread(self.fingerprint(other.key())));
-            }
-        }
-        shard.store(Arc::new(changed));
+        let present = shard.load();
+        let place = present.place(tag(fingerprint), entry.key());
+        shard.store(Arc::new(present.with(place, tag(fingerprint), Some(entry))));
     }
 
     /// Takes the entry of `key` out.
     pub fn remove(&self, key: &[u8]) {
         let fingerprint = self.fingerprint(key);
         let shard = self.shard(fingerprint);
-        let mut changed = Shard::clone(&shard.load());
-        if let Ok(found) = changed.find_entry(spread(fingerprint), |present| present.key() == key) {
-            found.remove();
-            changed.shrink_to_fit(|other| spread(self.fingerprint(other.key())));
-            shard.store(Arc::new(changed));
+        let present = shard.load();
+        let place = present.place(tag(fingerprint), key);
+        if place.is_some() {
+            shard.store(Arc::new(present.with(place, tag(fingerprint), None)));
         }
     }
 
     /// Calls `visit` for every entry, shard after shard.
     pub fn for_each(&self, mut visit: impl FnMut(&V)) {
-        self.shards.iter().for_each(|shard| shard.load().iter().for_each(&mut visit));
+        self.shards.iter().for_each(|shard| shard.load().entries.iter().for_each(&mut visit));
     }
 
     /// How many entries there are; walks the shards.
     pub fn count(&self) -> usize {
-        self.shards.iter().map(|shard| shard.load().len()).sum()
+        self.shards.iter().map(|shard| shard.load().entries.len()).sum()
     }
 
     /// Octets of the table itself; what its entries have elsewhere is not in it. Walks the shards.
     pub fn octets(&self) -> usize {
-        size_of_val(&*self.shards) + self.shards.iter().map(|shard| shard.load().allocation_size()).sum::<usize>()
+        size_of_val(&*self.shards) + self.shards.iter().map(|shard| shard.load().octets()).sum::<usize>()
     }
 
     #[inline]
@@ -109,17 +112,70 @@ impl<V: Keyed> Table<V> {
     }
 }
 
-/// The hash inside a shard, whose entries all agree in the fingerprint's low bits.
 #[inline]
-fn spread(fingerprint: u32) -> u64 {
-    let product = u64::from(fingerprint).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    product ^ product >> 32
+fn tag(fingerprint: u32) -> u16 {
+    (fingerprint >> 16) as u16
+}
+
+impl<V: Keyed> Shard<V> {
+    fn new(entries: Box<[V]>, tags: &[u16]) -> Shard<V> {
+        let (first, others) = tags.split_at(tags.len().min(NEAR));
+        let mut near = [0; NEAR];
+        near[..first.len()].copy_from_slice(first);
+        Shard { near, entries, far: others.into() }
+    }
+
+    fn octets(&self) -> usize {
+        size_of_val(self) + size_of_val(&*self.entries) + size_of_val(&*self.far)
+    }
+
+    /// The entries with a tag, and where they stand.
+    #[inline]
+    fn tagged(&self, tag: u16) -> impl Iterator<Item = (usize, &V)> {
+        let bit = |(at, near): (usize, &u16)| u32::from(*near == tag) << at;
+        let mut near = self.near.iter().enumerate().map(bit).fold(0, std::ops::BitOr::bitor);
+        let mut far = self.far.iter();
+        std::iter::from_fn(move || {
+            if near != 0 {
+                let at = near.trailing_zeros() as usize;
+                near &= near - 1;
+                return Some(at);
+            }
+            let skipped = self.far.len() - far.len();
+            far.position(|far| *far == tag).map(|at| NEAR + skipped + at)
+        })
+        // Where there is no entry the tag is none either.
+        .filter_map(|at| Some((at, self.entries.get(at)?)))
+    }
+
+    #[inline]
+    fn find(&self, tag: u16, key: &[u8]) -> Option<(usize, &V)> {
+        self.tagged(tag).find(|(_, entry)| same(entry.key(), key))
+    }
+
+    fn place(&self, tag: u16, key: &[u8]) -> Option<usize> {
+        self.find(tag, key).map(|(at, _)| at)
+    }
+
+    /// A copy with this entry in a place or, without a place, at the end; without an entry, the place is given up.
+    fn with(&self, place: Option<usize>, tag: u16, entry: Option<V>) -> Shard<V> {
+        let len = self.entries.len();
+        let at = place.unwrap_or(len);
+        let behind = len.min(at + 1);
+        let mut entries = Vec::with_capacity(len + usize::from(entry.is_some()) - usize::from(place.is_some()));
+        let mut tags: Vec<u16> = self.near[..len.min(NEAR)].iter().chain(&self.far).copied().collect();
+        tags.splice(at..behind, entry.is_some().then_some(tag));
+        entries.extend_from_slice(&self.entries[..at]);
+        entries.extend(entry);
+        entries.extend_from_slice(&self.entries[behind..]);
+        Shard::new(entries.into(), &tags)
+    }
 }
 
 /// One key's place in a [`Table`], held as it was when it was looked up.
 pub struct View<'k, V> {
     shard: Guard<Arc<Shard<V>>>,
-    hash: u64,
+    tag: u16,
     key: &'k [u8],
 }
 
@@ -127,14 +183,13 @@ impl<V: Keyed> View<'_, V> {
     /// The entry, if there is one.
     #[inline]
     pub fn get(&self) -> Option<&V> {
-        self.shard.find(self.hash, |entry| entry.key() == self.key)
+        self.shard.find(self.tag, self.key).map(|(_, entry)| entry)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ops::ControlFlow;
 
     #[derive(Clone)]
     struct Entry(String, u32);

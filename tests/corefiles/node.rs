@@ -116,9 +116,12 @@ impl Node {
         let own = || std::fs::read_link("/proc/self/ns/net").ok();
         let its = || std::fs::read_link(format!("/proc/{}/ns/net", child.id())).ok();
         assert!(wait_until(VISIBLE, || its().is_some() && its() != own()), "the upstream has its namespace");
+        // Nobody looks for an address of `lo` by neighbour discovery: the way back has the link's own address.
         let script = format!(
-            "ip link set lo up
-             ip link add up0 type veth peer name up1
+            "no_dad() {{ echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad; }} 2>/dev/null
+             no_dad || true
+             ip link set lo up
+             ip link add up0 address 02:00:00:00:00:01 type veth peer name up1
              ip link set up1 netns {id}
              {own}ip addr add {NODE}/32 dev lo
              ip link set up0 up
@@ -126,8 +129,10 @@ impl Node {
              ip link set lo up
              ip link set up1 up
              {theirs}             ip route add default dev up1
+             ip -6 route add default via fe80::ff:fe00:1 dev up1 || true
 END
-             ip route add default dev up0",
+             ip route add default dev up0
+             ip -6 route add default dev up0 || true",
             id = child.id(),
             own = all(&list.addresses, "lo"),
             theirs = all(&list.upstreams, "up1"),

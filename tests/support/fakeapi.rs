@@ -2,17 +2,17 @@
 //! faults on demand. What it holds is the truth that a server under test has to come back to.
 
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a watch without events brings a bookmark.
 const BOOKMARKS: Duration = Duration::from_millis(200);
 /// How far it looks back for events; a watch from before is refused.
 const WINDOW: u64 = 500;
-/// Objects of a page, whatever is asked.
+/// The most objects of a page, whatever is asked: even a small cluster's lists take several.
 const PAGE: usize = 20;
 
 /// What goes wrong.
@@ -38,8 +38,12 @@ pub enum Fault {
     Unauthorized,
     /// Bodies that are no JSON, cut off.
     Garbage,
+    /// 422 to every watch: what a server says to a streaming list that it does not know, though none is asked of it.
+    Unprocessable,
     /// An object that cannot be read among good ones, in events and lists.
     Undecodable,
+    /// Events come the last one first, once there are two of one object.
+    Disordered,
     /// Watches bring bookmarks of a place whose events come late.
     Lagging,
     /// Nobody accepts connections.
@@ -47,10 +51,13 @@ pub enum Fault {
     /// The store was set back by more than what has happened since: resourceVersions start over, and the state is another.
     /// (Set back by less, nobody can tell but by a list: that is what `etcdutl snapshot restore --bump-revision` is for.)
     Replaced,
+    /// Another instance answers, which has not heard of what has happened since: watches are cut behind their next event,
+    /// and lists and watches from then on are of the older data.
+    OlderInstance,
 }
 
 /// Each of them.
-pub const FAULTS: [Fault; 14] = [
+pub const FAULTS: [Fault; 17] = [
     Fault::CutInAnEvent,
     Fault::CleanEnd,
     Fault::Hang,
@@ -61,10 +68,13 @@ pub const FAULTS: [Fault; 14] = [
     Fault::InternalError,
     Fault::Unauthorized,
     Fault::Garbage,
+    Fault::Unprocessable,
     Fault::Undecodable,
+    Fault::Disordered,
     Fault::Lagging,
     Fault::Down,
     Fault::Replaced,
+    Fault::OlderInstance,
 ];
 
 /// A running server; ends with the test.
@@ -78,18 +88,26 @@ struct Shared {
     changed: Condvar,
 }
 
+/// As they are sent, by kind, and namespace and name.
+type Objects = BTreeMap<(&'static str, String), Arc<str>>;
+
 #[derive(Default)]
 struct State {
+    /// The most objects of a page.
+    page: usize,
     version: u64,
     /// Events up to here are forgotten.
     forgotten: u64,
-    objects: BTreeMap<(String, String), Value>,
-    events: Vec<Event>,
+    objects: Objects,
+    events: VecDeque<Event>,
     fault: Option<Fault>,
+    /// What the other instance has.
+    older: Option<(u64, Objects)>,
     /// Watches and connections of an earlier one are ended.
     generation: u64,
-    lists: u64,
-    watches: u64,
+    /// When lists and watches were begun.
+    lists: Vec<Instant>,
+    watches: Vec<Instant>,
     /// The bearer token without which nothing is answered.
     token: Option<String>,
     /// Requests that showed another one.
@@ -100,8 +118,10 @@ struct State {
 struct Event {
     version: u64,
     kind: &'static str,
+    /// Of the object: namespace and name.
+    identity: String,
     event_type: &'static str,
-    object: Value,
+    object: Arc<str>,
 }
 
 /// `(path, kind)`.
@@ -114,12 +134,14 @@ const KINDS: [(&str, &str); 3] = [
 impl FakeApi {
     /// One that holds nothing yet.
     pub fn start() -> FakeApi {
-        FakeApi::on(TcpListener::bind("127.0.0.1:0").expect("a port"))
+        FakeApi::with_pages_of(PAGE)
     }
 
-    fn on(listener: TcpListener) -> FakeApi {
+    /// One whose pages have as many objects, where no less is asked for.
+    pub fn with_pages_of(page: usize) -> FakeApi {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let state = State { version: 1000, forgotten: 1000, ..State::default() };
+        let state = State { version: 1000, forgotten: 1000, page, ..State::default() };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let accepting = shared.clone();
         std::thread::spawn(move || {
@@ -173,8 +195,9 @@ impl FakeApi {
                 (state.version, state.forgotten) = (10, 10);
                 state.generation += 1;
             }
+            Fault::OlderInstance => state.older = Some((state.version, state.objects.clone())),
             // These watches go on until an event comes, or until the fault ends.
-            Fault::CutInAnEvent | Fault::Hang | Fault::Undecodable => {}
+            Fault::CutInAnEvent | Fault::Hang | Fault::Undecodable | Fault::Disordered => {}
             _ => state.generation += 1,
         }
         drop(state);
@@ -190,17 +213,18 @@ impl FakeApi {
     /// Ends the fault.
     pub fn end(&self) {
         let mut state = self.shared.state();
-        if matches!(state.fault.take(), Some(Fault::Hang)) {
+        state.older = None;
+        if matches!(state.fault.take(), Some(Fault::Hang | Fault::OlderInstance)) {
             state.generation += 1;
         }
         drop(state);
         self.shared.changed.notify_all();
     }
 
-    /// Lists and watches that were asked for.
-    pub fn requests(&self) -> (u64, u64) {
+    /// When lists and watches were begun, other than by a server that is down.
+    pub fn requests(&self) -> (Vec<Instant>, Vec<Instant>) {
         let state = self.shared.state();
-        (state.lists, state.watches)
+        (state.lists.clone(), state.watches.clone())
     }
 }
 
@@ -208,23 +232,41 @@ impl State {
     fn put(&mut self, kind: &'static str, mut object: Value) {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        let known = self.objects.insert((kind.to_owned(), identity(&object)), object.clone());
-        self.tell(kind, if known.is_some() { "MODIFIED" } else { "ADDED" }, object);
+        let (identity, text) = (identity(&object), Arc::<str>::from(object.to_string()));
+        let known = self.objects.insert((kind, identity.clone()), text.clone());
+        self.tell(kind, identity, if known.is_some() { "MODIFIED" } else { "ADDED" }, text);
     }
 
     fn delete(&mut self, kind: &'static str, namespace: &str, name: &str) {
-        if let Some(mut object) = self.objects.remove(&(kind.to_owned(), format!("{namespace}/{name}"))) {
+        let identity = format!("{namespace}/{name}");
+        if let Some(text) = self.objects.remove(&(kind, identity.clone())) {
             self.version += 1;
+            let mut object: Value = serde_json::from_str(&text).expect("written by put");
             object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-            self.tell(kind, "DELETED", object);
+            self.tell(kind, identity, "DELETED", object.to_string().into());
         }
     }
 
-    fn tell(&mut self, kind: &'static str, event_type: &'static str, object: Value) {
-        self.events.push(Event { version: self.version, kind, event_type, object });
-        if self.events.len() as u64 > WINDOW {
-            self.forgotten = self.events.remove(0).version;
+    fn tell(&mut self, kind: &'static str, identity: String, event_type: &'static str, object: Arc<str>) {
+        self.events.push_back(Event { version: self.version, kind, identity, event_type, object });
+        if self.events.len() as u64 > WINDOW
+            && let Some(event) = self.events.pop_front()
+        {
+            self.forgotten = event.version;
         }
+    }
+
+    /// A page of a kind: the list's version, the objects, where the next page begins.
+    fn page(&self, kind: &'static str, from: usize, limit: Option<usize>) -> (u64, Vec<Arc<str>>, Option<usize>) {
+        let (version, objects) = match &self.older {
+            Some((version, objects)) => (*version, objects),
+            None => (self.version, &self.objects),
+        };
+        let mut of_kind = objects.range((kind, String::new())..).take_while(|((of, _), _)| *of == kind).skip(from);
+        let size = limit.map_or(usize::MAX, |limit| limit.min(self.page));
+        let items: Vec<Arc<str>> = of_kind.by_ref().take(size).map(|(_, text)| text.clone()).collect();
+        let next = of_kind.next().map(|_| from + items.len());
+        (version, items, next)
     }
 }
 
@@ -285,39 +327,42 @@ impl Shared {
             }
             _ => {}
         }
-        match parameter("watch").as_str() {
-            "true" => self.watch(stream, kind, parameter("resourceVersion").parse().unwrap_or(0)),
-            _ => self.list(stream, kind, &parameter("continue"), !parameter("limit").is_empty()),
+        let is_watch = parameter("watch") == "true";
+        if is_watch && self.state().fault == Some(Fault::Unprocessable) {
+            return refuse(stream, "422 Unprocessable Entity", "");
         }
+        if is_watch {
+            return self.watch(stream, kind, parameter("resourceVersion").parse().unwrap_or(0));
+        }
+        self.list(stream, kind, &parameter("continue"), parameter("limit").parse().ok())
     }
 
-    fn list(&self, stream: &mut TcpStream, kind: &str, token: &str, in_pages: bool) -> Goes {
+    fn list(&self, stream: &mut TcpStream, kind: &'static str, token: &str, limit: Option<usize>) -> Goes {
         let mut state = self.state();
-        state.lists += 1;
+        if token.is_empty() {
+            state.lists.push(Instant::now());
+        }
         if state.fault == Some(Fault::GoneInAList) && !token.is_empty() {
             drop(state);
             return refuse(stream, "410 Gone", "");
         }
-        let from: usize = token.parse().unwrap_or(0);
-        let all: Vec<&Value> =
-            state.objects.iter().filter(|((of, _), _)| of == kind).map(|(_, object)| object).collect();
-        let until = if in_pages { all.len().min(from + PAGE) } else { all.len() };
-        let mut items: Vec<Value> = all[from.min(until)..until].iter().map(|object| (*object).clone()).collect();
+        let (version, mut items, next) = state.page(kind, token.parse().unwrap_or(0), limit);
         if state.fault == Some(Fault::Undecodable) {
-            items.insert(0, odd(state.version));
+            items.insert(0, odd(version).to_string().into());
         }
-        let next = if until < all.len() { until.to_string() } else { String::new() };
-        let metadata = json!({"resourceVersion": state.version.to_string(), "continue": next});
-        let body = json!({"kind": format!("{kind}List"), "metadata": metadata, "items": items}).to_string();
         drop(state);
+        let next = next.map_or(String::new(), |next| next.to_string());
+        let metadata = json!({"resourceVersion": version.to_string(), "continue": next});
+        let items = items.join(",");
+        let body = format!(r#"{{"kind":"{kind}List","metadata":{metadata},"items":[{items}]}}"#);
         let head =
             format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).ok()
     }
 
-    fn watch(&self, stream: &mut TcpStream, kind: &str, from: u64) -> Goes {
+    fn watch(&self, stream: &mut TcpStream, kind: &'static str, from: u64) -> Goes {
         let mut state = self.state();
-        state.watches += 1;
+        state.watches.push(Instant::now());
         let (generation, mut sent) = (state.generation, from);
         let is_gone = from < state.forgotten;
         if is_gone && state.fault != Some(Fault::GoneEvent) {
@@ -325,11 +370,13 @@ impl Shared {
             return refuse(stream, "410 Gone", "");
         }
         // As a server does whose store was set back.
-        if from > state.version {
-            drop(state);
-            return refuse(stream, "504 Gateway Timeout", "");
-        }
+        let known = state.older.as_ref().map_or(state.version, |(version, _)| *version);
+        let is_older = state.older.is_some();
         drop(state);
+        if from > known {
+            let message = format!("Too large resource version: {from}, current: {known}");
+            return refuse_with(stream, "504 Gateway Timeout", "", &message);
+        }
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).ok()?;
         if is_gone {
@@ -341,10 +388,16 @@ impl Shared {
         loop {
             let (state, _) = self.changed.wait_timeout(self.state(), BOOKMARKS).ok()?;
             let (fault, version) = (state.fault, state.version);
+            // Nothing happens on the other instance.
+            if is_older && state.generation == generation {
+                drop(state);
+                self.bookmark(stream, kind, known)?;
+                continue;
+            }
             if state.generation != generation {
                 return None;
             }
-            let events: Vec<Event> =
+            let mut events: Vec<Event> =
                 state.events.iter().filter(|event| event.kind == kind && event.version > sent).cloned().collect();
             drop(state);
             match fault {
@@ -358,10 +411,12 @@ impl Shared {
                     self.bookmark(stream, kind, sent)?;
                     continue;
                 }
+                Some(Fault::Disordered) if !has_two_of_one(&events) => continue,
+                Some(Fault::Disordered) => events.reverse(),
                 _ => {}
             }
             for event in &events {
-                let line = format!("{}\n", json!({"type": event.event_type, "object": event.object}));
+                let line = format!("{{\"type\":\"{}\",\"object\":{}}}\n", event.event_type, event.object);
                 if fault == Some(Fault::CutInAnEvent) {
                     let _ = chunk(stream, &line[..line.len() / 2]);
                     return None;
@@ -371,7 +426,10 @@ impl Shared {
                     chunk(stream, "this is no JSON\n")?;
                 }
                 chunk(stream, &line)?;
-                sent = event.version;
+                sent = sent.max(event.version);
+                if fault == Some(Fault::OlderInstance) {
+                    return None;
+                }
             }
             if events.is_empty() {
                 sent = sent.max(version);
@@ -386,6 +444,11 @@ impl Shared {
     }
 }
 
+fn has_two_of_one(events: &[Event]) -> bool {
+    let distinct: BTreeSet<&str> = events.iter().map(|event| event.identity.as_str()).collect();
+    distinct.len() < events.len()
+}
+
 /// An object that is none.
 fn odd(version: u64) -> Value {
     json!({
@@ -395,8 +458,12 @@ fn odd(version: u64) -> Value {
 }
 
 fn refuse(stream: &mut TcpStream, status: &str, header: &str) -> Goes {
+    refuse_with(stream, status, header, status)
+}
+
+fn refuse_with(stream: &mut TcpStream, status: &str, header: &str, message: &str) -> Goes {
     let body =
-        json!({"kind": "Status", "code": status[..3].parse::<u16>().unwrap_or(500), "message": status}).to_string();
+        json!({"kind": "Status", "code": status[..3].parse::<u16>().unwrap_or(500), "message": message}).to_string();
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{header}Content-Length: {}\r\n\r\n",
         body.len()

@@ -1,6 +1,6 @@
 //! A dunlin process of a test: its Corefile, its files, its port, its output; ended when dropped.
 
-use super::{Answer, Client};
+use super::{Answer, Client, Question};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -165,6 +165,25 @@ impl Start {
         Ok(dunlin)
     }
 
+    /// Starts it and asks until there is an answer without an error: how long that took from before the start.
+    ///
+    /// # Panics
+    /// Where it ends before, or takes too long.
+    pub fn until_answer(self, question: &str) -> (Dunlin, Duration) {
+        let question = Question::parse(question).unwrap_or_else(|error| panic!("{question}: {error}"));
+        let begun = Instant::now();
+        let mut dunlin = self.spawn();
+        loop {
+            let answer = dunlin.client().ask_once(&question, Duration::from_millis(2));
+            if answer.is_some_and(|(answer, _)| answer.is_ok_and(|answer| answer.rcode == "NOERROR")) {
+                return (dunlin, begun.elapsed());
+            }
+            assert!(dunlin.ended().is_none(), "dunlin ended:\n{}", dunlin.output());
+            assert!(begun.elapsed() < START, "dunlin does not answer:\n{}", dunlin.output());
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+
     /// Starts it and waits until it has ended: the exit code, and what it printed.
     ///
     /// # Panics
@@ -294,8 +313,22 @@ impl Dunlin {
 
     /// Resident memory in octets.
     pub fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory since the start, or since [`Dunlin::forget_peak`], in octets.
+    pub fn peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// What is resident now is the most that was (proc_pid_clear_refs(5)). False where the system does not allow it.
+    pub fn forget_peak(&self) -> bool {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").is_ok()
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or("0");
         line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) * 1024
     }
 

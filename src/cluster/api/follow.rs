@@ -1,13 +1,13 @@
 //! One kind's life: a complete list, a watch from there, a new watch where that one ends, a new list where the server no
 //! longer knows the place.
 
-use super::super::Sink;
 use super::super::counters::WatchCounters;
-use super::super::decode::{self, Event, State};
+use super::super::decode::{self, Event, ListReader, State};
+use super::super::{First, Sink};
 use super::backoff::{Backoff, random_between};
 use super::connection::{Connection, Failure};
-use super::frames::{Frames, LONGEST_PAGE, format_of, read_whole};
-use super::request::Target;
+use super::frames::{Frames, format_of, next_part};
+use super::request::{Extent, Target};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,12 +16,15 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// HTTP and Status code of a resourceVersion or continue token that is too old.
 const GONE: u16 = 410;
+/// What an API server says to a resourceVersion that its store has not come to: the store was set back, or another
+/// instance with older data answers (client-go knows it by this text, too).
+const TOO_LARGE: &str = "Too large resource version";
 /// HTTP code where there is no such kind.
 const NOT_FOUND: u16 = 404;
 /// What the operator is told then.
 const NO_SUCH_KIND: &str =
     ": the custom resource definition is not installed; it is asked for again, and nobody waits for it";
-/// So many refusals of a watch in a row, and it is the place that is at fault: some servers say so without a 410.
+/// So many refusals of a watch in a row, and it is the place that is at fault: some servers say so in words of their own.
 /// Few, since each may be followed by the longest back-off.
 const REFUSALS_BEFORE_LIST: u32 = 3;
 /// So many watches in a row that brought not even a bookmark, from a server that has sent some: it may not know the place
@@ -33,7 +36,8 @@ const LOG_AGAIN: Duration = Duration::from_secs(60);
 /// The durations of a follower.
 #[derive(Clone)]
 pub(super) struct Pace {
-    /// Back-off: the first limit, the longest, and the time without failures that resets it.
+    /// Back-off: the first limit, the longest, and the time without failures that resets it. The longest is also how much
+    /// longer than the fault itself a fault may be felt.
     pub(super) backoff: (Duration, Duration, Duration),
     /// The life of a watch that is asked of the server, drawn at random so that replicas do not come in step.
     pub(super) lifetime: RangeInclusive<Duration>,
@@ -47,7 +51,7 @@ pub(super) struct Pace {
     pub(super) answer: Duration,
     /// After this long a list is taken even though no watch has failed: what no watch has told is found so.
     pub(super) relist: RangeInclusive<Duration>,
-    /// How far apart the lists of instances are that all lose their watches at the same moment.
+    /// How far apart the lists of instances are that lose their watches, or start from a snapshot, at the same moment.
     pub(super) spread: Duration,
 }
 
@@ -55,7 +59,7 @@ impl Default for Pace {
     fn default() -> Pace {
         let seconds = Duration::from_secs;
         Pace {
-            backoff: (Duration::from_millis(800), seconds(30), seconds(120)),
+            backoff: (Duration::from_millis(800), seconds(10), seconds(30)),
             lifetime: seconds(300)..=seconds(600),
             shortest_life: seconds(5),
             slack: seconds(30),
@@ -73,6 +77,7 @@ pub(super) struct Follower {
     pub(super) target: Target,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) counters: WatchCounters,
+    pub(super) first: First,
     pub(super) pace: Pace,
     /// The kinds whose first list is not complete yet.
     pub(super) unsynced: Arc<AtomicUsize>,
@@ -85,25 +90,38 @@ enum End {
     Clean,
     /// By saying nothing for too long: the same.
     Silent,
-    /// The server no longer knows the place.
+    /// The server no longer knows the place, or does not know it yet.
     Gone,
+    /// An event came behind a later one: what this watch tells cannot be relied on.
+    Disordered,
 }
 
 impl Follower {
     /// Follows for ever.
     pub(super) async fn run(self) {
         let (first, longest, calm) = self.pace.backoff;
-        let mut backoff = Backoff::new(first, longest, calm);
+        // Of their own: a list that is due after many failed watches need not wait as long as they did.
+        let [mut lists, mut watches] = [(); 2].map(|()| Backoff::new(first, longest, calm));
         let mut log = Log::default();
         let mut waiting = true;
-        let mut place = self.list_until_complete(&mut backoff, &mut log, &mut waiting).await;
+        if self.first == First::Spread {
+            self.spread().await;
+        }
+        let mut place = self.list_until_complete(&mut lists, &mut log, &mut waiting).await;
         self.synced(&mut waiting);
         loop {
-            self.watch_until_gone(&mut place, &mut backoff, &mut log).await;
-            sleep(random_between(Duration::ZERO..=self.pace.spread)).await;
-            place = self.list_until_complete(&mut backoff, &mut log, &mut waiting).await;
+            self.watch_until_gone(&mut place, &mut watches, &mut log).await;
+            // A server that forgets every place at once is not listed again and again.
+            lists.wait(None).await;
+            self.spread().await;
+            place = self.list_until_complete(&mut lists, &mut log, &mut waiting).await;
             self.counters.relists.inc();
         }
+    }
+
+    /// Waits so that instances which list for the same reason do not list at the same moment.
+    async fn spread(&self) {
+        sleep(random_between(Duration::ZERO..=self.pace.spread)).await;
     }
 
     /// Takes this kind from those that are waited for, once.
@@ -115,9 +133,10 @@ impl Follower {
 
     /// Returns the resourceVersion of a list that the sink has received to its end.
     async fn list_until_complete(&self, backoff: &mut Backoff, log: &mut Log, waiting: &mut bool) -> Place {
-        let mut limit = Some(self.target.page_size());
+        // Custom resources are seldom many, and not every server keeps them in memory.
+        let mut extent = if *waiting && !self.target.is_custom() { Extent::Cached } else { Extent::Pages };
         loop {
-            match self.list(limit, log).await {
+            match self.list(extent, log).await {
                 Ok(version) => {
                     log.mended(&self.target);
                     return Place { version, has_bookmarks: false, heard: 0 };
@@ -131,39 +150,40 @@ impl Follower {
                     if is_unknown {
                         self.synced(waiting);
                     }
-                    // The continue token did not live as long as the list took: ask for everything at once.
-                    if failure.code == Some(GONE) {
-                        limit = None;
-                    }
+                    extent = match failure.code {
+                        // The continue token did not live as long as the list took.
+                        Some(GONE) => Extent::Whole,
+                        _ if extent == Extent::Cached => Extent::Pages,
+                        _ => extent,
+                    };
                     backoff.wait(failure.retry_after).await;
                 }
             }
         }
     }
 
-    /// One attempt at a list: each page is told as it arrives and dropped before the next.
-    async fn list(&self, limit: Option<u32>, log: &mut Log) -> Result<String, Failure> {
+    /// One attempt at a list, told object by object as it arrives.
+    async fn list(&self, extent: Extent, log: &mut Log) -> Result<String, Failure> {
         let kind = self.target.kind;
         let mut next = String::new();
         loop {
-            let answer = self.connection.get(self.target.list(limit, &next), self.pace.answer).await?;
-            let format = format_of(answer.headers());
-            let body = read_whole(answer.into_body(), LONGEST_PAGE, self.pace.answer).await?;
-            let page = decode::page(kind, format, &body)?;
-            drop(body);
-            self.counters.heard();
+            let answer = self.connection.get(self.target.list(extent, &next), self.pace.answer).await?;
+            let mut reader = ListReader::new(kind, format_of(answer.headers()));
+            let mut body = answer.into_body();
             if next.is_empty() {
                 self.sink.list_begins(kind);
             }
-            for reason in &page.undecodable {
-                self.skipped(reason, log);
-            }
-            for state in page.states {
+            let mut take = |object: Result<State, String>| match object {
+                Ok(State::Present(object)) => self.sink.apply(object),
                 // What is without is gone when the list ends.
-                if let State::Present(object) = state {
-                    self.sink.apply(object);
-                }
+                Ok(State::Absent(..)) => {}
+                Err(reason) => self.skipped(&reason, log),
+            };
+            while let Some(part) = next_part(&mut body, self.pace.answer).await? {
+                reader.push(&part, &mut take)?;
             }
+            let page = reader.finish(&mut take)?;
+            self.counters.heard();
             if page.next.is_empty() {
                 self.sink.list_ends(kind);
                 return Ok(page.version);
@@ -194,11 +214,13 @@ impl Follower {
                 Err(Failure { code: Some(_), .. }) => refusals + 1,
                 _ => 0,
             };
+            if matches!(ended, Ok(End::Gone | End::Disordered)) {
+                return;
+            }
             if ended.is_err() || began.elapsed() < self.pace.shortest_life {
                 backoff.wait(retry_after).await;
             }
-            let is_lost = refusals >= REFUSALS_BEFORE_LIST || deaf >= DEAF_WATCHES_BEFORE_LIST;
-            if matches!(ended, Ok(End::Gone)) || is_lost || Instant::now() >= relist_at {
+            if refusals >= REFUSALS_BEFORE_LIST || deaf >= DEAF_WATCHES_BEFORE_LIST || Instant::now() >= relist_at {
                 return;
             }
         }
@@ -210,6 +232,7 @@ impl Follower {
         let request = self.target.watch(&place.version, lifetime);
         let response = match self.connection.get(request, self.pace.answer).await {
             Err(Failure { code: Some(GONE), .. }) => return Ok(End::Gone),
+            Err(failure) if failure.reason.contains(TOO_LARGE) => return Ok(End::Gone),
             response => response?,
         };
         log.mended(&self.target);
@@ -227,6 +250,17 @@ impl Follower {
             place.heard += 1;
             match decode::event(self.target.kind, frames.format, &frame) {
                 Ok(watched) => {
+                    // What is known is of a later state of the cluster than this, and stays until a list has come.
+                    if is_before(&watched.version, &place.version) {
+                        self.counters.failures.inc();
+                        log.failed(&format!(
+                            "failed to watch {}: an event of resourceVersion {} came behind {}",
+                            self.target.type_name(),
+                            watched.version,
+                            place.version
+                        ));
+                        return Ok(End::Disordered);
+                    }
                     if let Some(end) = self.take(watched.event, place)? {
                         return Ok(end);
                     }
@@ -276,6 +310,12 @@ impl Follower {
             tracing::warn!(target: "plugin/kubernetes", "Skipped a {type_name} that cannot be read: {reason}");
         }
     }
+}
+
+/// Whether a resourceVersion is of an earlier state than another. They are compared as numbers, which they are where
+/// Kubernetes's own servers give them; of any other nothing can be told.
+fn is_before(version: &str, other: &str) -> bool {
+    matches!((version.parse::<u64>(), other.parse::<u64>()), (Ok(version), Ok(other)) if version < other)
 }
 
 /// Where a watch resumes.

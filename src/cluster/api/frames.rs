@@ -12,8 +12,6 @@ use tokio::time::timeout;
 
 /// The longest frame of a watch, in octets. etcd holds objects of 1.5 MB.
 const LONGEST_FRAME: usize = 32 << 20;
-/// The longest page of a list, in octets; also a whole list of a server that has no pages.
-pub(super) const LONGEST_PAGE: usize = 1 << 30;
 
 /// How a response is encoded.
 pub(super) fn format_of(headers: &HeaderMap) -> Format {
@@ -83,22 +81,31 @@ impl Frames {
     }
 }
 
+/// What arrives next of a body; `None` at its end.
+///
+/// # Errors
+/// Why it does not come to its end: broken off, or nothing more for the duration `idle`.
+pub(super) async fn next_part(body: &mut Body, idle: Duration) -> Result<Option<Bytes>, String> {
+    match timeout(idle, body.frame()).await {
+        Ok(Some(Ok(part))) => Ok(Some(part.into_data().unwrap_or_default())),
+        Ok(Some(Err(error))) => Err(sentence(&error)),
+        Ok(None) => Ok(None),
+        Err(_) => Err(format!("the response stopped for {} s", idle.as_secs())),
+    }
+}
+
 /// A whole body.
 ///
 /// # Errors
-/// Why it does not come to its end: broken off, longer than `limit` octets, or nothing more for the duration `idle`.
+/// As [`next_part`], or that it is longer than `limit` octets.
 pub(super) async fn read_whole(body: Body, limit: usize, idle: Duration) -> Result<BytesMut, String> {
     let mut body = body;
     let mut whole = BytesMut::new();
-    loop {
-        match timeout(idle, body.frame()).await {
-            Ok(Some(Ok(part))) => whole.extend_from_slice(part.data_ref().map_or(&[], |data| data)),
-            Ok(Some(Err(error))) => return Err(sentence(&error)),
-            Ok(None) => return Ok(whole),
-            Err(_) => return Err(format!("the response stopped for {} s", idle.as_secs())),
-        }
+    while let Some(part) = next_part(&mut body, idle).await? {
+        whole.extend_from_slice(&part);
         if whole.len() > limit {
             return Err(format!("a response of more than {limit} octets"));
         }
     }
+    Ok(whole)
 }

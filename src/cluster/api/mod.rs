@@ -9,7 +9,7 @@ mod request;
 mod tests;
 
 use super::counters::Counters;
-use super::{Options, Sink};
+use super::{First, Options, Sink};
 use connection::Connection;
 use follow::{Follower, Pace};
 use request::Target;
@@ -24,6 +24,7 @@ use tokio::task::AbortHandle;
 pub(super) fn start(
     options: &Options,
     sink: Arc<dyn Sink>,
+    first: First,
     counters: Counters,
     unsynced: &Arc<AtomicUsize>,
 ) -> Result<Vec<AbortHandle>, String> {
@@ -34,6 +35,7 @@ pub(super) fn start(
             target: Target { kind, labels: options.selector_text(kind) },
             sink: Arc::clone(&sink),
             counters,
+            first,
             pace: Pace::default(),
             unsynced: Arc::clone(unsynced),
         };

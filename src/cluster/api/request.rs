@@ -18,11 +18,13 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// One page of a list; `limit` is `None` for the whole list at once, `next` the continue token, empty for the first.
-    pub(super) fn list(&self, limit: Option<u32>, next: &str) -> Request<Body> {
+    /// A list, or the page of it behind the continue token `next`, which is empty for the first.
+    pub(super) fn list(&self, extent: Extent, next: &str) -> Request<Body> {
         let mut query = Query::new(self);
-        if let Some(limit) = limit {
-            query.add("limit", &limit.to_string());
+        match extent {
+            Extent::Cached if next.is_empty() => query.add("resourceVersion", "0"),
+            Extent::Cached | Extent::Pages => query.add("limit", &self.page_size().to_string()),
+            Extent::Whole => {}
         }
         if !next.is_empty() {
             query.add("continue", next);
@@ -57,7 +59,7 @@ impl Target {
     }
 
     /// How many objects a page has: slices are up to a thousand endpoints each.
-    pub(super) fn page_size(&self) -> u32 {
+    fn page_size(&self) -> u32 {
         match self.kind {
             Kind::EndpointSlice | Kind::ImportedSlice | Kind::Pod => 250,
             Kind::Namespace | Kind::Service | Kind::ServiceImport => 500,
@@ -73,6 +75,18 @@ impl Target {
             Kind::Pod => "/api/v1/pods",
         }
     }
+}
+
+/// How much of a list is asked for, and how fresh it has to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Extent {
+    /// All of it at once from the API server's own memory, which may be a moment behind etcd: the quickest, and the least
+    /// work for the server. For a start, where nothing newer is known yet.
+    Cached,
+    /// Page by page, as it is when asked.
+    Pages,
+    /// All of it at once, as it is when asked.
+    Whole,
 }
 
 /// A path and query under construction.
@@ -127,19 +141,23 @@ mod tests {
     fn lists_go_page_by_page() {
         let services = target(Kind::Service, " app in (a, b) ");
         assert_eq!(
-            services.list(Some(500), "").uri(),
+            services.list(Extent::Pages, "").uri(),
             "/api/v1/services?labelSelector=app%20in%20%28a%2C%20b%29&limit=500"
         );
         assert_eq!(
-            target(Kind::EndpointSlice, "").list(Some(250), "a+b/=").uri(),
+            target(Kind::EndpointSlice, "").list(Extent::Pages, "a+b/=").uri(),
             "/apis/discovery.k8s.io/v1/endpointslices?limit=250&continue=a%2Bb%2F%3D"
         );
-        assert_eq!(target(Kind::Namespace, "").list(None, "").uri(), "/api/v1/namespaces");
+        assert_eq!(target(Kind::Namespace, "").list(Extent::Whole, "").uri(), "/api/v1/namespaces");
+        let cached = |next| target(Kind::Namespace, "").list(Extent::Cached, next).uri().to_string();
+        assert_eq!(cached(""), "/api/v1/namespaces?resourceVersion=0");
+        // A server that sends it in pages all the same takes no resourceVersion behind the first.
+        assert_eq!(cached("token"), "/api/v1/namespaces?limit=500&continue=token");
     }
 
     #[test]
     fn pods_that_have_ended_are_not_asked_for() {
-        let uri = target(Kind::Pod, "").list(Some(500), "").uri().to_string();
+        let uri = target(Kind::Pod, "").list(Extent::Pages, "").uri().to_string();
         assert!(
             uri.starts_with("/api/v1/pods?fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed%2C")
         );

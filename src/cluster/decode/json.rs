@@ -1,13 +1,12 @@
 //! Lists and watch events in JSON: what an API server sends that does not speak protobuf.
 
 use super::raw::Raw;
-use super::{Event, Page, Status, Watched, changed};
+use super::{Event, PageEnd, Status, Take, Watched, changed};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 #[derive(Deserialize)]
-#[serde(bound = "T: DeserializeOwned")]
 struct List<T> {
     #[serde(default)]
     metadata: ListMetadata,
@@ -27,13 +26,10 @@ struct Envelope<T> {
     object: T,
 }
 
-pub(super) fn page<T: Raw>(body: &[u8]) -> Result<Page, String> {
-    let mut page = Page::default();
+pub(super) fn page<'a, T: Raw<'a>>(body: &'a [u8], take: Take<'_>) -> Result<PageEnd, String> {
     let metadata = match serde_json::from_slice::<List<T>>(body) {
         Ok(list) => {
-            for object in list.items.unwrap_or_default() {
-                page.take(object.state());
-            }
+            list.items.into_iter().flatten().for_each(|object| take(object.state()));
             list.metadata
         }
         // One object among good ones that is not as expected: read them one by one.
@@ -42,17 +38,16 @@ pub(super) fn page<T: Raw>(body: &[u8]) -> Result<Page, String> {
             for value in list.items.unwrap_or_default() {
                 let name = value["metadata"]["name"].to_string();
                 let object = T::deserialize(value).map_err(|error| format!("{} {name}: {error}", T::KIND.name()));
-                page.take(object.and_then(T::state));
+                take(object.and_then(T::state));
             }
             list.metadata
         }
     };
-    page.version = metadata.resource_version.unwrap_or_default();
-    page.next = metadata.r#continue.unwrap_or_default();
-    Ok(page)
+    let (version, next) = (metadata.resource_version.unwrap_or_default(), metadata.r#continue.unwrap_or_default());
+    Ok(PageEnd { version, next })
 }
 
-pub(super) fn event<T: Raw>(line: &[u8]) -> Result<Watched, String> {
+pub(super) fn event<'a, T: Raw<'a>>(line: &'a [u8]) -> Result<Watched, String> {
     // The type decides what the object is, and may stand behind it.
     let event_type = read::<Envelope<IgnoredAny>>(line)?.r#type;
     if event_type == "ERROR" {

@@ -3,13 +3,16 @@
 //! Every format fills the same shapes ([`raw`]), and the rules that make slim objects of them are written once.
 
 mod json;
+mod list;
 pub(super) mod manifest;
 pub(super) mod protobuf;
 mod raw;
+mod text;
 
 use super::{Key, Kind, Object};
 use raw::Raw;
 
+pub(super) use list::ListReader;
 pub(super) use raw::IMPORT_NAME;
 
 /// How a response is encoded, by its `Content-Type`.
@@ -27,12 +30,12 @@ pub(super) enum State {
     Absent(Kind, Key),
 }
 
-/// One page of a list.
+/// Receives the objects of a page one by one, or why one of them cannot be read.
+pub(super) type Take<'t> = &'t mut (dyn FnMut(Result<State, String>) + Send);
+
+/// What stands around the objects of a list or of one page of it.
 #[derive(PartialEq, Debug, Default)]
-pub(super) struct Page {
-    pub(super) states: Vec<State>,
-    /// Why objects were left out.
-    pub(super) undecodable: Vec<String>,
+pub(super) struct PageEnd {
     /// The list's resourceVersion.
     pub(super) version: String,
     /// The continue token; empty on the last page.
@@ -65,24 +68,30 @@ pub(super) struct Status {
     pub(super) message: String,
 }
 
-/// Reads a list response.
-///
-/// # Errors
-/// Why the list as a whole cannot be read; single objects that cannot are counted in [`Page::undecodable`].
-pub(super) fn page(kind: Kind, format: Format, body: &[u8]) -> Result<Page, String> {
-    fn read<T: Raw>(format: Format, body: &[u8]) -> Result<Page, String> {
-        match format {
-            Format::Json => json::page::<T>(body),
-            Format::Protobuf => protobuf::page::<T>(body).map_err(|reason| reason.to_string()),
-        }
+/// Reads a list in JSON.
+fn json_page(kind: Kind, body: &[u8], take: Take<'_>) -> Result<PageEnd, String> {
+    match kind {
+        Kind::Namespace => json::page::<raw::Namespace>(body, take),
+        Kind::Service => json::page::<raw::Service>(body, take),
+        Kind::EndpointSlice => json::page::<raw::EndpointSlice>(body, take),
+        Kind::Pod => json::page::<raw::Pod>(body, take),
+        Kind::ServiceImport => json::page::<raw::ServiceImport>(body, take),
+        Kind::ImportedSlice => json::page::<raw::ImportedSlice>(body, take),
+    }
+}
+
+/// Reads an object in protobuf.
+fn protobuf_object(kind: Kind, message: &[u8]) -> Result<State, String> {
+    fn read<'a, T: Raw<'a>>(message: &'a [u8]) -> Result<State, String> {
+        T::read(message).map_err(|reason| reason.to_string()).and_then(T::state)
     }
     match kind {
-        Kind::Namespace => read::<raw::Namespace>(format, body),
-        Kind::Service => read::<raw::Service>(format, body),
-        Kind::EndpointSlice => read::<raw::EndpointSlice>(format, body),
-        Kind::Pod => read::<raw::Pod>(format, body),
-        Kind::ServiceImport => read::<raw::ServiceImport>(format, body),
-        Kind::ImportedSlice => read::<raw::ImportedSlice>(format, body),
+        Kind::Namespace => read::<raw::Namespace>(message),
+        Kind::Service => read::<raw::Service>(message),
+        Kind::EndpointSlice => read::<raw::EndpointSlice>(message),
+        Kind::Pod => read::<raw::Pod>(message),
+        Kind::ServiceImport => read::<raw::ServiceImport>(message),
+        Kind::ImportedSlice => read::<raw::ImportedSlice>(message),
     }
 }
 
@@ -91,7 +100,7 @@ pub(super) fn page(kind: Kind, format: Format, body: &[u8]) -> Result<Page, Stri
 /// # Errors
 /// Why the event cannot be read; the events behind it can.
 pub(super) fn event(kind: Kind, format: Format, frame: &[u8]) -> Result<Watched, String> {
-    fn read<T: Raw>(format: Format, frame: &[u8]) -> Result<Watched, String> {
+    fn read<'a, T: Raw<'a>>(format: Format, frame: &'a [u8]) -> Result<Watched, String> {
         match format {
             Format::Json => json::event::<T>(frame),
             Format::Protobuf => protobuf::event::<T>(frame),
@@ -116,7 +125,7 @@ pub(super) fn status(format: Format, body: &[u8]) -> Option<Status> {
 }
 
 /// Makes an event of a type and its object.
-fn changed<T: Raw>(event_type: &str, object: T) -> Result<Watched, String> {
+fn changed<'a, T: Raw<'a>>(event_type: &str, object: T) -> Result<Watched, String> {
     let version = object.metadata().resource_version.clone().unwrap_or_default();
     let event = match event_type {
         "ADDED" => Event::Added(object.state()?),
@@ -126,14 +135,4 @@ fn changed<T: Raw>(event_type: &str, object: T) -> Result<Watched, String> {
         other => return Err(format!("unknown watch event {other:?}")),
     };
     Ok(Watched { event, version })
-}
-
-impl Page {
-    /// Takes an object in, or notes why it cannot be.
-    fn take(&mut self, state: Result<State, String>) {
-        match state {
-            Ok(state) => self.states.push(state),
-            Err(reason) => self.undecodable.push(reason),
-        }
-    }
 }

@@ -4,14 +4,16 @@
 //! reference for Service, Namespace, Pod (v1) and EndpointSlice (discovery.k8s.io/v1); for ServiceImport, KEP-1645.
 
 use super::super::selector::Labels;
-use super::super::{self as cluster, Key, Kind, Object, Port};
+use super::super::{self as cluster, Endpoints, Key, Kind, Object, Port};
 use super::State;
 use super::protobuf::Message;
+use super::text::{Text, Texts};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::IgnoredAny;
+use std::net::{IpAddr, Ipv4Addr};
 
-/// A kind of object that can be read in every format.
-pub(super) trait Raw: DeserializeOwned + Message {
+/// A kind of object that can be read in every format. What is borrowed is borrowed from what was read.
+pub(super) trait Raw<'a>: Deserialize<'a> + Message<'a> {
     const KIND: Kind;
 
     fn metadata(&self) -> &Metadata;
@@ -103,17 +105,19 @@ pub(super) struct Ingress {
 
 #[derive(Deserialize, Default, Clone, Debug, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct EndpointSlice {
+pub(super) struct EndpointSlice<'a> {
     pub(super) metadata: Metadata,
-    pub(super) address_type: Option<String>,
-    pub(super) endpoints: Option<Vec<Endpoint>>,
+    #[serde(borrow)]
+    pub(super) address_type: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) endpoints: Option<Vec<Endpoint<'a>>>,
     pub(super) ports: Option<Vec<ObjectPort>>,
 }
 
 /// An EndpointSlice of a ServiceImport.
 #[derive(Deserialize, Default, Debug, PartialEq)]
 #[serde(transparent)]
-pub(super) struct ImportedSlice(pub(super) EndpointSlice);
+pub(super) struct ImportedSlice<'a>(#[serde(borrow)] pub(super) EndpointSlice<'a>);
 
 #[derive(Deserialize, Default, Debug, PartialEq)]
 #[serde(default)]
@@ -133,12 +137,16 @@ pub(super) struct ServiceImportSpec {
 
 #[derive(Deserialize, Default, Clone, Debug, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Endpoint {
-    pub(super) addresses: Option<Vec<String>>,
+pub(super) struct Endpoint<'a> {
+    #[serde(borrow)]
+    pub(super) addresses: Option<Texts<'a>>,
     pub(super) conditions: Option<Conditions>,
-    pub(super) hostname: Option<String>,
-    pub(super) target_ref: Option<TargetRef>,
-    pub(super) zone: Option<String>,
+    #[serde(borrow)]
+    pub(super) hostname: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) target_ref: Option<TargetRef<'a>>,
+    #[serde(borrow)]
+    pub(super) zone: Option<Text<'a>>,
 }
 
 #[derive(Deserialize, Default, Clone, Debug, PartialEq)]
@@ -149,8 +157,9 @@ pub(super) struct Conditions {
 
 #[derive(Deserialize, Default, Clone, Debug, PartialEq)]
 #[serde(default)]
-pub(super) struct TargetRef {
-    pub(super) name: Option<String>,
+pub(super) struct TargetRef<'a> {
+    #[serde(borrow)]
+    pub(super) name: Option<Text<'a>>,
 }
 
 /// A port of a Service or of a slice.
@@ -195,7 +204,7 @@ impl Metadata {
     }
 }
 
-impl Raw for Namespace {
+impl Raw<'_> for Namespace {
     const KIND: Kind = Kind::Namespace;
 
     fn metadata(&self) -> &Metadata {
@@ -207,7 +216,7 @@ impl Raw for Namespace {
     }
 }
 
-impl Raw for Service {
+impl Raw<'_> for Service {
     const KIND: Kind = Kind::Service;
 
     fn metadata(&self) -> &Metadata {
@@ -236,7 +245,7 @@ impl Raw for Service {
     }
 }
 
-impl Raw for EndpointSlice {
+impl<'a> Raw<'a> for EndpointSlice<'a> {
     const KIND: Kind = Kind::EndpointSlice;
 
     fn metadata(&self) -> &Metadata {
@@ -249,7 +258,7 @@ impl Raw for EndpointSlice {
     }
 }
 
-impl Raw for ImportedSlice {
+impl<'a> Raw<'a> for ImportedSlice<'a> {
     const KIND: Kind = Kind::ImportedSlice;
 
     fn metadata(&self) -> &Metadata {
@@ -262,7 +271,7 @@ impl Raw for ImportedSlice {
     }
 }
 
-impl EndpointSlice {
+impl EndpointSlice<'_> {
     /// Whether its endpoints are (also) those of a ServiceImport.
     pub(super) fn is_imported(&self) -> bool {
         self.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(IMPORT_NAME))
@@ -271,19 +280,24 @@ impl EndpointSlice {
     fn slim(self, service: String, cluster: String) -> Result<cluster::EndpointSlice, String> {
         let key = self.metadata.key(Kind::EndpointSlice)?;
         let is_host_names = self.address_type.as_deref() == Some("FQDN");
-        let endpoints = self.endpoints.into_iter().flatten().filter(Endpoint::is_ready);
+        let read = self.endpoints.unwrap_or_default();
+        let octets = read.iter().map(Endpoint::octets).sum();
+        let mut endpoints = Endpoints::with_capacity(read.len(), octets);
+        read.iter()
+            .filter(|endpoint| endpoint.is_ready())
+            .for_each(|endpoint| endpoint.put(is_host_names, &mut endpoints));
         Ok(cluster::EndpointSlice {
             key: Some(key),
             service,
             cluster,
-            endpoints: endpoints.flat_map(|endpoint| endpoint.addresses(is_host_names)).collect(),
+            endpoints,
             ports: ports(self.ports),
             last_change: self.metadata.annotations.and_then(|annotations| annotations.last_change),
         })
     }
 }
 
-impl Raw for ServiceImport {
+impl Raw<'_> for ServiceImport {
     const KIND: Kind = Kind::ServiceImport;
 
     fn metadata(&self) -> &Metadata {
@@ -304,32 +318,63 @@ impl Raw for ServiceImport {
     }
 }
 
-impl Endpoint {
+impl Endpoint<'_> {
     /// Unset means ready: `serving` and `terminating` are not looked at.
     fn is_ready(&self) -> bool {
         self.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
     }
 
     /// One entry an address. In a slice of addresses, what is none is left out: it could only make a wrong name.
-    fn addresses(self, is_host_names: bool) -> impl Iterator<Item = cluster::Endpoint> {
-        let mut hostname = self.hostname.unwrap_or_default();
-        let mut target = self.target_ref.and_then(|target| target.name).unwrap_or_default();
-        let mut zone = self.zone.unwrap_or_default();
-        let mut texts = self.addresses.unwrap_or_default().into_iter();
-        std::iter::from_fn(move || {
-            let text = texts.next()?;
-            // Nearly all endpoints have one address, whose texts are not copied.
-            let is_last = texts.len() == 0;
-            let of_each = |text: &mut String| if is_last { std::mem::take(text) } else { text.clone() };
-            let address = if is_host_names { None } else { text.parse().ok() };
-            let (hostname, target, zone) = (of_each(&mut hostname), of_each(&mut target), of_each(&mut zone));
-            Some(cluster::Endpoint { address, text, hostname, target, zone })
-        })
-        .filter(move |endpoint| is_host_names || endpoint.address.is_some())
+    fn put(&self, is_host_names: bool, endpoints: &mut Endpoints) {
+        let (hostname, zone) = (text(&self.hostname), text(&self.zone));
+        let target = self.target_ref.as_ref().map_or("", |target| text(&target.name));
+        for text in self.addresses.iter().flat_map(Texts::iter) {
+            let address = if is_host_names { None } else { address(text) };
+            if is_host_names || address.is_some() {
+                endpoints.push(cluster::Endpoint { address, text, hostname, target, zone });
+            }
+        }
+    }
+
+    /// How long its texts are together: more addresses are so rare that no room is kept for them.
+    fn octets(&self) -> usize {
+        let address = self.addresses.iter().flat_map(Texts::iter).next().map_or(0, str::len);
+        let target = self.target_ref.as_ref().map_or("", |target| text(&target.name));
+        address + text(&self.hostname).len() + target.len() + text(&self.zone).len()
     }
 }
 
-impl Raw for Pod {
+fn text<'a>(text: &'a Option<Text<'_>>) -> &'a str {
+    text.as_deref().unwrap_or_default()
+}
+
+/// An address as objects write it.
+fn address(text: &str) -> Option<IpAddr> {
+    ipv4(text.as_bytes()).map_or_else(|| text.parse().ok(), |address| Some(address.into()))
+}
+
+/// The usual way to write an IPv4 address, in a third of the time: a slice may have a thousand. What it does not read
+/// may still be an address.
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (mut address, mut part, mut digits, mut dots) = (0_u32, 0_u32, 0, 0);
+    for octet in text {
+        match octet {
+            // No part begins with a zero but zero itself.
+            b'0'..=b'9' if digits < 3 && (digits == 0 || part != 0) => {
+                part = part * 10 + u32::from(octet - b'0');
+                digits += 1;
+            }
+            b'.' if digits != 0 && part < 256 && dots < 3 => {
+                address = address << 8 | part;
+                (part, digits, dots) = (0, 0, dots + 1);
+            }
+            _ => return None,
+        }
+    }
+    (dots == 3 && digits != 0 && part < 256).then(|| Ipv4Addr::from_bits(address << 8 | part))
+}
+
+impl Raw<'_> for Pod {
     const KIND: Kind = Kind::Pod;
 
     fn metadata(&self) -> &Metadata {
@@ -359,4 +404,32 @@ fn ports(ports: Option<Vec<ObjectPort>>) -> Vec<Port> {
         Some(Port { name: port.name.unwrap_or_default(), number, protocol })
     };
     ports.into_iter().flatten().filter_map(port).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn addresses_are_read_as_the_standard_library_does(text in "[0-9]{0,4}([.:][0-9]{0,4}){0,5}[a-f.]?") {
+            prop_assert_eq!(address(&text), text.parse::<IpAddr>().ok());
+        }
+
+        #[test]
+        fn every_ipv4_address_is_read_at_once(bits in any::<u32>()) {
+            let written = Ipv4Addr::from_bits(bits).to_string();
+            prop_assert_eq!(ipv4(written.as_bytes()), Some(Ipv4Addr::from_bits(bits)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_ipv4_address_is_left_to_others() {
+        for text in
+            ["", "1.2.3", "1.2.3.", "1.2.3.4.", "1.2.3.256", "01.2.3.4", "1.2.3.00", "1..3.4", "::1", "1.2.3.4a"]
+        {
+            assert_eq!(ipv4(text.as_bytes()), None, "{text}");
+        }
+    }
 }

@@ -103,8 +103,8 @@ impl Asked {
         for port in slice.ports.iter().filter(|port| !port.name.is_empty()) {
             self.ask(&format!("_{}._{}.{own}", port.name, port.protocol.to_lowercase()), &[SRV]);
         }
-        for endpoint in &slice.endpoints {
-            let label = match endpoint.hostname.as_str() {
+        for endpoint in slice.endpoints.iter() {
+            let label = match endpoint.hostname {
                 "" => endpoint.text.replace(['.', ':'], "-"),
                 hostname => hostname.to_owned(),
             };

@@ -6,12 +6,16 @@
 mod stream;
 
 use super::counters::Counters;
+use super::shares::{Refusal, Shares};
 use super::slow::SlowLane;
 use super::{Answerer, Arrival, Closing, Keys, SharedLimits, Transport};
 use crate::metrics::{Descriptor, MetricKind, Metrics};
 use prometheus::IntCounterVec;
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{
+    ConnectionError, Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TokioRuntime, TransportConfig,
+    VarInt,
+};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -53,6 +57,7 @@ pub(super) struct Acceptor {
     pub counters: Counters,
     pub responses: IntCounterVec,
     pub closing: Arc<Closing>,
+    pub connections: Arc<Shares>,
 }
 
 impl Acceptor {
@@ -121,15 +126,26 @@ impl Acceptor {
 
     /// Lets a client in, has it prove its address first where there are many, or refuses it.
     fn admit(&self, incoming: Incoming, most: usize, workers: &Arc<Semaphore>, connections: &mut JoinSet<()>) {
-        if connections.len() >= most {
-            self.counters.connection.inc();
-            incoming.refuse();
-        } else if connections.len() >= most / 2 && !incoming.remote_address_validated() {
+        // Below a half nobody is refused, so an address that is not the sender's takes nothing from its owner.
+        if (most / 2..most).contains(&connections.len()) && !incoming.remote_address_validated() {
             // One that cannot be asked any more is refused when it is dropped.
             let _ = incoming.retry();
-        } else {
-            connections.spawn(serve(incoming, self.clone(), workers.clone()));
+            return;
         }
+        let refusal = match self.connections.take(incoming.remote_address().ip(), most) {
+            Ok(share) => {
+                let served = serve(incoming, self.clone(), workers.clone());
+                connections.spawn(async move {
+                    let _share = share;
+                    served.await;
+                });
+                return;
+            }
+            Err(Refusal::Full) => &self.counters.connection,
+            Err(Refusal::Part) => &self.counters.source,
+        };
+        refusal.inc();
+        incoming.refuse();
     }
 
     fn count(&self, ended: &Result<(), JoinError>) {
@@ -143,7 +159,11 @@ impl Acceptor {
 async fn serve(incoming: Incoming, acceptor: Acceptor, workers: Arc<Semaphore>) {
     let Ok(connecting) = incoming.accept() else { return };
     let limits = **acceptor.limits.load();
-    let Ok(Ok(connection)) = timeout(limits.read, connecting).await else { return };
+    let connection = match timeout(limits.read, connecting).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(_)) => return,
+        Err(_) => return acceptor.counters.ended_first.inc(),
+    };
     let local = SocketAddr::new(connection.local_ip().unwrap_or([0; 4].into()), 0);
     let arrival = Arrival { client: connection.remote_address(), local, transport: Transport::Tcp };
     let mut streams = JoinSet::new();
@@ -152,8 +172,12 @@ async fn serve(incoming: Incoming, acceptor: Acceptor, workers: Arc<Semaphore>) 
     loop {
         tokio::select! {
             accepted = connection.accept_bi() => {
-                // The client has gone: its streams go too.
-                let Ok((send, receive)) = accepted else { return };
+                let (send, receive) = match accepted {
+                    Ok(stream) => stream,
+                    // The client has gone: its streams go too.
+                    Err(ConnectionError::TimedOut) => return acceptor.counters.ended_idle.inc(),
+                    Err(_) => return,
+                };
                 // More streams than all clients together may have wait here, and those behind them with the client.
                 let Ok(place) = workers.clone().acquire_owned().await else { return };
                 let (acceptor, connection) = (acceptor.clone(), connection.clone());
@@ -166,7 +190,10 @@ async fn serve(incoming: Incoming, acceptor: Acceptor, workers: Arc<Semaphore>) 
                 acceptor.count(&ended);
                 deadline = Instant::now() + limits.idle;
             }
-            () = sleep_until(deadline), if streams.is_empty() => break,
+            () = sleep_until(deadline), if streams.is_empty() => {
+                acceptor.counters.ended_idle.inc();
+                break;
+            }
             () = acceptor.closing.wait() => break,
         }
     }

@@ -33,6 +33,7 @@ impl Control {
 
     /// Lets routing choose the interface of the reply, as it does for any other packet. Link-local addresses mean
     /// nothing without theirs.
+    #[inline]
     pub(super) fn forget_interface(&mut self) {
         if self.header.cmsg_level == libc::IPPROTO_IP {
             self.info[0] = 0;
@@ -44,6 +45,7 @@ impl Control {
 
 /// The address in storage that the kernel filled. `sockaddr_in` has its address where `sockaddr_in6` has flow
 /// information, and all before it in the same places.
+#[inline]
 pub(super) fn socket_address(stored: &libc::sockaddr_in6) -> SocketAddr {
     let port = u16::from_be(stored.sin6_port);
     if libc::c_int::from(stored.sin6_family) == libc::AF_INET {

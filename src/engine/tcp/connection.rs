@@ -106,6 +106,9 @@ impl Connection {
             self.answer_pending(output).await?;
             reading &= !self.has_taken_all();
         }
+        if self.has_taken_all() {
+            self.acceptor.counters.ended_queries.inc();
+        }
         timeout(self.limits.write, self.stream.shutdown()).await?
     }
 

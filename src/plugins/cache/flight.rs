@@ -9,11 +9,13 @@ use tokio::sync::watch;
 const MOST: usize = 4096;
 
 type Outcomes = watch::Sender<Option<Arc<Outcome>>>;
+/// What is told to the followers of a key's flight, once it has any.
+type Aloft = HashMap<Arc<[u8]>, Option<Outcomes>, foldhash::quality::RandomState>;
 
 /// The misses that are being asked for.
 #[derive(Default)]
 pub(super) struct Flights {
-    aloft: Mutex<HashMap<Box<[u8]>, Arc<Outcomes>, foldhash::quality::RandomState>>,
+    aloft: Mutex<Aloft>,
 }
 
 /// Who asks.
@@ -30,18 +32,18 @@ impl Flights {
     /// Takes a seat in the flight of a key.
     pub fn board(self: &Arc<Self>, key: &[u8]) -> Seat {
         let mut aloft = self.lock();
-        if let Some(outcomes) = aloft.get(key) {
-            return Seat::Follower(Follower(outcomes.subscribe()));
+        if let Some(outcomes) = aloft.get_mut(key) {
+            return Seat::Follower(Follower(outcomes.get_or_insert_default().subscribe()));
         }
         if aloft.len() >= MOST {
             return Seat::Alone;
         }
-        let outcomes = Arc::new(Outcomes::default());
-        aloft.insert(key.into(), outcomes.clone());
-        Seat::Leader(Leader { flights: self.clone(), key: key.into(), outcomes })
+        let key = Arc::<[u8]>::from(key);
+        aloft.insert(key.clone(), None);
+        Seat::Leader(Leader { flights: self.clone(), key, has_landed: false })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Arc<Outcomes>, foldhash::quality::RandomState>> {
+    fn lock(&self) -> MutexGuard<'_, Aloft> {
         self.aloft.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -49,30 +51,32 @@ impl Flights {
 /// The one that asks. When it is dropped without an outcome, its followers ask for themselves.
 pub(super) struct Leader {
     flights: Arc<Flights>,
-    key: Box<[u8]>,
-    outcomes: Arc<Outcomes>,
+    key: Arc<[u8]>,
+    has_landed: bool,
 }
 
 impl Leader {
     /// A follower of this one's own.
     pub fn follow(&self) -> Follower {
-        Follower(self.outcomes.subscribe())
+        let mut aloft = self.flights.lock();
+        Follower(aloft.entry(self.key.clone()).or_default().get_or_insert_default().subscribe())
     }
 
     /// Tells the followers, if there are any.
-    pub fn land(self, outcome: &Outcome) {
-        self.flights.lock().remove(&self.key);
-        if self.outcomes.receiver_count() > 0 {
-            self.outcomes.send_replace(Some(Arc::new(outcome.clone())));
+    pub fn land(mut self, outcome: &Outcome) {
+        self.has_landed = true;
+        // Not in the condition: it would hold the lock while the followers are told.
+        let outcomes = self.flights.lock().remove(&self.key).flatten();
+        if let Some(outcomes) = outcomes {
+            outcomes.send_replace(Some(Arc::new(outcome.clone())));
         }
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        let mut aloft = self.flights.lock();
-        if aloft.get(&self.key).is_some_and(|outcomes| Arc::ptr_eq(outcomes, &self.outcomes)) {
-            aloft.remove(&self.key);
+        if !self.has_landed {
+            self.flights.lock().remove(&self.key);
         }
     }
 }

@@ -118,6 +118,7 @@ mod table;
 mod tests;
 
 use crate::plugin::{BoxFuture, Definition, Directive, Error, Lifecycle, Setup, TtlRule};
+use crate::wire::Name;
 use count::{Handed, Meters, Tally};
 use flight::Flights;
 use foldhash::quality::RandomState;
@@ -130,14 +131,15 @@ use table::Table;
 pub static DEFINITION: Definition = Definition { directive: "cache", setup, metrics: count::ALL };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
-    let options = options::read(setup)?;
+    let mut options = options::read(setup)?;
     let zones: Vec<String> = options.zones.iter().map(ToString::to_string).collect();
     let meters = Meters::new(setup.metrics, &setup.plan.server, &zones.join(","), setup.plan.view_name());
     let kept = key_of(setup);
     let tables = setup.kept.get(&kept).unwrap_or_else(|| Arc::new(Tables::new(&options)));
     setup.keep.put(kept, tables.clone());
     let rule = TtlRule { positive: options.success.ttl, negative: options.denial.ttl };
-    setup.plan.rule_ttls(options.zones.clone(), rule);
+    setup.plan.rule_ttls(&options.zones, rule);
+    options.zones = Name::outermost(&options.zones);
     let cache = Cache::new(options, tables, Some(meters));
     setup.plan.cache = Some(cache.clone());
     setup.plan.chain.push(cache.clone());

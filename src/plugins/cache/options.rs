@@ -19,6 +19,8 @@ const CLIENT_PATIENCE: Duration = Duration::from_millis(1800);
 const STALE_TTL: u32 = 30;
 /// Seconds before an upstream that failed is asked again for the same answer (RFC 8767 section 5).
 const STALE_RECHECK: u64 = 30;
+/// Entries of either table where nothing is said: CoreDNS's.
+const CAPACITY: usize = 9984;
 /// Entries of the smallest table, whatever is asked for: CoreDNS's 256 shards of four.
 const SMALLEST: usize = 1024;
 /// Entries of the largest table, whose empty sets alone are 64 MiB.
@@ -79,8 +81,8 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             zones: Vec::new(),
-            success: Class { capacity: 9984, ttl: TtlRange { min: 5, max: 3600 } },
-            denial: Class { capacity: 9984, ttl: TtlRange { min: 5, max: 1800 } },
+            success: Class { capacity: CAPACITY, ttl: TtlRange { min: 5, max: 3600 } },
+            denial: Class { capacity: CAPACITY, ttl: TtlRange { min: 5, max: 1800 } },
             no_success: Vec::new(),
             no_denial: Vec::new(),
             servfail: 5,

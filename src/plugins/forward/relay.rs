@@ -36,7 +36,7 @@ impl Forward {
             0 => usize::MAX,
             limit => limit,
         };
-        let (mut failed, mut reason) = (0, String::from("no healthy proxies"));
+        let (mut failed, mut reason) = (0, None);
         let mut last_answer = None;
         let mut answered = 0;
         let order = self.order();
@@ -58,13 +58,13 @@ impl Forward {
                 }
                 Err(trouble) => {
                     failed += 1;
-                    reason = trouble.reason;
+                    reason = Some(trouble.reason);
                 }
             }
         }
         match last_answer {
             Some(packet) => query.outcome(request, packet),
-            None => Outcome::Failed(Failure::servfail(reason)),
+            None => Outcome::Failed(Failure::servfail(reason.unwrap_or_else(|| "no healthy proxies".to_owned()))),
         }
     }
 

@@ -48,14 +48,21 @@ pub(super) struct Asked<'a> {
 
 impl Asked<'_> {
     /// The TTL of an answer whose smallest TTL is `ttl`.
+    #[inline]
     pub(super) fn shaped(&self, ttl: u32) -> u32 {
         self.context.shape.ttl.map_or(ttl, |rule| rule.positive.hold(ttl))
     }
 
     /// The zone in wire form, spelled as in the question.
     pub(super) fn zone_as_asked(&self) -> &[u8] {
+        self.from_label(self.apex)
+    }
+
+    /// The question's name from a label on, spelled as it is there.
+    #[inline]
+    pub(super) fn from_label(&self, index: usize) -> &[u8] {
         let question = self.query.question();
-        &question[self.query.name.start(self.apex)..question.len() - 4]
+        &question[self.query.name.start(index)..question.len() - 4]
     }
 
     /// Whether the name of a service below the zone, or of its endpoint with this label (in wire form), is short enough.
@@ -71,32 +78,34 @@ impl Asked<'_> {
 }
 
 impl Kubernetes {
+    #[inline]
     pub(super) fn respond(&self, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Verdict {
         let Some(asked) = self.asked(query, context) else { return Verdict::Pass };
         let mut answer = Answer::begin(query, out, context.limit);
         if matches!(query.qtype, RecordType::AXFR | RecordType::IXFR) {
             return Verdict::Answered(answer.finish(Rcode::REFUSED, false));
         }
-        match self.resolve(&asked, &mut answer) {
-            Found::Data => Verdict::Answered(answer.finish(Rcode::NOERROR, true)),
-            Found::Nothing => Verdict::Answered(self.negative(&asked, Rcode::NOERROR, out)),
-            Found::Elsewhere(_) if answer.is_truncated() => Verdict::Slow,
+        let found = self.resolve(&asked, &mut answer);
+        let rcode = match found {
+            Found::Data => return Verdict::Answered(answer.finish(Rcode::NOERROR, true)),
+            Found::Elsewhere(_) if answer.is_truncated() => return Verdict::Slow,
             Found::Elsewhere(target) => {
-                Verdict::Alias { len: answer.finish(Rcode::NOERROR, true), target: usize::from(target) }
+                return Verdict::Alias { len: answer.finish(Rcode::NOERROR, true), target: usize::from(target) };
             }
+            Found::Nothing => Rcode::NOERROR,
             // The next plugin may have the name: it must not be denied. SOA is not passed on all the same (CoreDNS).
-            Found::Missing if query.qtype == RecordType::SOA && self.falls_through(&query.name) => {
-                Verdict::Answered(self.negative(&asked, Rcode::NOERROR, out))
-            }
-            Found::Missing if self.falls_through(&query.name) => Verdict::Pass,
-            Found::Missing if self.cluster.is_synced() => {
-                Verdict::Answered(self.negative(&asked, Rcode::NXDOMAIN, out))
-            }
-            Found::Missing => Verdict::Answered(self.negative(&asked, Rcode::SERVFAIL, out)),
-        }
+            Found::Missing if self.falls_through(&query.name) => match query.qtype {
+                RecordType::SOA => Rcode::NOERROR,
+                _ => return Verdict::Pass,
+            },
+            Found::Missing if self.cluster.is_synced() => Rcode::NXDOMAIN,
+            Found::Missing => Rcode::SERVFAIL,
+        };
+        Verdict::Answered(self.negative(&asked, rcode, answer))
     }
 
     /// The question as one in the longest zone of ours that has it.
+    #[inline]
     pub(super) fn asked<'a>(&'a self, query: &'a Query<'a>, context: &'a Context) -> Option<Asked<'a>> {
         let (labels, zone) = self.zones.find(&query.name)?;
         let ttl = context.shape.ttl.map_or(self.ttl, |rule| rule.positive.hold(self.ttl));
@@ -104,27 +113,32 @@ impl Kubernetes {
         Some(Asked { query, context, zone: &zone.name, grammar, tree: SVC, apex, ttl })
     }
 
+    #[inline]
     fn falls_through(&self, name: &LowerName<'_>) -> bool {
         self.fallthrough.iter().any(|zone| name.is_within(zone))
     }
 
-    /// An answer without records: the zone's SOA record says how long that may be remembered (RFC 2308 section 3).
-    pub(super) fn negative(&self, asked: &Asked<'_>, rcode: Rcode, out: &mut [u8]) -> usize {
-        let mut answer = Answer::begin(asked.query, out, asked.context.limit);
+    /// An answer without records, whatever was written before: the zone's SOA record says how long that may be
+    /// remembered (RFC 2308 section 3).
+    #[inline]
+    pub(super) fn negative(&self, asked: &Asked<'_>, rcode: Rcode, mut answer: Answer<'_, '_>) -> usize {
         let mut soa = self.soa(asked);
         if let Some(rule) = asked.context.shape.ttl {
             soa.ttl = rule.negative.hold(if rcode == Rcode::SERVFAIL { FAILURE_TTL } else { soa.ttl });
         }
+        answer.clear();
         let apex = answer.question_label(asked.apex);
         soa.write(&mut answer, Section::Authority, apex);
         answer.finish(rcode, true)
     }
 
+    #[inline]
     fn soa(&self, asked: &Asked<'_>) -> Soa {
         let serial = self.store(asked.grammar).serial.get();
         Soa { serial, ttl: self.ttl.min(MAX_SOA_TTL), minimum: self.ttl }
     }
 
+    #[inline]
     fn resolve(&self, asked: &Asked<'_>, answer: &mut Answer<'_, '_>) -> Found {
         let name = &asked.query.name;
         match asked.query.qtype {

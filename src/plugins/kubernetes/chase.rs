@@ -25,7 +25,7 @@ impl Kubernetes {
             let asked = self.asked(query, &context)?;
             let len = match inner {
                 Some(inner) => write(&asked, &aliases, &inner, &mut out),
-                None => self.negative(&asked, Rcode::NOERROR, &mut out),
+                None => self.negative(&asked, Rcode::NOERROR, Answer::begin(query, &mut out, context.limit)),
             };
             out.truncate(len);
             Some(out)

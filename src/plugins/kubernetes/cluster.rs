@@ -13,13 +13,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often the feed is asked whether it is synced while the start waits for it.
-const POLL: Duration = Duration::from_millis(100);
+/// How often the feed is asked whether it is synced while the start waits for it: so much later may the first answer be.
+const POLL: Duration = Duration::from_millis(5);
 /// How often that is said.
 const SAY: Duration = Duration::from_millis(500);
 
-/// Starts a feed into a sink.
-type Begin = dyn Fn(Arc<dyn Sink>) -> Result<Feed, String> + Send + Sync;
+/// Starts a feed into a sink, which may have a state already.
+type Begin = dyn Fn(Arc<dyn Sink>, bool) -> Result<Feed, String> + Send + Sync;
 
 /// A store and the feed that fills it, which begins with the first plan that starts and ends with the last that holds it.
 pub(super) struct Cluster {
@@ -42,7 +42,10 @@ impl Cluster {
         let fed = metrics.clone();
         Cluster {
             models,
-            begin: Box::new(move |sink| cluster::start(options.clone(), sink, &fed)),
+            begin: Box::new(move |sink, has_state| {
+                let start = if has_state { cluster::resume } else { cluster::start };
+                start(options.clone(), sink, &fed)
+            }),
             metrics: metrics.clone(),
             feed: OnceLock::new(),
             keeper,
@@ -68,6 +71,7 @@ impl Cluster {
 
     /// Whether the whole cluster is known: every kind has been listed once, or came out of a snapshot. Never turns back
     /// to false.
+    #[inline]
     pub(super) fn is_synced(&self) -> bool {
         self.synced.load(Ordering::Relaxed) || {
             let synced = self.is_from_snapshot() || self.is_fed();
@@ -96,10 +100,10 @@ impl Cluster {
         let is_first = self.feed.get().is_none();
         if is_first {
             let feed = Arc::new(match &self.keeper {
-                None => (self.begin)(Arc::clone(&self.models) as _)?,
+                None => (self.begin)(Arc::clone(&self.models) as _, false)?,
                 Some(keeper) => {
                     keeper.restore();
-                    (self.begin)(Arc::clone(keeper) as _)?
+                    (self.begin)(Arc::clone(keeper) as _, keeper.is_in_use())?
                 }
             });
             if let Some(keeper) = &self.keeper {
@@ -143,7 +147,7 @@ impl Cluster {
             Model::new(Details { pod_names, zones: true }, Programming(programming))
         };
         Cluster {
-            begin: Box::new(|_| Err("no feed".into())),
+            begin: Box::new(|_, _| Err("no feed".into())),
             metrics: Metrics::new(),
             models: Arc::new(Models { own: model(), imports: Some(model()) }),
             feed: OnceLock::new(),

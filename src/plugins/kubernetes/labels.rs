@@ -68,12 +68,36 @@ impl Write for Label {
 }
 
 /// The address that a pod's label stands for: with three single dashes IPv4, else IPv6.
+#[inline]
 pub(super) fn pod_address(label: &[u8]) -> Option<IpAddr> {
-    undashed(label).and_then(|text| text.address())
+    // Nearly all are, and need not be made text again.
+    dashed_v4(label).map(IpAddr::V4).or_else(|| undashed(label).and_then(|text| text.address()))
+}
+
+/// The IPv4 address that four decimal numbers with dashes between them are, none of them with a zero in front.
+#[inline]
+fn dashed_v4(label: &[u8]) -> Option<Ipv4Addr> {
+    let (mut octets, mut place) = ([0u8; 4], 0);
+    let (mut number, mut digits) = (0u32, 0);
+    for character in label {
+        match character {
+            b'0'..=b'9' if digits == 0 || number > 0 => {
+                number = number * 10 + u32::from(character - b'0');
+                digits += 1;
+                octets[place] = u8::try_from(number).ok()?;
+            }
+            b'-' if digits > 0 && place < 3 => (place, number, digits) = (place + 1, 0, 0),
+            _ => return None,
+        }
+    }
+    (place == 3 && digits > 0).then(|| octets.into())
 }
 
 /// The same, if the label spells the address the way it is printed.
 pub(super) fn printed_pod_address(label: &[u8]) -> Option<IpAddr> {
+    if let Some(address) = dashed_v4(label) {
+        return Some(address.into());
+    }
     let text = undashed(label)?;
     text.address().filter(|address| {
         let mut printed = Label([0; ROOM]);
@@ -115,7 +139,10 @@ pub(super) fn endpoint_address(label: &[u8]) -> Option<IpAddr> {
     if !matches!(label.first(), Some(b'0'..=b'9' | b'a'..=b'f' | b'-')) {
         return None;
     }
-    pod_address(label).filter(|address| Label::of_address(*address).text() == label)
+    // What four numbers are has no other spelling.
+    dashed_v4(label)
+        .map(IpAddr::V4)
+        .or_else(|| pod_address(label).filter(|address| Label::of_address(*address).text() == label))
 }
 
 #[cfg(test)]

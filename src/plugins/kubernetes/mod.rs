@@ -74,8 +74,8 @@
 //!   there is NODATA), and at `TOPOLOGY-ZONE.prefer._zone.S.NS.svc` (none there is all of them); A, AAAA and SRV.
 //! - `startup_timeout`: how long the start waits for the first lists (`5s`).
 //! - `snapshot`: keeps the last known state in a file, written five seconds after a change, at most twice a minute, and
-//!   when the process is asked to end. A start serves it at once, before the API server has been heard, whose first lists
-//!   then take its place as a difference; until then `/ready` says `OK` and that it is so. A file that is damaged, of
+//!   when the process is asked to end. A start serves it at once, before the API server has been heard, whose first lists,
+//!   taken at a random moment of the first three seconds, then take its place as a difference; until then `/ready` says `OK` and that it is so. A file that is damaged, of
 //!   another configuration or of another version is said and not used. Not in CoreDNS; for an API server only.
 //! - `apiserver_qps`, `apiserver_burst`, `apiserver_max_inflight` are read and have no effect, as in CoreDNS.
 //! - `upstream` and `resyncperiod` of old Corefiles are ignored with a warning; `transfer to ADDRESS...` runs as the plugin

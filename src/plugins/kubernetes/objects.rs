@@ -3,7 +3,7 @@
 use super::labels::Label;
 use super::model::Model;
 use super::store::{Family, Kind, Port, Service, Slice};
-use crate::cluster::{self, Endpoint, EndpointSlice, Key, Object};
+use crate::cluster::{self, Endpoint, EndpointSlice, Endpoints, Key, Object};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 
@@ -57,7 +57,7 @@ fn addresses(entry: &Service) -> impl Iterator<Item = IpAddr> {
 }
 
 fn slice(known: &Slice) -> EndpointSlice {
-    let mut endpoints = Vec::new();
+    let mut endpoints = Endpoints::default();
     add_endpoints::<Ipv4Addr>(known, &mut endpoints);
     add_endpoints::<Ipv6Addr>(known, &mut endpoints);
     EndpointSlice {
@@ -71,19 +71,20 @@ fn slice(known: &Slice) -> EndpointSlice {
 }
 
 /// A label that is not made of the address is written as a host name, whatever it was made of.
-fn add_endpoints<A: Family>(slice: &Slice, endpoints: &mut Vec<Endpoint>) {
+fn add_endpoints<A: Family>(slice: &Slice, endpoints: &mut Endpoints) {
     let _ = slice.each::<A>(|label, address| {
         let zones = slice.topology.iter().flat_map(|topology| &topology.zones);
         let zone = zones.into_iter().find(|zone| A::in_zone(zone).binary_search(&address).is_ok());
         let address = address.ip();
         let own = &label[..=usize::from(label[0])];
         let is_own = own != Label::of_address(address).wire();
+        let hostname = String::from_utf8_lossy(&own[1..]);
         endpoints.push(Endpoint {
             address: Some(address),
-            text: address.to_string(),
-            hostname: if is_own { text(&own[1..]) } else { String::new() },
-            target: String::new(),
-            zone: zone.map(|zone| dotted(&zone.name)).unwrap_or_default(),
+            text: &address.to_string(),
+            hostname: if is_own { &hostname } else { "" },
+            target: "",
+            zone: &zone.map(|zone| dotted(&zone.name)).unwrap_or_default(),
         });
         ControlFlow::Continue(())
     });

@@ -54,6 +54,8 @@ pub(super) struct Srv<'a, 'q, 'o> {
     weight: u16,
     /// Where the service's name stands in the message, spelled as in its objects.
     base: Option<u16>,
+    /// The service's name up to the root, where the question ends with it as it is spelled in its objects.
+    asked_name: Option<&'a [u8]>,
 }
 
 impl<'a, 'q, 'o> Srv<'a, 'q, 'o> {
@@ -67,8 +69,10 @@ impl<'a, 'q, 'o> Srv<'a, 'q, 'o> {
     ) -> Srv<'a, 'q, 'o> {
         let tree = usize::from(!asked.tree.is_empty());
         let first = asked.apex - (2 + tree);
-        let base = asked.is_canonical(first).then(|| answer.question_label(first));
-        Srv { asked, service, ports, endpoint, zone: None, answer, weight: 0, base }
+        let is_canonical = asked.is_canonical(first);
+        let base = is_canonical.then(|| answer.question_label(first));
+        let asked_name = is_canonical.then(|| asked.from_label(first));
+        Srv { asked, service, ports, endpoint, zone: None, answer, weight: 0, base, asked_name }
     }
 
     /// One record a port, at the service's own name.
@@ -159,8 +163,6 @@ impl<'a, 'q, 'o> Srv<'a, 'q, 'o> {
 
     /// Writes one SRV record; its target is never compressed (RFC 2782).
     fn record(&mut self, label: &[u8], number: u16) -> ControlFlow<()> {
-        let zone = self.asked.zone_as_asked();
-        let key = &*self.service.key;
         if !self.asked.has_room(label, self.service) {
             return ControlFlow::Continue(());
         }
@@ -168,8 +170,15 @@ impl<'a, 'q, 'o> Srv<'a, 'q, 'o> {
         fixed[2..4].copy_from_slice(&self.weight.to_be_bytes());
         fixed[4..].copy_from_slice(&number.to_be_bytes());
         let target = self.answer.position() + FRONT + FIXED + label.len();
-        let rdata: [&[u8]; 5] = [&fixed, label, key, self.asked.tree, zone];
-        if !self.answer.record(Section::Answer, Owner::Question, RecordType::SRV, self.asked.ttl, &rdata) {
+        let mut put = |name: [&[u8]; 3]| {
+            let rdata: [&[u8]; 5] = [&fixed, label, name[0], name[1], name[2]];
+            self.answer.record(Section::Answer, Owner::Question, RecordType::SRV, self.asked.ttl, &rdata)
+        };
+        let has_room = match self.asked_name {
+            Some(name) => put([name, &[], &[]]),
+            None => put([&self.service.key, self.asked.tree, self.asked.zone_as_asked()]),
+        };
+        if !has_room {
             return ControlFlow::Break(());
         }
         if self.base.is_none() && target < POINTER_END {

@@ -241,17 +241,11 @@ pub(super) fn external(namespace: &str, name: &str, target: &str) -> Object {
 
 /// A slice with endpoints written as `ADDRESS`, `ADDRESS=HOSTNAME` or `ADDRESS@POD`.
 pub(super) fn slice(namespace: &str, name: &str, service: &str, endpoints: &[&str], port_texts: &[&str]) -> Object {
-    let endpoint = |text: &&str| {
+    fn endpoint<'a>(text: &&'a str) -> Endpoint<'a> {
         let (rest, hostname) = text.split_once('=').unwrap_or((text, ""));
         let (address, target) = rest.split_once('@').unwrap_or((rest, ""));
-        Endpoint {
-            address: address.parse().ok(),
-            text: address.into(),
-            hostname: hostname.into(),
-            target: target.into(),
-            zone: String::new(),
-        }
-    };
+        Endpoint { address: address.parse().ok(), text: address, hostname, target, zone: "" }
+    }
     Object::EndpointSlice(EndpointSlice {
         key: Some(key(namespace, name)),
         service: service.into(),

@@ -66,6 +66,10 @@ pub const DEFINITION: Definition = Definition { directive: "log", setup, metrics
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let rules = setup.directives.iter().map(|directive| rule(setup, directive)).collect::<Result<Vec<_>, _>>()?;
+    let mut words = setup.directives.iter().flat_map(|directive| &directive.args);
+    if let Some(word) = words.find(|word| word.text == "stdout") {
+        setup.warn(word, "'stdout' is taken for a zone: of other names nothing is logged; expected: log");
+    }
     rules.iter().for_each(|rule| rule.leave_fast_lane(setup.plan));
     setup.plan.chain.push(Arc::new(Log { rules }));
     Ok(())

@@ -160,3 +160,12 @@ fn errors() {
         ],
     );
 }
+
+#[test]
+fn a_zone_that_is_meant_as_a_file_is_warned_of() {
+    for (lines, warnings) in [("log", 0), ("log stdout", 1), ("log example.org stdout", 1)] {
+        let bench = Bench::new();
+        bench.set_up(&DEFINITION, lines).unwrap();
+        assert_eq!(bench.done().process.warnings.len(), warnings, "{lines}");
+    }
+}

@@ -3,7 +3,9 @@
 //! `https://` (DNS over HTTPS, RFC 8484) and `quic://` (DNS over QUIC, RFC 9250). TLS 1.2 and 1.3 are spoken, 1.3 alone
 //! over QUIC. Without it the first two are not encrypted, for where something in front ends TLS; a warning says so.
 //!
-//! The files are read when the configuration is loaded: a reload takes new ones, connections live on.
+//! **CERT** and **KEY** are looked at every five seconds: new connections get a renewed certificate without a reload, which
+//! CoreDNS does not do, and connections live on. Files that are wrong, or not of one pair yet, are said in the log, and the
+//! certificate before them stays. **CA** is read when the configuration is loaded.
 //!
 //! # Syntax
 //! ```text
@@ -18,7 +20,9 @@
 //!   `verify_if_given` and `require_and_verify` one of **CA**'s. `require` and `require_and_verify` insist on one.
 //! * `keylog` appends every connection's secrets to a file, for tools like Wireshark. Whoever has it can read all.
 //!
-//! Where several blocks share a listener, the first one's `tls` counts. Certificates by ACME (`acme`) are not supported.
+//! Where several blocks share a listener, a client gets the first certificate that was issued for the name it asks for
+//! (SNI), and the first of all where it says none. `client_auth` and `keylog` are those of the first block: a warning says
+//! so where blocks differ. Certificates by ACME (`acme`) are not supported.
 //!
 //! # Examples
 //! ```corefile
@@ -38,7 +42,8 @@
 //! ```
 //!
 //! # Metrics
-//! None of its own. `https://` listeners count `coredns_dns_https_responses_total{server,status}`, `quic://` listeners
+//! `dunlin_tls_renewals_total{file,result}`: certificates taken while running (`taken`), and looks at files that were wrong
+//! (`failed`). `https://` listeners count `coredns_dns_https_responses_total{server,status}`, `quic://` listeners
 //! `coredns_dns_quic_responses_total{server,status}`.
 //!
 //! # See also
@@ -46,16 +51,26 @@
 
 mod clients;
 mod key_log;
+mod renewing;
 
-use crate::plugin::{Definition, Directive, Error, Setup, certificates};
+use crate::metrics::{Descriptor, MetricKind};
+use crate::plugin::{Certificate, Definition, Directive, Error, ServerKeys, Setup, certificates};
 use clients::Demand;
 use key_log::KeyLogFile;
+use renewing::Renewing;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use std::sync::Arc;
 
 /// `tls`.
-pub const DEFINITION: Definition = Definition { directive: "tls", setup, metrics: &[] };
+pub const DEFINITION: Definition = Definition { directive: "tls", setup, metrics: &[&RENEWALS] };
+
+const RENEWALS: Descriptor = Descriptor {
+    name: "dunlin_tls_renewals_total",
+    help: "Counter of looks at a certificate's files that found another one (taken) or something wrong (failed).",
+    labels: &["file", "result"],
+    kind: MetricKind::Counter,
+};
 
 const FORM: &str = "tls CERT KEY [CA]";
 
@@ -84,22 +99,22 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         }
     }
     let [certificate, key] = files else { return Err(setup.arguments(directive, FORM)) };
-    let identity = certificates::identity(&setup.path(&certificate.text), &setup.path(&key.text))
-        .map_err(|why| setup.error(certificate, why))?;
+    let read = Certificate::read(setup.path(&certificate.text), setup.path(&key.text));
+    let identity = Arc::new(read.map_err(|why| setup.error(certificate, why))?);
     let roots = authority
         .map(|file| certificates::authorities(&setup.path(&file.text)).map_err(|why| setup.error(file, why)))
         .transpose()?;
     let verifier = demand.verifier(roots).map_err(|why| setup.error(&directive.name, why))?;
-    let mut config = builder(setup, directive)?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(identity.0, identity.1)
-        .map_err(|why| setup.error(certificate, format!("{} and {}: {why}", certificate.text, key.text)))?;
+    let builder = builder(setup, directive)?.with_client_cert_verifier(verifier);
+    let mut config = builder.with_cert_resolver(identity.clone());
     if let Some(file) = key_log {
         let opened = KeyLogFile::open(&setup.path(&file.text)).map_err(|why| setup.error(file, why))?;
         config.key_log = Arc::new(opened);
         setup.warn(file, format!("the secrets of all connections are written to '{}'", file.text));
     }
-    setup.plan.tls = Some(Arc::new(config));
+    let clients = format!("{demand:?} {}", authority.map_or("", |file| &file.text));
+    setup.process.lifecycles.push(Arc::new(Renewing::new(identity.clone(), setup.metrics.counter(&RENEWALS))));
+    setup.plan.tls = Some(ServerKeys { config: Arc::new(config), certificate: identity, clients });
     Ok(())
 }
 

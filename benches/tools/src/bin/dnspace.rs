@@ -1,17 +1,21 @@
 //! An open-loop DNS load: a fixed rate, whatever the server does. Prints what went unanswered and how latency spreads, as
-//! one JSON object; with `--every` a line a second besides, to see gaps.
+//! one JSON object; with `--every` a line for each second before it, to see gaps and when they were.
 
 use dunlin_bench_tools::arguments::Arguments;
+use dunlin_bench_tools::ports::{Heard, Ports};
 use dunlin_bench_tools::questions;
-use std::io::ErrorKind;
-use std::net::UdpSocket;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const USAGE: &str = "dnspace ADDRESS:PORT QUESTIONS SECONDS RATE [--flows 64] [--every]
-  QUESTIONS  a file of `name TYPE` lines
-  RATE       queries a second, over all flows
-  --flows    sockets, each with a port of its own
-  --every    a line a second";
+const USAGE: &str =
+    "dnspace ADDRESS:PORT QUESTIONS SECONDS RATE [--flows 64 | --new-ports] [--pause 20] [--until FILE] [--every]
+  QUESTIONS    a file of `name TYPE` lines
+  RATE         queries a second, over all flows
+  --flows      sockets, each with a port of its own
+  --new-ports  a new port for each query instead, as resolvers have
+  --pause      microseconds between looks for answers; more is cheaper, and latency coarser
+  --until      ends before its time once there is such a file
+  --every      a line for each second: its Unix time, sent, unanswered";
 
 /// Latencies are told apart by microsecond up to this.
 const LONGEST: usize = 2_000_000;
@@ -20,14 +24,10 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Queries that are sent before answers are looked for again.
 const BURST: u64 = 64;
 
-/// One socket, and when each id was sent that has no answer yet.
-struct Flow {
-    socket: UdpSocket,
-    next_id: u16,
-    sent_at: Vec<Option<Instant>>,
-}
-
 struct Counts {
+    begun: Instant,
+    /// Sent and answered, by the second they were sent in.
+    seconds: Vec<(u64, u64)>,
     sent: u64,
     answered: u64,
     /// SERVFAIL or REFUSED.
@@ -38,76 +38,77 @@ struct Counts {
 }
 
 fn main() -> std::io::Result<()> {
-    let arguments = Arguments::read(USAGE, &["every"]);
+    let arguments = Arguments::read(USAGE, &["every", "new-ports"]);
     let (address, file) = (arguments.word::<String>(0), arguments.word::<String>(1));
     let (seconds, rate) = (arguments.word::<f64>(2), arguments.word::<f64>(3));
+    let pause = Duration::from_micros(arguments.option("pause").unwrap_or(20));
+    let until = arguments.option::<PathBuf>("until");
     let packets = questions::read(&file, false)?;
-    let flows = (0..arguments.option("flows").unwrap_or(64)).map(|_| Flow::to(&address));
-    let mut flows = flows.collect::<std::io::Result<Vec<_>>>()?;
+    let mut ports = match arguments.switch("new-ports") {
+        true => Ports::new(&address, rate),
+        false => Ports::kept(&address, arguments.option("flows").unwrap_or(64))?,
+    };
 
-    let mut counts = Counts { sent: 0, answered: 0, failed: 0, unreachable: 0, latencies: vec![0; LONGEST + 1] };
-    let (total, end) = ((rate * seconds) as u64, Duration::from_secs_f64(seconds) + LINGER);
-    let (begun, mut second, mut told) = (Instant::now(), 1, (0, 0));
-    while begun.elapsed() < end && (counts.sent < total || counts.answered < total) {
-        let due = ((begun.elapsed().as_secs_f64() * rate) as u64).min(total);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let mut counts = Counts::new();
+    let (mut total, mut end) = ((rate * seconds) as u64, Duration::from_secs_f64(seconds) + LINGER);
+    while counts.begun.elapsed() < end && (counts.sent < total || counts.answered < total) {
+        let due = ((counts.begun.elapsed().as_secs_f64() * rate) as u64).min(total);
         for _ in 0..due.saturating_sub(counts.sent).min(BURST) {
-            let turn = counts.sent as usize;
-            let flow = turn % flows.len();
-            flows[flow].ask(&packets[turn % packets.len()], &mut counts);
+            let (question, now) = (&packets[counts.sent as usize % packets.len()], Instant::now());
+            counts.send(now);
+            ports.ask(question, now, |heard| counts.hear(heard))?;
         }
-        flows.iter_mut().for_each(|flow| flow.take(&mut counts));
-        if arguments.switch("every") && begun.elapsed().as_secs() >= second {
-            println!("{second} s: sent {} answered {}", counts.sent - told.0, counts.answered - told.1);
-            (second, told) = (second + 1, (counts.sent, counts.answered));
-        }
+        ports.listen(|heard| counts.hear(heard));
         if counts.sent >= due {
-            std::thread::sleep(Duration::from_micros(20));
+            std::thread::sleep(pause);
+            if counts.sent < total && until.as_ref().is_some_and(|file| file.exists()) {
+                (total, end) = (counts.sent, counts.begun.elapsed() + LINGER);
+            }
+        }
+    }
+    if arguments.switch("every") {
+        for (second, (sent, answered)) in counts.seconds.iter().enumerate() {
+            println!("{} sent {sent} unanswered {}", since + second as u64, sent - answered);
         }
     }
     println!("{}", counts.report());
     Ok(())
 }
 
-impl Flow {
-    fn to(address: &str) -> std::io::Result<Flow> {
-        let socket = UdpSocket::bind("0.0.0.0:0")?;
-        socket.connect(address)?;
-        socket.set_nonblocking(true)?;
-        Ok(Flow { socket, next_id: 0, sent_at: vec![None; 1 << 16] })
-    }
-
-    fn ask(&mut self, question: &[u8], counts: &mut Counts) {
-        self.next_id = self.next_id.wrapping_add(1);
-        let mut query = question.to_vec();
-        query[..2].copy_from_slice(&self.next_id.to_be_bytes());
-        self.sent_at[usize::from(self.next_id)] = Some(Instant::now());
-        if self.socket.send(&query).is_err_and(|why| why.kind() == ErrorKind::ConnectionRefused) {
-            counts.unreachable += 1;
-        }
-        counts.sent += 1;
-    }
-
-    fn take(&mut self, counts: &mut Counts) {
-        let mut reply = [0; 4096];
-        loop {
-            match self.socket.recv(&mut reply) {
-                Ok(len) if len >= questions::HEADER => {
-                    let id = usize::from(u16::from_be_bytes([reply[0], reply[1]]));
-                    if let Some(sent) = self.sent_at[id].take() {
-                        counts.answered += 1;
-                        counts.failed += u64::from(matches!(reply[3] & 0x0f, 2 | 5));
-                        counts.latencies[(sent.elapsed().as_micros() as usize).min(LONGEST)] += 1;
-                    }
-                }
-                Ok(_) => {}
-                Err(why) if why.kind() == ErrorKind::ConnectionRefused => counts.unreachable += 1,
-                Err(_) => return,
-            }
-        }
-    }
-}
-
 impl Counts {
+    fn new() -> Counts {
+        let latencies = vec![0; LONGEST + 1];
+        Counts {
+            begun: Instant::now(),
+            seconds: Vec::new(),
+            sent: 0,
+            answered: 0,
+            failed: 0,
+            unreachable: 0,
+            latencies,
+        }
+    }
+
+    fn send(&mut self, now: Instant) {
+        self.sent += 1;
+        let second = (now - self.begun).as_secs() as usize;
+        self.seconds.resize(self.seconds.len().max(second + 1), (0, 0));
+        self.seconds[second].0 += 1;
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Answer(sent, rcode) => {
+                self.answered += 1;
+                self.seconds[(sent - self.begun).as_secs() as usize].1 += 1;
+                self.failed += u64::from(matches!(rcode, 2 | 5));
+                self.latencies[(sent.elapsed().as_micros() as usize).min(LONGEST)] += 1;
+            }
+            Heard::Unreachable => self.unreachable += 1,
+        }
+    }
+
     /// The latency in microseconds that this share of the answers keeps below.
     fn percentile(&self, share: f64) -> usize {
         let wanted = (self.answered as f64 * share) as u64;

@@ -1,5 +1,5 @@
 use super::objects;
-use crate::cluster::{Endpoint, EndpointSlice, Key, Object, Pod, Port, Service, objects_from_text};
+use crate::cluster::{Endpoint, EndpointSlice, Endpoints, Key, Object, Pod, Port, Service, objects_from_text};
 
 fn key(name: &str) -> Key {
     Key { namespace: "shop".into(), name: name.into() }
@@ -87,23 +87,18 @@ fn endpoints_that_are_ready_or_do_not_say() {
          - {addresses: [10.1.0.4], conditions: {serving: false, ready: null}}\n\
          - {addresses: [10.1.0.5]}\n- {addresses: [not-an-address]}\n- {addresses: null}",
     );
-    let full = |text: &str| Endpoint {
-        address: text.parse().ok(),
-        text: text.into(),
-        hostname: "db-0".into(),
-        target: "p0".into(),
-        zone: "a".into(),
-    };
-    let bare =
-        |text: &str| Endpoint { hostname: String::new(), target: String::new(), zone: String::new(), ..full(text) };
-    assert_eq!(slice.endpoints, [full("10.1.0.1"), full("10.1.0.2"), bare("10.1.0.4"), bare("10.1.0.5")]);
+    let bare = |text: &'static str| Endpoint { address: text.parse().ok(), text, ..Endpoint::default() };
+    let full = |text: &'static str| Endpoint { hostname: "db-0", target: "p0", zone: "a", ..bare(text) };
+    let expected = [full("10.1.0.1"), full("10.1.0.2"), bare("10.1.0.4"), bare("10.1.0.5")];
+    assert_eq!(slice.endpoints, Endpoints::from_iter(expected));
     assert_eq!(slice.ports, [port("pg", 5432, "TCP")]);
     assert_eq!(slice.service, "db");
 }
 
 #[test]
 fn the_text_of_an_address_is_kept() {
-    let endpoint = slice("addressType: IPv6\nendpoints: [{addresses: ['2001:DB8:0::1']}]").endpoints.remove(0);
+    let endpoints = slice("addressType: IPv6\nendpoints: [{addresses: ['2001:DB8:0::1']}]").endpoints;
+    let endpoint = endpoints.iter().next().unwrap();
     assert_eq!(endpoint.text, "2001:DB8:0::1");
     assert_eq!(endpoint.address, Some("2001:db8::1".parse().unwrap()));
 }
@@ -111,7 +106,8 @@ fn the_text_of_an_address_is_kept() {
 #[test]
 fn host_names_have_no_address() {
     let endpoints = slice("addressType: FQDN\nendpoints: [{addresses: [db.example.com]}]").endpoints;
-    assert_eq!((endpoints[0].address, endpoints[0].text.as_str()), (None, "db.example.com"));
+    let expected = Endpoint { text: "db.example.com", ..Endpoint::default() };
+    assert_eq!(endpoints, Endpoints::from_iter([expected]));
 }
 
 #[test]

@@ -6,6 +6,11 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::cluster) struct Malformed(pub(super) &'static str);
 
+/// The octets of the longest number.
+const LONGEST_VARINT: usize = 10;
+/// What is said of a message that ends too soon.
+pub(in crate::cluster) const CUT_OFF: Malformed = Malformed("a field is longer than its message");
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "malformed protobuf: {}", self.0)
@@ -13,16 +18,23 @@ impl fmt::Display for Malformed {
 }
 
 /// A message that can be filled field by field.
-pub(in crate::cluster) trait Message: Default {
+pub(in crate::cluster) trait Message<'a>: Default {
     /// Takes in one field; those it does not know are left alone.
-    fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed>;
+    fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), Malformed>;
 
-    fn read(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut message = Self::default();
+    /// Takes in all fields of a message.
+    #[inline]
+    fn fill(&mut self, bytes: &'a [u8]) -> Result<(), Malformed> {
         for field in Fields(bytes) {
             let (number, value) = field?;
-            message.take(number, value)?;
+            self.take(number, value)?;
         }
+        Ok(())
+    }
+
+    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut message = Self::default();
+        message.fill(bytes)?;
         Ok(message)
     }
 }
@@ -42,7 +54,23 @@ pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u32, Value<'a>), Malformed>;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
+        // Nearly all fields are texts or messages whose number and length have an octet each.
+        if let [tag @ 0..=0x7f, length @ 0..=0x7f, rest @ ..] = self.0
+            && tag & 7 == 2
+            && let Some((octets, rest)) = rest.split_at_checked(usize::from(*length))
+        {
+            self.0 = rest;
+            return Some(Ok((u32::from(tag >> 3), Value::Bytes(octets))));
+        }
+        self.any()
+    }
+}
+
+impl<'a> Fields<'a> {
+    #[inline(never)]
+    fn any(&mut self) -> Option<Result<(u32, Value<'a>), Malformed>> {
         if self.0.is_empty() {
             return None;
         }
@@ -52,9 +80,7 @@ impl<'a> Iterator for Fields<'a> {
         }
         Some(field)
     }
-}
 
-impl<'a> Fields<'a> {
     fn field(&mut self) -> Result<(u32, Value<'a>), Malformed> {
         let tag = self.varint()?;
         let number = u32::try_from(tag >> 3).map_err(|_| Malformed("a field number is too large"))?;
@@ -73,7 +99,7 @@ impl<'a> Fields<'a> {
 
     fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
-        for (position, octet) in self.0.iter().enumerate().take(10) {
+        for (position, octet) in self.0.iter().enumerate().take(LONGEST_VARINT) {
             value |= u64::from(octet & 0x7f) << (7 * position);
             if octet & 0x80 == 0 {
                 self.0 = &self.0[position + 1..];
@@ -83,14 +109,44 @@ impl<'a> Fields<'a> {
         Err(Malformed("a number does not end"))
     }
 
+    /// `None` if what is there may yet go on.
+    fn begun_varint(&mut self) -> Result<Option<u64>, Malformed> {
+        match self.varint() {
+            Err(_) if self.0.len() < LONGEST_VARINT => Ok(None),
+            number => number.map(Some),
+        }
+    }
+
     fn octets(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
-        let (octets, rest) = self.0.split_at_checked(length).ok_or(Malformed("a field is longer than its message"))?;
+        let (octets, rest) = self.0.split_at_checked(length).ok_or(CUT_OFF)?;
         self.0 = rest;
         Ok(octets)
     }
 }
 
+/// The number of the first field, the octets before its content and those of its content, which need not be there yet.
+/// `None` if too little is there to tell.
+pub(in crate::cluster) fn extent(octets: &[u8]) -> Result<Option<(u32, usize, usize)>, Malformed> {
+    let mut fields = Fields(octets);
+    let Some(tag) = fields.begun_varint()? else { return Ok(None) };
+    let number = u32::try_from(tag >> 3).map_err(|_| Malformed("a field number is too large"))?;
+    let content = match tag & 7 {
+        1 => 8,
+        5 => 4,
+        wire_type @ (0 | 2) => match fields.begun_varint()? {
+            Some(length) if wire_type == 2 => {
+                usize::try_from(length).map_err(|_| Malformed("a length is too large"))?
+            }
+            Some(_) => 0,
+            None => return Ok(None),
+        },
+        _ => return Err(Malformed("unknown wire type")),
+    };
+    Ok(Some((number, octets.len() - fields.0.len(), content)))
+}
+
 impl<'a> Value<'a> {
+    #[inline]
     pub(super) fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Value::Bytes(bytes) => Ok(bytes),
@@ -98,12 +154,17 @@ impl<'a> Value<'a> {
         }
     }
 
-    pub(super) fn text(self) -> Result<String, Malformed> {
-        let text = std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("text that is not UTF-8"))?;
-        Ok(text.to_owned())
+    #[inline]
+    pub(super) fn text(self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("text that is not UTF-8"))
+    }
+
+    pub(super) fn owned(self) -> Result<String, Malformed> {
+        self.text().map(str::to_owned)
     }
 
     /// A signed number: protobuf writes negative ones as 64-bit two's complement.
+    #[inline]
     pub(super) fn number(self) -> Result<i64, Malformed> {
         match self {
             Value::Varint(number) => Ok(number.cast_signed()),
@@ -111,7 +172,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    pub(super) fn message<T: Message>(self) -> Result<T, Malformed> {
+    pub(super) fn message<T: Message<'a>>(self) -> Result<T, Malformed> {
         T::read(self.bytes()?)
     }
 }

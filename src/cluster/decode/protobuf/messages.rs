@@ -11,16 +11,19 @@ use super::super::raw::{
 use super::fields::{Fields, Malformed, Message, Value};
 use serde::de::IgnoredAny;
 
+/// The most endpoints of a slice that Kubernetes' own controller makes, unless it is told otherwise.
+const USUAL_MOST: usize = 100;
+
 /// Appends to a repeated field.
 fn push<T>(list: &mut Option<Vec<T>>, item: T) {
     list.get_or_insert_default().push(item);
 }
 
-impl Message for Status {
+impl Message<'_> for Status {
     fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         match number {
-            3 => self.message = value.text()?,
-            4 => self.reason = value.text()?,
+            3 => self.message = value.owned()?,
+            4 => self.reason = value.owned()?,
             6 => self.code = value.number()?,
             _ => {}
         }
@@ -28,12 +31,12 @@ impl Message for Status {
     }
 }
 
-impl Message for Metadata {
+impl Message<'_> for Metadata {
     fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         match number {
-            1 => self.name = Some(value.text()?),
-            3 => self.namespace = Some(value.text()?),
-            6 => self.resource_version = Some(value.text()?),
+            1 => self.name = Some(value.owned()?),
+            3 => self.namespace = Some(value.owned()?),
+            6 => self.resource_version = Some(value.owned()?),
             9 => self.deletion_timestamp = Some(IgnoredAny),
             // The API server applies selectors: of the labels and annotations only those that are read are copied.
             11 => {
@@ -61,14 +64,14 @@ fn map_entry(entry: Value<'_>, wanted: &str) -> Result<Option<String>, Malformed
     for field in Fields(entry.bytes()?) {
         match field? {
             (1, key) => is_wanted = key.bytes()? == wanted.as_bytes(),
-            (2, value) if is_wanted => text = value.text()?,
+            (2, value) if is_wanted => text = value.owned()?,
             _ => {}
         }
     }
     Ok(is_wanted.then_some(text))
 }
 
-impl Message for Namespace {
+impl Message<'_> for Namespace {
     fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         if number == 1 {
             self.metadata = value.message()?;
@@ -77,7 +80,7 @@ impl Message for Namespace {
     }
 }
 
-impl Message for Service {
+impl Message<'_> for Service {
     fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         match number {
             1 => self.metadata = value.message()?,
@@ -89,15 +92,15 @@ impl Message for Service {
     }
 }
 
-impl Message for ServiceSpec {
+impl Message<'_> for ServiceSpec {
     fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         match number {
             1 => push(&mut self.ports, value.message()?),
-            3 => self.cluster_ip = Some(value.text()?),
-            4 => self.service_type = Some(value.text()?),
-            5 => push(&mut self.external_ips, value.text()?),
-            10 => self.external_name = Some(value.text()?),
-            18 => push(&mut self.cluster_ips, value.text()?),
+            3 => self.cluster_ip = Some(value.owned()?),
+            4 => self.service_type = Some(value.owned()?),
+            5 => push(&mut self.external_ips, value.owned()?),
+            10 => self.external_name = Some(value.owned()?),
+            18 => push(&mut self.cluster_ips, value.owned()?),
             _ => {}
         }
         Ok(())
@@ -105,11 +108,11 @@ impl Message for ServiceSpec {
 }
 
 /// `core/v1.ServicePort` and `discovery/v1.EndpointPort` have the same numbers for what is read.
-impl Message for ObjectPort {
+impl Message<'_> for ObjectPort {
     fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         match number {
-            1 => self.name = Some(value.text()?),
-            2 => self.protocol = Some(value.text()?),
+            1 => self.name = Some(value.owned()?),
+            2 => self.protocol = Some(value.owned()?),
             3 => self.port = Some(value.number()?),
             _ => {}
         }
@@ -117,7 +120,7 @@ impl Message for ObjectPort {
     }
 }
 
-impl Message for ServiceStatus {
+impl Message<'_> for ServiceStatus {
     fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         if number == 1 {
             self.load_balancer = Some(value.message()?);
@@ -126,7 +129,7 @@ impl Message for ServiceStatus {
     }
 }
 
-impl Message for LoadBalancer {
+impl Message<'_> for LoadBalancer {
     fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         if number == 1 {
             push(&mut self.ingress, value.message()?);
@@ -135,59 +138,65 @@ impl Message for LoadBalancer {
     }
 }
 
-impl Message for Ingress {
+impl Message<'_> for Ingress {
     fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         match number {
-            1 => self.ip = Some(value.text()?),
-            2 => self.hostname = Some(value.text()?),
+            1 => self.ip = Some(value.owned()?),
+            2 => self.hostname = Some(value.owned()?),
             _ => {}
         }
         Ok(())
     }
 }
 
-impl Message for EndpointSlice {
-    fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
+impl<'a> Message<'a> for EndpointSlice<'a> {
+    fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), Malformed> {
         match number {
             1 => self.metadata = value.message()?,
-            2 => push(&mut self.endpoints, value.message()?),
+            // In place: it is too large to be moved about.
+            2 => {
+                let endpoints = self.endpoints.get_or_insert_with(|| Vec::with_capacity(USUAL_MOST));
+                endpoints.push(Endpoint::default());
+                if let Some(endpoint) = endpoints.last_mut() {
+                    endpoint.fill(value.bytes()?)?;
+                }
+            }
             3 => push(&mut self.ports, value.message()?),
-            4 => self.address_type = Some(value.text()?),
+            4 => self.address_type = Some(value.text()?.into()),
             _ => {}
         }
         Ok(())
     }
 }
 
-impl Message for ImportedSlice {
-    fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
+impl<'a> Message<'a> for ImportedSlice<'a> {
+    fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), Malformed> {
         self.0.take(number, value)
     }
 }
 
 /// Custom resources have no protobuf: a server that sends one as such sends something else.
-impl Message for ServiceImport {
+impl Message<'_> for ServiceImport {
     fn take(&mut self, _: u32, _: Value<'_>) -> Result<(), Malformed> {
         Err(Malformed("a custom resource has no protobuf"))
     }
 }
 
-impl Message for Endpoint {
-    fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
+impl<'a> Message<'a> for Endpoint<'a> {
+    fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), Malformed> {
         match number {
-            // Room for one: there are hardly ever more.
-            1 => self.addresses.get_or_insert_with(|| Vec::with_capacity(1)).push(value.text()?),
-            2 => self.conditions = Some(value.message()?),
-            3 => self.hostname = Some(value.text()?),
-            4 => self.target_ref = Some(value.message()?),
-            7 => self.zone = Some(value.text()?),
+            1 => self.addresses.get_or_insert_default().push(value.text()?.into()),
+            2 => self.conditions.get_or_insert_default().fill(value.bytes()?)?,
+            3 => self.hostname = Some(value.text()?.into()),
+            4 => self.target_ref.get_or_insert_default().fill(value.bytes()?)?,
+            7 => self.zone = Some(value.text()?.into()),
             _ => {}
         }
         Ok(())
     }
 }
 
-impl Message for Conditions {
+impl Message<'_> for Conditions {
     fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         if number == 1 {
             self.ready = Some(value.number()? != 0);
@@ -196,16 +205,16 @@ impl Message for Conditions {
     }
 }
 
-impl Message for TargetRef {
-    fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
+impl<'a> Message<'a> for TargetRef<'a> {
+    fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), Malformed> {
         if number == 3 {
-            self.name = Some(value.text()?);
+            self.name = Some(value.text()?.into());
         }
         Ok(())
     }
 }
 
-impl Message for Pod {
+impl Message<'_> for Pod {
     fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         match number {
             1 => self.metadata = value.message()?,
@@ -216,11 +225,11 @@ impl Message for Pod {
     }
 }
 
-impl Message for PodStatus {
+impl Message<'_> for PodStatus {
     fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         match number {
-            1 => self.phase = Some(value.text()?),
-            6 => self.pod_ip = Some(value.text()?),
+            1 => self.phase = Some(value.owned()?),
+            6 => self.pod_ip = Some(value.owned()?),
             _ => {}
         }
         Ok(())

@@ -13,43 +13,40 @@ mod messages;
 mod tests;
 
 use super::raw::Raw;
-use super::{Event, Page, Status, Watched, changed};
-use fields::{Fields, Malformed};
+use super::{Event, Kind, PageEnd, Status, Take, Watched, changed, protobuf_object};
+use fields::Fields;
 
-pub(super) use fields::Message;
+pub(super) use fields::{CUT_OFF, Malformed, Message, extent};
 
-pub(super) fn page<T: Raw>(body: &[u8]) -> Result<Page, Malformed> {
-    let mut page = Page::default();
-    for field in Fields(unwrap(body)?) {
+/// Reads one field of a list, of which all is there.
+pub(super) fn list_field(kind: Kind, field: &[u8], end: &mut PageEnd, take: Take<'_>) -> Result<(), Malformed> {
+    for field in Fields(field) {
         match field? {
             (1, value) => {
                 for field in Fields(value.bytes()?) {
                     match field? {
-                        (2, value) => page.version = value.text()?,
-                        (3, value) => page.next = value.text()?,
+                        (2, value) => end.version = value.owned()?,
+                        (3, value) => end.next = value.owned()?,
                         _ => {}
                     }
                 }
             }
             // Each object is read by itself: one that is malformed does not spoil the others.
-            (2, value) => {
-                let bytes = value.bytes()?;
-                page.take(T::read(bytes).map_err(|reason| reason.to_string()).and_then(T::state));
-            }
+            (2, value) => take(protobuf_object(kind, value.bytes()?)),
             _ => {}
         }
     }
-    Ok(page)
+    Ok(())
 }
 
-pub(super) fn event<T: Raw>(frame: &[u8]) -> Result<Watched, String> {
+pub(super) fn event<'a, T: Raw<'a>>(frame: &'a [u8]) -> Result<Watched, String> {
     let (event_type, object) = envelope(frame).map_err(|reason| reason.to_string())?;
     if event_type == "ERROR" {
         let status = status(object).map_err(|reason| reason.to_string())?;
         return Ok(Watched { event: Event::Error(status), version: String::new() });
     }
     let object = unwrap(object).and_then(T::read).map_err(|reason| reason.to_string())?;
-    changed(&event_type, object)
+    changed(event_type, object)
 }
 
 pub(super) fn status(bytes: &[u8]) -> Result<Status, Malformed> {
@@ -57,8 +54,8 @@ pub(super) fn status(bytes: &[u8]) -> Result<Status, Malformed> {
 }
 
 /// `WatchEvent{type = 1, object = 2: RawExtension{raw = 1}}`.
-fn envelope(frame: &[u8]) -> Result<(String, &[u8]), Malformed> {
-    let (mut event_type, mut object) = (String::new(), &[][..]);
+fn envelope(frame: &[u8]) -> Result<(&str, &[u8]), Malformed> {
+    let (mut event_type, mut object) = ("", &[][..]);
     for field in Fields(frame) {
         match field? {
             (1, value) => event_type = value.text()?,
@@ -77,7 +74,8 @@ fn envelope(frame: &[u8]) -> Result<(String, &[u8]), Malformed> {
 
 /// The message inside `k8s\0` and `Unknown{typeMeta = 1, raw = 2}`.
 fn unwrap(bytes: &[u8]) -> Result<&[u8], Malformed> {
-    let unknown = bytes.strip_prefix(b"k8s\0").ok_or(Malformed("it does not begin with k8s\\0"))?;
+    let (magic, unknown) = bytes.split_first_chunk().ok_or(CUT_OFF)?;
+    check_magic(*magic)?;
     let mut message = &[][..];
     for field in Fields(unknown) {
         if let (2, value) = field? {
@@ -85,4 +83,9 @@ fn unwrap(bytes: &[u8]) -> Result<&[u8], Malformed> {
         }
     }
     Ok(message)
+}
+
+/// What every object begins with.
+pub(super) fn check_magic(octets: [u8; 4]) -> Result<(), Malformed> {
+    if octets == *b"k8s\0" { Ok(()) } else { Err(Malformed("it does not begin with k8s\\0")) }
 }

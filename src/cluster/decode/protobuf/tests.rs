@@ -2,12 +2,25 @@ use super::encode::{bytes, list, metadata, number, service, watch_event, wrapped
 use super::*;
 use crate::cluster::decode::raw::LAST_CHANGE;
 use crate::cluster::decode::raw::{self, Raw};
-use crate::cluster::decode::{State, raw::Pod};
-use crate::cluster::{self, Kind, Object, Port};
+use crate::cluster::decode::{Format, ListReader, State, raw::Pod};
+use crate::cluster::{self, Endpoints, Kind, Object, Port};
 use proptest::prelude::*;
 
-fn present<T: Raw>(message: Vec<u8>) -> Object {
-    match T::read(&message).unwrap().state().unwrap() {
+/// The objects of a list, and why others could not be read.
+fn taken(kind: Kind, body: &[u8]) -> (PageEnd, Vec<State>, Vec<String>) {
+    let (mut states, mut undecodable) = (Vec::new(), Vec::new());
+    let mut take = |object: Result<State, String>| match object {
+        Ok(state) => states.push(state),
+        Err(reason) => undecodable.push(reason),
+    };
+    let mut reader = ListReader::new(kind, Format::Protobuf);
+    reader.push(body, &mut take).unwrap();
+    let end = reader.finish(&mut take).unwrap();
+    (end, states, undecodable)
+}
+
+fn present<'a, T: Raw<'a>>(message: &'a [u8]) -> Object {
+    match T::read(message).unwrap().state().unwrap() {
         State::Present(object) => object,
         State::Absent(..) => panic!("the object is absent"),
     }
@@ -36,7 +49,7 @@ fn a_service_with_everything() {
     let status = bytes(1, bytes(1, ingress));
     let message = [bytes(1, metadata("web", "7")), bytes(2, spec.concat()), bytes(3, status)].concat();
     assert_eq!(
-        present::<raw::Service>(message),
+        present::<raw::Service>(&message),
         Object::Service(cluster::Service {
             key: Some(key("web")),
             cluster_ips: vec!["10.0.0.3".parse().unwrap(), "fd00::3".parse().unwrap()],
@@ -75,18 +88,18 @@ fn a_slice_with_everything() {
         bytes(4, "IPv4"),
     ];
     assert_eq!(
-        present::<raw::EndpointSlice>(message.concat()),
+        present::<raw::EndpointSlice>(&message.concat()),
         Object::EndpointSlice(cluster::EndpointSlice {
             key: Some(key("db-1")),
             service: "db".into(),
             cluster: String::new(),
-            endpoints: vec![cluster::Endpoint {
+            endpoints: Endpoints::from_iter([cluster::Endpoint {
                 address: Some("10.1.0.1".parse().unwrap()),
-                text: "10.1.0.1".into(),
-                hostname: "db-0".into(),
-                target: "db-pod".into(),
-                zone: "zone-a".into(),
-            }],
+                text: "10.1.0.1",
+                hostname: "db-0",
+                target: "db-pod",
+                zone: "zone-a",
+            }]),
             ports: vec![Port { name: "pg".into(), number: 5432, protocol: "UDP".into() }],
             last_change: Some("2026-01-02T03:04:05Z".into()),
         })
@@ -104,11 +117,12 @@ fn an_imported_slice_has_its_service_and_cluster_from_its_labels() {
     let metadata = [metadata("db-c1", "9"), labels.concat()].concat();
     let endpoint = [bytes(1, "10.1.0.1"), bytes(2, number(1, 1))].concat();
     let message = [bytes(1, metadata), bytes(2, endpoint), bytes(4, "IPv4")].concat();
-    let Object::ImportedSlice(slice) = present::<raw::ImportedSlice>(message.clone()) else { panic!("another kind") };
+    let Object::ImportedSlice(slice) = present::<raw::ImportedSlice>(&message) else { panic!("another kind") };
     assert_eq!((slice.key, slice.service.as_str(), slice.cluster.as_str()), (Some(key("db-c1")), "db", "c1"));
     assert_eq!(slice.endpoints.len(), 1);
-    let page = page::<raw::ImportedSlice>(&list("12", "", &[message])).unwrap();
-    assert!(matches!(page.states[..], [State::Present(Object::ImportedSlice(_))]), "{page:?}");
+    let body = list("12", "", &[message]);
+    let (_, states, _) = taken(Kind::ImportedSlice, &body);
+    assert!(matches!(states[..], [State::Present(Object::ImportedSlice(_))]), "{states:?}");
 }
 
 #[test]
@@ -117,17 +131,17 @@ fn a_terminating_pod() {
     let status = [bytes(1, "Running"), bytes(5, "192.0.2.7"), bytes(6, "10.1.0.9"), bytes(12, bytes(1, "10.1.0.9"))];
     let message = [bytes(1, metadata), bytes(2, bytes(99, "spec")), bytes(3, status.concat())].concat();
     let expected = cluster::Pod { key: key("job"), ip: "10.1.0.9".parse().unwrap(), terminating: true };
-    assert_eq!(present::<Pod>(message), Object::Pod(expected));
+    assert_eq!(present::<Pod>(&message), Object::Pod(expected));
 }
 
 #[test]
 fn a_list_has_a_version_a_token_and_items() {
     let namespace = bytes(1, [bytes(1, "shop"), bytes(6, "4")].concat());
     let body = list("12", "more", &[namespace]);
-    let page = page::<raw::Namespace>(&body).unwrap();
-    assert_eq!((page.version.as_str(), page.next.as_str()), ("12", "more"));
+    let (end, states, _) = taken(Kind::Namespace, &body);
+    assert_eq!((end.version.as_str(), end.next.as_str()), ("12", "more"));
     let expected = cluster::Key { namespace: String::new(), name: "shop".into() };
-    assert_eq!(page.states, [State::Present(Object::Namespace(expected))]);
+    assert_eq!(states, [State::Present(Object::Namespace(expected))]);
 }
 
 #[test]
@@ -135,10 +149,11 @@ fn one_malformed_item_does_not_spoil_the_list() {
     let cut = service("broken", "2", "10.0.0.2");
     let no_name = bytes(2, bytes(3, "10.0.0.4"));
     let items = [service("a", "1", "10.0.0.1"), cut[..cut.len() - 3].to_vec(), no_name, service("b", "3", "10.0.0.3")];
-    let page = page::<raw::Service>(&list("12", "", &items)).unwrap();
-    assert_eq!((page.states.len(), page.undecodable.len()), (2, 2));
-    assert!(page.undecodable[0].contains("longer than its message"), "{:?}", page.undecodable);
-    assert_eq!(page.undecodable[1], "a Service without metadata.name");
+    let body = list("12", "", &items);
+    let (_, states, undecodable) = taken(Kind::Service, &body);
+    assert_eq!((states.len(), undecodable.len()), (2, 2));
+    assert!(undecodable[0].contains("longer than its message"), "{undecodable:?}");
+    assert_eq!(undecodable[1], "a Service without metadata.name");
 }
 
 #[test]
@@ -160,7 +175,9 @@ fn events_of_every_type() {
 
 #[test]
 fn what_is_no_protobuf_says_so() {
-    assert!(page::<raw::Service>(b"{}").unwrap_err().to_string().contains("k8s"));
+    assert!(
+        event::<raw::Service>(&[bytes(1, "ADDED"), bytes(2, bytes(1, "{...}"))].concat()).unwrap_err().contains("k8s")
+    );
     let read = |bytes: &[u8]| raw::Service::read(bytes).unwrap_err();
     // Longer than the message, a number that does not end, a group, a number where a message is expected.
     for bytes in [&[0x0a, 5, 1][..], &[0x08, 0x80], &[0x08; 1], &[0x0b], &[0x08, 1]] {
@@ -173,13 +190,14 @@ fn what_is_no_protobuf_says_so() {
 fn unknown_fields_of_every_wire_type_are_skipped() {
     let unknown = [number(100, -1), vec![(15 << 3) | 1], vec![0; 8], vec![(15 << 3) | 5], vec![0; 4]].concat();
     let message = [unknown.clone(), service("web", "1", "10.0.0.1"), unknown].concat();
-    assert!(matches!(present::<raw::Service>(message), Object::Service(_)));
+    assert!(matches!(present::<raw::Service>(&message), Object::Service(_)));
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = page::<raw::EndpointSlice>(&wrapped(&bytes));
+        let mut reader = ListReader::new(Kind::EndpointSlice, Format::Protobuf);
+        let _ = reader.push(&wrapped(&bytes), &mut |_| {}).and_then(|()| reader.finish(&mut |_| {}));
         let _ = event::<raw::EndpointSlice>(&bytes);
         let _ = raw::Pod::read(&bytes);
     }

@@ -80,9 +80,18 @@ async fn run<C: Connection>(connection: C, activity: &Activity, limits: Limits, 
     loop {
         let deadline = activity.deadline();
         tokio::select! {
-            _ = connection.as_mut() => return,
+            // hyper itself looks after the time that a request's head may take.
+            ended = connection.as_mut() => {
+                if ended.is_err_and(|why| why.is_timeout()) {
+                    acceptor.counters.ended_first.inc();
+                }
+                return;
+            }
             () = acceptor.closing.wait() => break,
-            () = sleep_until(deadline) => if activity.deadline() <= deadline { break },
+            () = sleep_until(deadline) => if activity.deadline() <= deadline {
+                acceptor.counters.ended_idle.inc();
+                break;
+            },
         }
     }
     connection.as_mut().shut_down();
@@ -90,7 +99,7 @@ async fn run<C: Connection>(connection: C, activity: &Activity, limits: Limits, 
 }
 
 /// What both kinds of connection can.
-trait Connection: Future {
+trait Connection: Future<Output = hyper::Result<()>> {
     /// Takes no more requests, and ends when those in flight are answered.
     fn shut_down(self: Pin<&mut Self>);
 }

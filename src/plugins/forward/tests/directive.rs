@@ -1,7 +1,11 @@
 //! The directives `forward` and `proxy`, read.
 
-use super::super::PROXY;
+use super::super::https::Method;
+use super::super::upstream::Protocol;
+use super::super::{PROXY, options};
 use super::*;
+use crate::corefile;
+use std::path::Path;
 
 #[test]
 fn options_are_read() {
@@ -23,6 +27,65 @@ fn options_are_read() {
         let parts = bench.done();
         assert_eq!(parts.plan.chain.len(), lines.matches("forward ").count());
         assert!(parts.plan.any_class);
+    }
+}
+
+/// What a `forward` to 192.0.2.1 with this option comes to.
+fn with(option: &str) -> Options {
+    let text = format!(". {{\nforward . 192.0.2.1 {{\n{option}\n}}\n}}\n");
+    let corefile = corefile::parse(Path::new("Corefile"), &text, &|_| None).unwrap();
+    let directives = &corefile.blocks[0].directives;
+    Bench::new().with_setup(directives, |setup| options::read(setup, &directives[0])).unwrap()
+}
+
+/// The other tests change [`Options`] by hand: here each word is seen to change what it names, and nothing else.
+#[test]
+fn each_option_is_what_it_says() {
+    let name = |text: &str| Name::from_text(text).unwrap();
+    let cases: &[(&str, &dyn Fn(&mut Options))] = &[
+        ("except a.test b.test", &|options| options.except = vec![name("a.test"), name("b.test")]),
+        ("force_tcp", &|options| {
+            options.force_tcp = true;
+            options.check.protocol = Protocol::Tcp;
+        }),
+        ("prefer_udp", &|options| options.prefer_udp = true),
+        ("expire 20s", &|options| options.connections.expire = Duration::from_secs(20)),
+        ("max_age 1m", &|options| options.connections.max_age = Some(Duration::from_secs(60))),
+        ("max_age 0s", &|_| {}),
+        ("max_idle_conns 7", &|options| options.connections.most = Some(7)),
+        ("max_idle_conns 0", &|_| {}),
+        ("source_address 192.0.2.9", &|options| options.connections.source = "192.0.2.9".parse().ok()),
+        ("read_timeout 700ms", &|options| options.read_timeout = Duration::from_millis(700)),
+        ("max_fails 5", &|options| options.check.max_fails = 5),
+        ("max_connect_attempts 4", &|options| options.max_connect_attempts = 4),
+        ("max_concurrent 9", &|options| options.max_concurrent = 9),
+        ("health_check 3s no_rec domain h.test", &|options| {
+            options.check.interval = Duration::from_secs(3);
+            options.check.recursion_desired = false;
+            options.check.domain = name("h.test");
+        }),
+        ("health_check 0s", &|_| {}),
+        ("policy round_robin", &|options| options.policy = Policy::RoundRobin),
+        ("policy sequential", &|options| options.policy = Policy::Sequential),
+        ("policy random", &|_| {}),
+        ("next NXDOMAIN SERVFAIL", &|options| options.next = vec![Rcode::NXDOMAIN, Rcode::SERVFAIL]),
+        ("next_on_nodata", &|options| options.next_on_nodata = true),
+        ("failover REFUSED", &|options| options.failover = vec![Rcode::REFUSED]),
+        ("failfast_all_unhealthy_upstreams", &|options| options.failfast = true),
+        ("doh_method GET", &|options| options.doh_method = Method::Get),
+        ("tls", &|_| {}),
+        ("tls ca.pem", &|options| options.tls.authority = Some("ca.pem".into())),
+        ("tls cert.pem key.pem", &|options| options.tls.identity = Some(("cert.pem".into(), "key.pem".into()))),
+        ("tls cert.pem key.pem ca.pem", &|options| {
+            options.tls.identity = Some(("cert.pem".into(), "key.pem".into()));
+            options.tls.authority = Some("ca.pem".into());
+        }),
+        ("tls_servername dns.test", &|options| options.tls.server_name = Some("dns.test".into())),
+    ];
+    for (words, change) in cases {
+        let mut expected = Options::new(Name::root(), vec![SocketAddr::from(([192, 0, 2, 1], 53)).into()]);
+        change(&mut expected);
+        assert_eq!(with(words), expected, "{words}");
     }
 }
 

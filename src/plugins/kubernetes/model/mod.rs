@@ -18,6 +18,7 @@ pub(super) use imports::Models;
 use pods::Pod;
 use ports::PortLists;
 use slices::Slices;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -135,8 +136,13 @@ fn place(kind: cluster::Kind) -> usize {
 }
 
 /// An object's name as a label, in lower case. `None` if it cannot be one.
-fn label(name: &str) -> Option<Vec<u8>> {
-    (matches!(name.len(), 1..=63) && !name.contains('.')).then(|| name.to_ascii_lowercase().into_bytes())
+fn label(name: &str) -> Option<Cow<'_, [u8]>> {
+    let name = name.as_bytes();
+    if !matches!(name.len(), 1..=63) || name.contains(&b'.') {
+        return None;
+    }
+    // Kubernetes allows no upper case in nearly all of them.
+    Some(if name.iter().any(u8::is_ascii_uppercase) { name.to_ascii_lowercase().into() } else { name.into() })
 }
 
 /// The labels of service and namespace in wire form.

@@ -4,9 +4,10 @@ use super::{Details, Model, Writer, label, service_key};
 use crate::cluster::{self, Key};
 use crate::plugins::kubernetes::labels::Label;
 use crate::plugins::kubernetes::store::{Family, Kind, Named, Namespace, Service, Slice, Topology, TopologyZone};
-use crate::zone::{Few, Octets, of_family};
+use crate::zone::{Addresses, Few, Octets, of_family};
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -108,16 +109,15 @@ fn endpoints<A: Family>(slice: Option<&Slice>) -> Vec<A> {
 impl Writer {
     /// What the store keeps of a slice.
     fn compact(&mut self, object: &cluster::EndpointSlice, details: Details, service: Octets) -> Slice {
-        let (mut plain, mut named) = (Vec::new(), Vec::new());
-        for endpoint in &object.endpoints {
+        let (mut plain_v4, mut plain_v6, mut named) = (Vec::new(), Vec::new(), Vec::new());
+        for endpoint in object.endpoints.iter() {
             let Some(address) = endpoint.address else { continue };
-            match own_label(endpoint, address, details.pod_names) {
-                Some(label) => named.push((label, address)),
-                None => plain.push(address),
+            match (own_label(&endpoint, address, details.pod_names), address) {
+                (Some(label), _) => named.push((label, address)),
+                (None, IpAddr::V4(address)) => plain_v4.push(address),
+                (None, IpAddr::V6(address)) => plain_v6.push(address),
             }
         }
-        plain.sort_unstable();
-        plain.dedup();
         named.sort_unstable();
         named.dedup();
         let mut labels: Vec<u8> = Vec::new();
@@ -138,8 +138,8 @@ impl Writer {
             name: object.key.as_ref().map(|key| key.name.as_str()).unwrap_or_default().into(),
             service,
             ports: self.ports.intern(&object.ports),
-            v4: of_family(&plain),
-            v6: of_family(&plain),
+            v4: ascending(plain_v4),
+            v6: ascending(plain_v6),
             named: (!named.is_empty()).then(|| Box::new(Named { v4: v4.into(), v6: v6.into(), labels: labels.into() })),
             topology: topology(object, details),
             seen: AtomicU32::new(self.lists[super::place(cluster::Kind::EndpointSlice)]),
@@ -147,13 +147,22 @@ impl Writer {
     }
 }
 
+/// The addresses in their order, each once.
+fn ascending<A: Family>(mut addresses: Vec<A>) -> Addresses<A> {
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses.into()
+}
+
 /// What is kept of where endpoints are.
 fn topology(object: &cluster::EndpointSlice, details: Details) -> Option<Box<Topology>> {
     let cluster = label(&object.cluster).map(|label| wire(&label)).unwrap_or_default();
     let mut zones: BTreeMap<Vec<u8>, Vec<IpAddr>> = BTreeMap::new();
-    for endpoint in object.endpoints.iter().filter(|_| details.zones) {
-        if let (Some(address), Some(name)) = (endpoint.address, zone_name(&endpoint.zone)) {
-            zones.entry(name).or_default().push(address);
+    if details.zones {
+        for endpoint in object.endpoints.iter() {
+            if let (Some(address), Some(name)) = (endpoint.address, zone_name(endpoint.zone)) {
+                zones.entry(name).or_default().push(address);
+            }
         }
     }
     if cluster.is_empty() && zones.is_empty() {
@@ -179,22 +188,22 @@ fn wire(label: &[u8]) -> Vec<u8> {
 }
 
 /// The label of an endpoint that is not simply made of its address.
-fn own_label(endpoint: &cluster::Endpoint, address: IpAddr, pod_names: bool) -> Option<Vec<u8>> {
-    let target = if pod_names { endpoint.target.as_str() } else { "" };
-    label(&endpoint.hostname).or_else(|| label(target)).or_else(|| {
+fn own_label<'a>(endpoint: &cluster::Endpoint<'a>, address: IpAddr, pod_names: bool) -> Option<Cow<'a, [u8]>> {
+    let target = if pod_names { endpoint.target } else { "" };
+    label(endpoint.hostname).or_else(|| label(target)).or_else(|| {
         // An IPv4 address that can be read is written in the one way there is.
         if address.is_ipv4() {
             return None;
         }
-        let written = Label::of_text(&endpoint.text).filter(|written| !written.text().is_empty())?;
-        (written.text() != Label::of_address(address).text()).then(|| written.text().to_vec())
+        let written = Label::of_text(endpoint.text).filter(|written| !written.text().is_empty())?;
+        (written.text() != Label::of_address(address).text()).then(|| written.text().to_vec().into())
     })
 }
 
 impl Slices {
     pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Slice>> {
         let namespace = label(namespace)?;
-        let found = |slice: &Arc<Slice>| *slice.name == *name && slice.namespace() == namespace;
+        let found = |slice: &Arc<Slice>| *slice.name == *name && *slice.namespace() == *namespace;
         self.table.find(self.hash(&namespace, name), found).cloned()
     }
 

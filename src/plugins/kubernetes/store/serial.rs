@@ -11,6 +11,7 @@ pub struct Serial {
 }
 
 impl Serial {
+    #[inline]
     pub fn get(&self) -> u32 {
         self.last.load(Ordering::Relaxed)
     }

@@ -23,16 +23,18 @@ pub enum Kind {
     Unusable,
 }
 
-/// A service and its endpoints.
+/// A service and its endpoints. What a query for its addresses reads stands in front, in one cache line where there is one
+/// IPv4 address.
+#[repr(C, align(64))]
 pub struct Service {
     /// The labels of service and namespace, in wire form.
     pub key: Octets,
-    pub namespace: Arc<Namespace>,
     pub kind: Kind,
-    pub ports: Arc<[Port]>,
+    pub namespace: Arc<Namespace>,
     /// The cluster IPs in their order; of a headless service, the addresses of all slices, each once.
     pub v4: Addresses<Ipv4Addr>,
     pub v6: Addresses<Ipv6Addr>,
+    pub ports: Arc<[Port]>,
     pub slices: Few<Arc<Slice>>,
     /// Whether an address stands in more than one slice.
     pub overlaps: bool,
@@ -115,5 +117,20 @@ impl Keyed for Service {
     #[inline]
     fn key(&self) -> &[u8] {
         &self.key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::offset_of;
+
+    #[test]
+    fn what_most_questions_read_is_one_cache_line() {
+        let single = Addresses::One(Ipv4Addr::new(1, 2, 3, 4));
+        let Few::One(address) = &single else { unreachable!() };
+        let place = std::ptr::from_ref(address) as usize - std::ptr::from_ref(&single) as usize;
+        assert!(offset_of!(Service, v4) + place + 4 <= 64);
+        assert_eq!((align_of::<Service>(), size_of::<Service>()), (64, 192));
     }
 }

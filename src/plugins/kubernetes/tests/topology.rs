@@ -78,7 +78,10 @@ fn a_change_of_zone_alone_is_seen() {
     let fixture = fixture();
     let moved = manifest("zonal").into_iter().find_map(|object| match object {
         Object::EndpointSlice(mut slice) if slice.service == "spread" => {
-            slice.endpoints[0].zone = "us-west-2c".into();
+            let before = slice.endpoints.clone();
+            let zone = |at| if at == 0 { Some("us-west-2c") } else { None };
+            let moved = before.iter().enumerate().map(|(at, it)| Endpoint { zone: zone(at).unwrap_or(it.zone), ..it });
+            slice.endpoints = moved.collect();
             Some(slice)
         }
         _ => None,

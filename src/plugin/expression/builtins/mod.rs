@@ -1,0 +1,143 @@
+//! The functions of the language itself.
+
+mod lists;
+mod loops;
+mod members;
+mod numbers;
+mod texts;
+
+pub(super) use loops::Loop;
+pub(super) use members::{member, slice};
+
+use super::evaluate::Run;
+use super::value::{Kind, Value};
+use lists::of_list;
+use numbers::of_numbers;
+use std::ops::RangeInclusive;
+use texts::of_text;
+
+/// A function of values; an index into [`BUILTINS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Builtin(usize);
+
+/// Names, how many arguments, what they have to be (the last for all that follow), and what comes out.
+const BUILTINS: &[(&str, RangeInclusive<usize>, &[Kind], Kind)] = {
+    use Kind::{Any, Integer, List, Map, Number, Text, Truth};
+    &[
+        ("len", 1..=1, &[Any], Integer),
+        ("lower", 1..=1, &[Text], Text),
+        ("upper", 1..=1, &[Text], Text),
+        ("trim", 1..=2, &[Text], Text),
+        ("trimPrefix", 2..=2, &[Text], Text),
+        ("trimSuffix", 2..=2, &[Text], Text),
+        ("split", 2..=3, &[Text, Text, Integer], List),
+        ("join", 1..=2, &[List, Text], Text),
+        ("replace", 3..=3, &[Text], Text),
+        ("repeat", 2..=2, &[Text, Integer], Text),
+        ("indexOf", 2..=2, &[Text], Integer),
+        ("lastIndexOf", 2..=2, &[Text], Integer),
+        ("hasPrefix", 2..=2, &[Text], Truth),
+        ("hasSuffix", 2..=2, &[Text], Truth),
+        ("int", 1..=1, &[Any], Integer),
+        ("float", 1..=1, &[Any], Number),
+        ("string", 1..=1, &[Any], Text),
+        ("abs", 1..=1, &[Number], Number),
+        ("ceil", 1..=1, &[Number], Number),
+        ("floor", 1..=1, &[Number], Number),
+        ("round", 1..=1, &[Number], Number),
+        ("min", 1..=64, &[Any], Number),
+        ("max", 1..=64, &[Any], Number),
+        ("mean", 1..=1, &[List], Number),
+        ("first", 1..=1, &[List], Any),
+        ("last", 1..=1, &[List], Any),
+        ("take", 2..=2, &[List, Integer], List),
+        ("reverse", 1..=1, &[List], List),
+        ("concat", 1..=64, &[List], List),
+        ("flatten", 1..=1, &[List], List),
+        ("uniq", 1..=1, &[List], List),
+        ("sort", 1..=1, &[List], List),
+        ("keys", 1..=1, &[Map], List),
+        ("values", 1..=1, &[Map], List),
+        ("get", 2..=2, &[Any], Any),
+        ("bitand", 2..=2, &[Integer], Integer),
+        ("bitor", 2..=2, &[Integer], Integer),
+        ("bitxor", 2..=2, &[Integer], Integer),
+        ("bitshl", 2..=2, &[Integer], Integer),
+        ("bitshr", 2..=2, &[Integer], Integer),
+    ]
+};
+
+/// Whether a name is one of the language's, which a variable cannot have.
+pub fn is_reserved(name: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "true",
+        "false",
+        "nil",
+        "let",
+        "not",
+        "and",
+        "or",
+        "in",
+        "contains",
+        "startsWith",
+        "endsWith",
+        "matches",
+        "if",
+        "else",
+    ];
+    WORDS.contains(&name) || Builtin::find(name).is_some() || Loop::find(name).is_some()
+}
+
+impl Builtin {
+    pub(super) fn find(name: &str) -> Option<Builtin> {
+        BUILTINS.iter().position(|(known, ..)| *known == name).map(Builtin)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        BUILTINS[self.0].0
+    }
+
+    pub(super) fn takes(self, count: usize) -> bool {
+        BUILTINS[self.0].1.contains(&count)
+    }
+
+    pub(super) fn expected(self) -> String {
+        let (least, most) = (BUILTINS[self.0].1.start(), BUILTINS[self.0].1.end());
+        if least == most { least.to_string() } else { format!("{least} to {most}") }
+    }
+
+    /// The kind of the result; an error is the place of an argument that does not fit, and what was expected.
+    pub(super) fn result(self, kinds: &[Kind]) -> Result<Kind, (usize, Kind)> {
+        let (_, _, wanted, result) = &BUILTINS[self.0];
+        for (place, kind) in kinds.iter().enumerate() {
+            let Some(wanted) = wanted.get(place).or(wanted.last()) else { continue };
+            if !kind.may_be(*wanted) {
+                return Err((place, *wanted));
+            }
+        }
+        Ok(*result)
+    }
+
+    pub(super) fn call(self, run: &Run<'_>, arguments: &[Value]) -> Result<Value, String> {
+        let name = self.name();
+        match arguments {
+            [Value::Text(text), rest @ ..] => of_text(run, name, text, rest),
+            [Value::List(items), rest @ ..] => of_list(run, name, items, rest),
+            [Value::Map(map), rest @ ..] => match (name, rest) {
+                ("len", []) => Ok(Value::Integer(map.len() as i64)),
+                ("keys", []) => run.list(map.keys().cloned().map(Value::Text).collect()),
+                ("values", []) => run.list(map.values().cloned().collect()),
+                ("get", [Value::Text(key)]) => Ok(map.get(key).cloned().unwrap_or(Value::Nil)),
+                ("string", []) => run.text(arguments[0].to_string()),
+                _ => Err(wrong(name)),
+            },
+            [Value::Nil, _] if name == "get" => Ok(Value::Nil),
+            [value] if name == "string" => run.text(value.to_string()),
+            _ => of_numbers(name, arguments),
+        }
+    }
+}
+
+fn wrong(name: &str) -> String {
+    format!("{name}: the arguments do not fit")
+}

@@ -1,0 +1,119 @@
+//! A hundred instances whose API server goes, comes back, forgets, or was never there: they do not come back in step.
+//!
+//! Each is a feed as the server has it, with its own durations, all in one process on one fake API server. Prints how many
+//! lists or watches began in each half second, and how many in the busiest second.
+
+mod support;
+
+use dunlin::cluster::{self, Feed, Key, Kind, Object, Options, Sink, Source};
+use dunlin::metrics::Metrics;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use support::fakeapi::{FakeApi, Fault};
+use support::say;
+
+const INSTANCES: usize = 100;
+/// What each follows: Namespaces, Services, EndpointSlices.
+const KINDS: usize = 3;
+/// How long the API server is away.
+const AWAY: Duration = Duration::from_secs(6);
+/// The longest until all are back: the longest back-off, the spread of lists, and a machine that does other things.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Of all requests, the most in any second.
+const MOST: f64 = 0.6;
+
+struct Ignored;
+
+impl Sink for Ignored {
+    fn list_begins(&self, _: Kind) {}
+    fn apply(&self, _: Object) {}
+    fn delete(&self, _: Kind, _: &Key) {}
+    fn list_ends(&self, _: Kind) {}
+}
+
+type Start = fn(Options, Arc<dyn Sink>, &Metrics) -> Result<Feed, String>;
+
+fn instances(api: &FakeApi, start: Start) -> Vec<Feed> {
+    let options = Options {
+        source: Source::Endpoint(api.url.clone(), None),
+        labels: String::new(),
+        namespace_labels: String::new(),
+        endpoints: true,
+        pods: false,
+        imports: false,
+    };
+    (0..INSTANCES).map(|_| start(options.clone(), Arc::new(Ignored), &Metrics::new()).expect("a feed")).collect()
+}
+
+/// Lists, or watches.
+type Which = fn(&FakeApi) -> Vec<Instant>;
+
+fn lists(api: &FakeApi) -> Vec<Instant> {
+    api.requests().0
+}
+
+fn watches(api: &FakeApi) -> Vec<Instant> {
+    api.requests().1
+}
+
+/// Waits until each instance has made one such request for each kind since then; prints when, and gives the busiest
+/// second's part of them.
+async fn spread(what: &str, api: &FakeApi, which: Which, since: Instant) -> f64 {
+    let began = Instant::now();
+    let mut seen = Vec::new();
+    while seen.len() < INSTANCES * KINDS {
+        assert!(began.elapsed() < LONGEST, "{what}: {} requests", seen.len());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        seen = which(api).into_iter().filter(|at| *at >= since).map(|at| at - since).collect();
+    }
+    seen.truncate(INSTANCES * KINDS);
+    let second = Duration::from_secs(1);
+    let busiest = seen.iter().map(|at| seen.iter().filter(|other| (*at..*at + second).contains(*other)).count()).max();
+    let busiest = busiest.unwrap_or_default();
+    let halves = seen.last().map_or(0, |last| last.as_millis() as usize / 500);
+    let histogram: Vec<String> = (0..=halves)
+        .map(|half| seen.iter().filter(|at| at.as_millis() as usize / 500 == half).count().to_string())
+        .collect();
+    say(format!("{what:<52} busiest second {busiest:>3} of {}; each half second: {}", seen.len(), histogram.join(" ")));
+    busiest as f64 / seen.len() as f64
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_instances_do_not_come_back_in_the_same_second() {
+    say("");
+    let api = FakeApi::start();
+    let begun = Instant::now();
+    let feeds = instances(&api, cluster::start);
+    // A start without a snapshot waits for nobody: there is nothing to answer with.
+    spread("lists of a start together", &api, lists, begun).await;
+
+    api.begin(Fault::Down);
+    tokio::time::sleep(AWAY).await;
+    let back = Instant::now();
+    api.end();
+    let most = spread("watches after the API server was away", &api, watches, back).await;
+    assert!(most <= MOST, "watches: {most:.2} of them in one second");
+    assert_eq!(api.requests().0.len(), INSTANCES * KINDS, "what was only away is not listed again");
+
+    let forgotten = Instant::now();
+    api.begin(Fault::GoneEvent);
+    let most = spread("lists after all watches were told 410", &api, lists, forgotten).await;
+    api.end();
+    assert!(most <= MOST, "relists: {most:.2} of them in one second");
+    drop(feeds);
+
+    let api = FakeApi::start();
+    api.begin(Fault::Down);
+    let feeds = instances(&api, cluster::start);
+    tokio::time::sleep(AWAY).await;
+    let back = Instant::now();
+    api.end();
+    let most = spread("lists of a start while the API server was away", &api, lists, back).await;
+    assert!(most <= MOST, "lists after an outage: {most:.2} of them in one second");
+    drop(feeds);
+
+    let (api, begun) = (FakeApi::start(), Instant::now());
+    let _feeds = instances(&api, cluster::resume);
+    let most = spread("lists of a start together from snapshots", &api, lists, begun).await;
+    assert!(most <= MOST, "lists after snapshots: {most:.2} of them in one second");
+}
