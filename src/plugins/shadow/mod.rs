@@ -148,6 +148,9 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let copies = Arc::new(Copies::new(options.share, options.limit));
     setup.plan.copies = Some(Arc::clone(&copies));
     setup.plan.is_mirror = options.is_mirror;
+    if options.is_mirror {
+        setup.warn(&directive.name, "mirror: nobody is answered over UDP on this block's listeners");
+    }
     let asking = Asking { server: Server::plain(options.target), timeout: options.timeout, copies, results };
     let (asking, task) = (Arc::new(asking), Mutex::new(None));
     setup.process.lifecycles.push(Arc::new(Shadow { asking, is_mirror: options.is_mirror, task }));

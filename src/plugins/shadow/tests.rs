@@ -14,6 +14,7 @@ fn directives() {
     let mirror = Bench::new();
     mirror.set_up(&DEFINITION, "shadow 192.0.2.1 {\nmirror\n}").unwrap();
     assert!(mirror.done().plan.is_mirror);
+    assert!(mirror.done().process.warnings[0].contains("nobody is answered over UDP"));
     let (done, ready) = (mirror.done(), Some(false));
     assert_eq!((done.process.lifecycles[0].name(), done.process.lifecycles[0].ready()), ("shadow mirror", ready));
     let wrong = [
