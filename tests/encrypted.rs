@@ -89,6 +89,33 @@ fn what_is_no_tls_is_closed() {
     assert_eq!(Answer::decode(&connection.take().unwrap()).unwrap().answer.len(), 1);
 }
 
+/// Hundreds begin a handshake and stop: others are served meanwhile, and these are let go when their time has come.
+#[test]
+fn slow_handshakes_hold_up_nobody_and_end() {
+    const SLOW: usize = 300;
+    let server = run("tls", "client_auth nocert");
+    let counted = |line: &str| -> f64 {
+        let text = http_get(server.metrics, "/metrics").map(|(_, text)| text).unwrap_or_default();
+        text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok()).unwrap_or_default()
+    };
+    let held: Vec<TcpStream> = (0..SLOW)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.dunlin.address()).unwrap();
+            // A record of a handshake (RFC 8446 section 5.1) of 512 octets, of which eight come.
+            stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1]).unwrap();
+            stream
+        })
+        .collect();
+    assert!(wait_until(Duration::from_secs(10), || counted("dunlin_engine_connections ") >= SLOW as f64));
+    let mut connection = server.connect().unwrap();
+    connection.send(&[query(1)]).unwrap();
+    assert_eq!(Answer::decode(&connection.take().unwrap()).unwrap().answer.len(), 1);
+    assert!(counted("dunlin_engine_connections ") > SLOW as f64, "they were still there");
+    let ended = || counted("dunlin_engine_connections_ended_total{reason=\"first\"} ");
+    assert!(wait_until(Duration::from_secs(20), || ended() >= SLOW as f64), "{} of {SLOW} ended", ended());
+    drop(held);
+}
+
 #[test]
 fn clients_prove_themselves() {
     for (demand, strangers) in

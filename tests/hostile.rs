@@ -201,6 +201,61 @@ fn any_stream_has_well_formed_replies_or_ends() {
     assert!(answered > sent / 5, "{answered} of {sent}");
 }
 
+/// Rounds of forged replies before the right one: what a socket's queue holds.
+const FORGED: usize = 40;
+/// Questions, each asked twice.
+const ASKED: usize = 50;
+
+/// A reply with this address.
+fn replied(query: &[u8], last: u8) -> Vec<u8> {
+    let end = 12 + query[12..].iter().position(|octet| *octet == 0).expect("a name") + 5;
+    let mut reply = query[..end].to_vec();
+    (reply[2], reply[3]) = (0x81, 0x80);
+    reply[6..12].copy_from_slice(&[0, 1, 0, 0, 0, 0]);
+    reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 10, 9, 9, last]);
+    reply
+}
+
+/// Before each right reply come many of another id, name, type or class, and some from another port, all of them with an
+/// address of their own: no client sees it, neither at once nor out of the cache.
+#[test]
+fn forged_replies_are_neither_answered_nor_cached() {
+    let (upstream, elsewhere) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let address = upstream.local_addr().unwrap();
+    let corefile = ".:{$PORT} {\n    bind 127.0.0.1\n    prometheus 127.0.0.1:{$METRICS}\n    cache 300\n    \
+                    forward . {$UPSTREAM}\n}\n";
+    let metrics = free_port();
+    let dunlin = Start::corefile(corefile).set("UPSTREAM", address).set("METRICS", metrics).run();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((length, from)) = upstream.recv_from(&mut buffer) {
+            let query = &buffer[..length];
+            let forged = replied(query, 66);
+            let question = 12 + query[12..].iter().position(|octet| *octet == 0).expect("a name");
+            for round in 0..FORGED {
+                for at in [1, 14, question + 2, question + 4] {
+                    let mut other = forged.clone();
+                    other[at] ^= 1 + (round % 7) as u8;
+                    let _ = upstream.send_to(&other, from);
+                }
+            }
+            let _ = elsewhere.send_to(&forged, from);
+            let _ = upstream.send_to(&replied(query, 1), from);
+        }
+    });
+    for round in 0..2 {
+        for number in 0..ASKED {
+            let answer = dunlin.ask(&format!("host-{number}.example.org. A"));
+            assert_eq!(answer.data(), ["10.9.9.1"], "host-{number}, asked {} times before", round);
+        }
+    }
+    let (_, text) = http_get(metrics, "/metrics").expect("metrics");
+    let line = format!("dunlin_forward_ignored_replies_total{{to=\"{address}\"}} ");
+    let ignored: f64 = text.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok()).unwrap_or_default();
+    say(format!("\nforged replies: {ignored} ignored, none answered, none cached"));
+    assert!(ignored >= (ASKED * FORGED) as f64, "{ignored}");
+}
+
 /// A head that does not end, a body that nobody reads, a request that is none, and nothing at all.
 const SLOW: [&[u8]; 4] = [b"GET /", b"GET @ HTTP/1.1\r\nHost: t\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b""];
 /// Connections of each of these to each endpoint: all of them are more than a listener keeps.
