@@ -255,7 +255,7 @@ impl<'a> LowerName<'a> {
     /// The wire form, root octet included.
     #[inline]
     pub fn wire(&self) -> &'a [u8] {
-        &self.wire[..=usize::from(self.root)]
+        &self.wire[..usize::from(self.root) + 1]
     }
 
     /// How many labels, root not counted.
@@ -280,7 +280,7 @@ impl<'a> LowerName<'a> {
     /// The last `labels` labels as a wire name. Panics if there are fewer.
     #[inline]
     pub fn suffix(&self, labels: usize) -> &'a [u8] {
-        &self.wire[self.start(self.label_count() - labels)..=usize::from(self.root)]
+        &self.wire[self.start(self.label_count() - labels)..usize::from(self.root) + 1]
     }
 
     /// Whether this name is `zone` or below it.

@@ -23,8 +23,10 @@ pub struct Table<V> {
     shards: Box<[ArcSwap<Shard<V>>]>,
 }
 
-/// Tags that stand in the same cache line as the way to the entries.
-const NEAR: usize = 16;
+/// Tags that stand in the same cache line as the way to the entries: so many words of so many.
+const NEAR: usize = WORDS * TAGS;
+const WORDS: usize = 4;
+const TAGS: usize = 4;
 
 /// Some entries, few enough to look at the tags of all: a tag is the part of the fingerprint that does not choose the
 /// shard. What is asked at random is fetched from memory twice, this and the entry.
@@ -129,23 +131,38 @@ impl<V: Keyed> Shard<V> {
         size_of_val(self) + size_of_val(&*self.entries) + size_of_val(&*self.far)
     }
 
-    /// The entries with a tag, and where they stand.
+    /// The entries that may have a tag, and where they stand.
     #[inline]
     fn tagged(&self, tag: u16) -> impl Iterator<Item = (usize, &V)> {
-        let bit = |(at, near): (usize, &u16)| u32::from(*near == tag) << at;
-        let mut near = self.near.iter().enumerate().map(bit).fold(0, std::ops::BitOr::bitor);
+        let mut near = self.near_with(tag);
         let mut far = self.far.iter();
         std::iter::from_fn(move || {
             if near != 0 {
-                let at = near.trailing_zeros() as usize;
+                let bit = near.trailing_zeros() as usize;
                 near &= near - 1;
-                return Some(at);
+                return Some(bit % WORDS * TAGS + bit / u16::BITS as usize);
             }
             let skipped = self.far.len() - far.len();
             far.position(|far| *far == tag).map(|at| NEAR + skipped + at)
         })
         // Where there is no entry the tag is none either.
         .filter_map(|at| Some((at, self.entries.get(at)?)))
+    }
+
+    /// A bit for each near tag that is this one, and for some that are not: four at a time by the arithmetic of one
+    /// word, in which a zero borrows from its neighbour (Mycroft's test for a zero octet). The tag `at` of word `word` has
+    /// bit `16 * at + word`.
+    #[inline]
+    fn near_with(&self, tag: u16) -> u64 {
+        const ONES: u64 = 0x0001_0001_0001_0001;
+        let wanted = u64::from(tag) * ONES;
+        let (words, _) = self.near.as_chunks::<TAGS>();
+        words.iter().enumerate().fold(0, |found, (word, tags)| {
+            let [a, b, c, d] = tags.map(u64::from);
+            let differs = (a | b << 16 | c << 32 | d << 48) ^ wanted;
+            let equal = differs.wrapping_sub(ONES) & !differs & ONES << 15;
+            found | equal >> (15 - word)
+        })
     }
 
     #[inline]
