@@ -148,6 +148,7 @@ fn add(
         path,
         respond: Arc::new(respond),
         required: false,
+        keys: None,
     });
 }
 
