@@ -517,6 +517,51 @@ fn forward_asks_encrypted_servers() {
     }
 }
 
+/// `tls FILE` of `prometheus`: metrics for scrapers that have a certificate.
+#[test]
+fn metrics_are_served_by_https() {
+    let (authority, files, metrics) = (Authority::new(), Scratch::new(), free_port());
+    authority.write(&files, "127.0.0.1");
+    let web = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n  client_ca_file: ca.pem\n  \
+               client_auth_type: RequireAndVerifyClientCert\n";
+    files.write("web.yaml", web);
+    let corefile = "\
+.:{$PORT} {
+    bind 127.0.0.1
+    root {$FILES}
+    prometheus 127.0.0.1:{$METRICS} {
+        tls web.yaml
+    }
+    whoami
+}
+";
+    let dunlin = Start::corefile(corefile).set("FILES", files.path().display()).set("METRICS", metrics).run();
+    let ours = authority.issue("scraper");
+    let get = |authority: &Authority, shows| {
+        let config = authority.client(shows, &[]);
+        let mut connection = Encrypted::connect(([127, 0, 0, 1], metrics).into(), "127.0.0.1", config).ok()?;
+        connection.http(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").ok()
+    };
+    let served = |authority: &Authority, shows| {
+        let (status, _, body) = get(authority, shows)?;
+        (status == 200).then(|| String::from_utf8_lossy(&body).into_owned())
+    };
+    assert!(
+        served(&authority, Some(&ours)).is_some_and(|text| text.contains("coredns_build_info")),
+        "{}",
+        dunlin.output()
+    );
+    assert!(served(&authority, None).is_none(), "without a certificate");
+    assert!(served(&authority, Some(&Authority::new().issue("scraper"))).is_none(), "with a stranger's");
+    assert!(http_get(metrics, "/metrics").is_none(), "in the clear");
+    // Renewed as the listeners' are.
+    let next = Authority::new();
+    next.write(&files, "127.0.0.1");
+    let renewed =
+        || Encrypted::connect(([127, 0, 0, 1], metrics).into(), "127.0.0.1", next.client(Some(&ours), &[])).is_ok();
+    assert!(wait_until(Duration::from_secs(15), renewed), "{}", dunlin.output());
+}
+
 /// `tls CERT KEY CA` of `forward`: who has to prove itself to its upstream does.
 #[test]
 fn forward_shows_its_certificate() {

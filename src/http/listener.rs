@@ -1,7 +1,7 @@
 //! One listener: its routes, its connections.
 
 use super::{Request, Response, address};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -21,10 +21,12 @@ use std::io::{self, Write};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 /// Connections a listener keeps at a time. One more ends the oldest: a probe that finds no room would be a restart, and
 /// who holds connections without a use must not hold up who asks now.
@@ -48,11 +50,14 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 type Respond = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
+/// What new connections are encrypted with; nothing for those in the clear.
+type Keys = Arc<ArcSwapOption<rustls::ServerConfig>>;
 pub(super) type Routes = HashMap<&'static str, Respond>;
 
 pub(super) struct Listener {
     pub socket: Arc<TcpListener>,
     routes: Arc<ArcSwap<Routes>>,
+    keys: Keys,
     closing: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -70,13 +75,19 @@ impl Listener {
         let socket = Arc::new(address::bind(address, shared).await?);
         let (closing, watching) = watch::channel(false);
         let routes = Arc::<ArcSwap<Routes>>::default();
-        let task = tokio::spawn(accept(socket.clone(), routes.clone(), watching));
-        Ok(Listener { socket, routes, closing, task })
+        let keys = Keys::default();
+        let task = tokio::spawn(accept(socket.clone(), routes.clone(), keys.clone(), watching));
+        Ok(Listener { socket, routes, keys, closing, task })
     }
 
     /// Answers with these from the next request on.
     pub fn route(&self, routes: Routes) {
         self.routes.store(Arc::new(routes));
+    }
+
+    /// Encrypts connections from the next one on, or does not.
+    pub fn prove_with(&self, keys: Option<Arc<rustls::ServerConfig>>) {
+        self.keys.store(keys);
     }
 
     /// Stops accepting, and waits for what is being answered.
@@ -88,7 +99,7 @@ impl Listener {
     }
 }
 
-async fn accept(socket: Arc<TcpListener>, routes: Arc<ArcSwap<Routes>>, closing: watch::Receiver<bool>) {
+async fn accept(socket: Arc<TcpListener>, routes: Arc<ArcSwap<Routes>>, keys: Keys, closing: watch::Receiver<bool>) {
     let (mut connections, mut ages) = (JoinSet::new(), VecDeque::new());
     loop {
         tokio::select! {
@@ -99,7 +110,8 @@ async fn accept(socket: Arc<TcpListener>, routes: Arc<ArcSwap<Routes>>, closing:
                     } else if ages.len() > 2 * MAX_CONNECTIONS {
                         forget_ended(&mut ages);
                     }
-                    ages.push_back(connections.spawn(serve(stream, routes.clone(), closing.clone())));
+                    let connection = open(stream, keys.load_full(), routes.clone(), closing.clone());
+                    ages.push_back(connections.spawn(connection));
                 }
                 Err(_) => sleep(ERROR_PAUSE).await,
             },
@@ -122,7 +134,24 @@ fn end_oldest(ages: &mut VecDeque<AbortHandle>) {
     }
 }
 
-async fn serve(stream: TcpStream, routes: Arc<ArcSwap<Routes>>, closing: watch::Receiver<bool>) {
+/// Shakes hands where the connection is encrypted, and serves it.
+async fn open(
+    stream: TcpStream,
+    keys: Option<Arc<rustls::ServerConfig>>,
+    routes: Arc<ArcSwap<Routes>>,
+    closing: watch::Receiver<bool>,
+) {
+    let Some(keys) = keys else { return serve(stream, routes, closing).await };
+    if let Ok(Ok(stream)) = timeout(HEAD, TlsAcceptor::from(keys).accept(stream)).await {
+        serve(stream, routes, closing).await;
+    }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    routes: Arc<ArcSwap<Routes>>,
+    closing: watch::Receiver<bool>,
+) {
     let service = service_fn(move |request| answer(routes.load_full(), request));
     let mut builder = http1::Builder::new();
     let connection = builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);

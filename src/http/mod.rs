@@ -51,6 +51,8 @@ pub struct Endpoint {
     pub respond: Arc<dyn Fn(&Request) -> Response + Send + Sync>,
     /// Whether failing to bind fails the start (health) or is logged (ready, prometheus).
     pub required: bool,
+    /// What the listener proves itself with, where it speaks HTTPS. Endpoints of one address share it: the last counts.
+    pub keys: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// The listeners of the process.
@@ -79,6 +81,7 @@ impl Listeners {
         *open = stay;
         for (address, listener) in &*open {
             let endpoints = wanted.remove(address).unwrap_or_default();
+            listener.prove_with(endpoints.iter().rev().find_map(|endpoint| endpoint.keys.clone()));
             listener.route(endpoints.into_iter().map(|endpoint| (endpoint.path, endpoint.respond)).collect());
         }
         close(leave).await;

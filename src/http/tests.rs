@@ -9,7 +9,7 @@ fn endpoint(address: &str, path: &'static str, body: &'static str) -> Endpoint {
         content_type: "text/plain",
         body: format!("{body}{}", request.query).into(),
     };
-    Endpoint { address: address.into(), path, respond: Arc::new(respond), required: true }
+    Endpoint { address: address.into(), path, respond: Arc::new(respond), required: true, keys: None }
 }
 
 async fn open(endpoints: &[(&str, &'static str, &'static str)]) -> Listeners {

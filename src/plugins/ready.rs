@@ -83,6 +83,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         path: "/ready",
         respond: Arc::new(move |_| ready.respond()),
         required: false,
+        keys: None,
     });
     Ok(())
 }

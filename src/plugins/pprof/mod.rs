@@ -98,7 +98,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     ];
     for (path, respond) in pages {
         let address = address.clone();
-        setup.process.add_endpoint(Endpoint { address, path, respond: Arc::new(respond), required: false });
+        setup.process.add_endpoint(Endpoint { address, path, respond: Arc::new(respond), required: false, keys: None });
     }
     Ok(())
 }

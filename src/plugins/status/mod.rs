@@ -153,6 +153,7 @@ fn add(
         path,
         respond: Arc::new(respond),
         required: false,
+        keys: None,
     });
 }
 

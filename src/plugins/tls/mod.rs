@@ -49,28 +49,19 @@
 //! # See also
 //! `https` and `quic`, for what clients may have. `forward` for TLS towards upstreams. RFC 8310 (DNS over TLS in practice).
 
-mod clients;
 mod key_log;
-mod renewing;
 
-use crate::metrics::{Descriptor, MetricKind};
-use crate::plugin::{Certificate, Definition, Directive, Error, ServerKeys, Setup, certificates};
-use clients::Demand;
+use crate::plugin::{
+    CLIENT_AUTH_WORDS, Certificate, ClientAuth, Definition, Directive, Error, RENEWALS, Renewing, ServerKeys, Setup,
+    certificates,
+};
 use key_log::KeyLogFile;
-use renewing::Renewing;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use std::sync::Arc;
 
 /// `tls`.
 pub const DEFINITION: Definition = Definition { directive: "tls", setup, metrics: &[&RENEWALS] };
-
-const RENEWALS: Descriptor = Descriptor {
-    name: "dunlin_tls_renewals_total",
-    help: "Counter of looks at a certificate's files that found another one (taken) or something wrong (failed).",
-    labels: &["file", "result"],
-    kind: MetricKind::Counter,
-};
 
 const FORM: &str = "tls CERT KEY [CA]";
 
@@ -82,16 +73,16 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         [_, _, authority] => (&directive.args[..2], Some(authority)),
         _ => return Err(setup.arguments(directive, FORM)),
     };
-    let mut demand = Demand::Nothing;
+    let mut demand = ClientAuth::Nothing;
     let mut key_log = None;
     for option in directive.options() {
         match (option.name.text.as_str(), option.args.as_slice()) {
             ("client_auth", [word]) => {
-                demand = Demand::from_word(&word.text).ok_or_else(|| {
-                    setup.error(word, format!("unknown word '{}'; expected one of: {}", word.text, clients::WORDS))
+                demand = ClientAuth::from_word(&word.text).ok_or_else(|| {
+                    setup.error(word, format!("unknown word '{}'; expected one of: {}", word.text, CLIENT_AUTH_WORDS))
                 })?;
             }
-            ("client_auth", _) => return Err(setup.arguments(option, &format!("client_auth {}", clients::WORDS))),
+            ("client_auth", _) => return Err(setup.arguments(option, &format!("client_auth {}", CLIENT_AUTH_WORDS))),
             ("keylog", [file]) => key_log = Some(file),
             ("keylog", _) => return Err(setup.arguments(option, "keylog FILE")),
             ("acme", _) => return Err(setup.not_supported(&option.name)),
@@ -104,6 +95,10 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let roots = authority
         .map(|file| certificates::authorities(&setup.path(&file.text)).map_err(|why| setup.error(file, why)))
         .transpose()?;
+    if demand.verifies() && roots.is_none() {
+        let message = "client_auth needs the file CA to verify by; expected: tls CERT KEY CA";
+        return Err(setup.error(&directive.name, message));
+    }
     let verifier = demand.verifier(roots).map_err(|why| setup.error(&directive.name, why))?;
     let builder = builder(setup, directive)?.with_client_cert_verifier(verifier);
     let mut config = builder.with_cert_resolver(identity.clone());
@@ -113,7 +108,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         setup.warn(file, format!("the secrets of all connections are written to '{}'", file.text));
     }
     let clients = format!("{demand:?} {}", authority.map_or("", |file| &file.text));
-    setup.process.lifecycles.push(Arc::new(Renewing::new(identity.clone(), setup.metrics.counter(&RENEWALS))));
+    setup.process.lifecycles.push(Arc::new(Renewing::new("tls", identity.clone(), setup.metrics.counter(&RENEWALS))));
     setup.plan.tls = Some(ServerKeys { config: Arc::new(config), certificate: identity, clients });
     Ok(())
 }

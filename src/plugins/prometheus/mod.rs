@@ -6,13 +6,16 @@
 //! ```text
 //! prometheus [ADDRESS] {
 //!     runtime_metrics
+//!     tls FILE
 //! }
 //! ```
 //! * **ADDRESS** is `HOST:PORT`, `localhost:9153` where it is not given. Blocks with the same address share a listener.
 //!   An address that cannot be bound is said and does not stop the server.
 //! * `runtime_metrics` is accepted: the metrics it adds in CoreDNS are about Go's runtime, which is not here.
-//!
-//! The option `tls` is not supported yet.
+//! * `tls` serves the metrics by HTTPS, as **FILE** says in the form of Prometheus' exporters (exporter-toolkit's web
+//!   configuration): `tls_server_config` with `cert_file` and `key_file` (names relative to **FILE**), `client_auth_type`
+//!   and `client_ca_file`, `min_version` and `max_version` (TLS12, TLS13). Ciphers and curves are not chosen, HTTP/2 is not
+//!   spoken, `basic_auth_users` is not supported yet. A renewed certificate is taken without a reload, as by the plugin `tls`.
 //!
 //! # Examples
 //! ```corefile
@@ -20,6 +23,22 @@
 //!     prometheus :9153
 //!     whoami
 //! }
+//! ```
+//! For scrapers that have a certificate of ours:
+//! ```corefile
+//! . {
+//!     prometheus :9153 {
+//!         tls /etc/dunlin/web.yaml
+//!     }
+//!     whoami
+//! }
+//! ```
+//! ```yaml
+//! tls_server_config:
+//!   cert_file: tls.crt
+//!   key_file: tls.key
+//!   client_auth_type: RequireAndVerifyClientCert
+//!   client_ca_file: ca.crt
 //! ```
 //!
 //! # Metrics
@@ -31,17 +50,20 @@
 //! * `coredns_dns_responses_total{server, zone, view, rcode, plugin}`.
 //! * `dunlin_lane_queries_total{server, zone, view, lane}`: queries that the `fast` lane answered, from memory, and the `slow`
 //!   one, through the plugins.
+//! * `dunlin_tls_renewals_total{file,result}`, as of the plugin `tls`.
 //! * `coredns_panics_total`, `coredns_build_info`, and what each plugin's manual lists.
 //!
 //! # See also
 //! `health` and `ready`, the other HTTP endpoints.
 
+mod web;
+
 use crate::http::{Endpoint, Response};
-use crate::plugin::{Definition, Error, Setup};
+use crate::plugin::{Definition, Error, RENEWALS, Renewing, Setup};
 use std::sync::Arc;
 
 /// `prometheus`.
-pub const DEFINITION: Definition = Definition { directive: "prometheus", setup, metrics: &[] };
+pub const DEFINITION: Definition = Definition { directive: "prometheus", setup, metrics: &[&RENEWALS] };
 
 /// Where CoreDNS serves its metrics if nothing else is said.
 const ADDRESS: &str = "localhost:9153";
@@ -49,12 +71,22 @@ const ADDRESS: &str = "localhost:9153";
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let directive = setup.once()?;
     let address = setup.endpoint_address(directive, ADDRESS)?;
+    let mut keys = None;
     for option in directive.options() {
         match option.name.text.as_str() {
             "runtime_metrics" if option.args.is_empty() => {}
             "runtime_metrics" => return Err(setup.arguments(option, "runtime_metrics")),
-            "tls" => return Err(setup.not_supported(&option.name)),
-            _ => return Err(setup.unknown(option, "runtime_metrics")),
+            "tls" => match option.args.as_slice() {
+                [file] => {
+                    let read = web::read(&setup.path(&file.text)).map_err(|why| setup.error(file, why))?;
+                    read.unused.iter().for_each(|word| setup.warn(file, format!("'{word}' has no effect here")));
+                    let renewals = setup.metrics.counter(&RENEWALS);
+                    setup.process.lifecycles.push(Arc::new(Renewing::new("prometheus", read.certificate, renewals)));
+                    keys = Some(read.config);
+                }
+                _ => return Err(setup.arguments(option, "tls FILE")),
+            },
+            _ => return Err(setup.unknown(option, "runtime_metrics, tls")),
         }
     }
     setup.plan.counted = true;
@@ -68,6 +100,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
             body: metrics.render().into_bytes(),
         }),
         required: false,
+        keys,
     });
     Ok(())
 }
@@ -107,7 +140,8 @@ mod tests {
                 ("prometheus :metrics", "expecting [HOST]:PORT"),
                 ("prometheus ::1:9153", "expecting [HOST]:PORT"),
                 ("prometheus :1 :2", "expected: prometheus [ADDRESS]"),
-                ("prometheus {\ntls web.yml\n}", "'tls' is not supported by dunlin yet"),
+                ("prometheus {\ntls\n}", "expected: tls FILE"),
+                ("prometheus {\ntls /no/such/web.yml\n}", "open /no/such/web.yml: No such file"),
                 ("prometheus {\nruntime_metrics on\n}", "expected: runtime_metrics"),
                 ("prometheus {\nnope\n}", "unknown property 'nope'"),
                 ("prometheus\nprometheus", "once"),

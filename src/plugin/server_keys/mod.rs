@@ -1,6 +1,12 @@
 //! What a listener proves itself with: certificates that may be read again while it runs, chosen by the name that the
 //! client asks for.
 
+mod client_auth;
+mod renewing;
+
+pub use client_auth::{ClientAuth, WORDS as CLIENT_AUTH_WORDS};
+pub use renewing::{RENEWALS, Renewing};
+
 use super::certificates::identity;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;

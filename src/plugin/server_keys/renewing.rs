@@ -1,6 +1,8 @@
 //! A certificate's files are looked at again and again, as cert-manager and its like renew them.
 
-use crate::plugin::{BoxFuture, Certificate, Lifecycle};
+use super::Certificate;
+use crate::metrics::{Descriptor, MetricKind};
+use crate::plugin::{BoxFuture, Lifecycle};
 use prometheus::IntCounterVec;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,16 +11,26 @@ use tokio::task::AbortHandle;
 /// How often the files are looked at. They are two, of some kilobytes.
 const PERIOD: Duration = Duration::from_secs(5);
 
+/// What the looks are counted in.
+pub const RENEWALS: Descriptor = Descriptor {
+    name: "dunlin_tls_renewals_total",
+    help: "Counter of looks at a certificate's files that found another one (taken) or something wrong (failed).",
+    labels: &["file", "result"],
+    kind: MetricKind::Counter,
+};
+
 /// Looks at the files while its plan runs.
-pub(super) struct Renewing {
+pub struct Renewing {
+    plugin: &'static str,
     certificate: Arc<Certificate>,
     renewals: IntCounterVec,
     task: Mutex<Option<AbortHandle>>,
 }
 
 impl Renewing {
-    pub fn new(certificate: Arc<Certificate>, renewals: IntCounterVec) -> Renewing {
-        Renewing { certificate, renewals, task: Mutex::default() }
+    /// For a plugin's certificate.
+    pub fn new(plugin: &'static str, certificate: Arc<Certificate>, renewals: IntCounterVec) -> Renewing {
+        Renewing { plugin, certificate, renewals, task: Mutex::default() }
     }
 
     fn replace(&self, task: Option<AbortHandle>) {
@@ -29,11 +41,11 @@ impl Renewing {
 
 impl Lifecycle for Renewing {
     fn name(&self) -> &'static str {
-        "tls"
+        self.plugin
     }
 
     fn start(&self) -> BoxFuture<'_, Result<(), String>> {
-        let task = tokio::spawn(follow(self.certificate.clone(), self.renewals.clone()));
+        let task = tokio::spawn(follow(self.plugin, self.certificate.clone(), self.renewals.clone()));
         self.replace(Some(task.abort_handle()));
         Box::pin(async { Ok(()) })
     }
@@ -50,7 +62,7 @@ impl Drop for Renewing {
     }
 }
 
-async fn follow(certificate: Arc<Certificate>, renewals: IntCounterVec) {
+async fn follow(plugin: &'static str, certificate: Arc<Certificate>, renewals: IntCounterVec) {
     let (file, mut said) = (certificate.file(), String::new());
     loop {
         tokio::time::sleep(PERIOD).await;
@@ -61,13 +73,13 @@ async fn follow(certificate: Arc<Certificate>, renewals: IntCounterVec) {
             Ok(true) => {
                 said.clear();
                 renewals.with_label_values(&[&*file, "taken"]).inc();
-                tracing::info!(target: "plugin/tls", "new connections get the new certificate of {file}");
+                tracing::info!(target: "dunlin", "plugin/{plugin}: new connections get the new certificate of {file}");
             }
             Err(why) => {
                 renewals.with_label_values(&[&*file, "failed"]).inc();
                 // The same again is counted, not said.
                 if why != said {
-                    tracing::error!(target: "plugin/tls", "the certificate is not renewed: {why}");
+                    tracing::error!(target: "dunlin", "plugin/{plugin}: the certificate is not renewed: {why}");
                     said = why;
                 }
             }

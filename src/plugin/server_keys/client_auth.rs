@@ -1,4 +1,4 @@
-//! `client_auth`: what clients have to prove.
+//! What clients have to prove: `client_auth` of `tls`, `client_auth_type` of a web configuration file.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
@@ -9,33 +9,41 @@ use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureS
 use std::sync::Arc;
 
 /// The words of `client_auth`.
-pub(super) const WORDS: &str = "nocert, request, require, verify_if_given, require_and_verify";
+pub const WORDS: &str = "nocert, request, require, verify_if_given, require_and_verify";
 
 /// What is asked of clients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Demand {
+pub enum ClientAuth {
+    /// No certificate is asked for.
     Nothing,
     /// Any certificate, of whatever authority.
     Any {
+        /// Whether there is no connection without one.
         mandatory: bool,
     },
     /// One of our authorities'.
     Verified {
+        /// Whether there is no connection without one.
         mandatory: bool,
     },
 }
 
-impl Demand {
+impl ClientAuth {
     /// The demand of a word.
-    pub fn from_word(word: &str) -> Option<Demand> {
+    pub fn from_word(word: &str) -> Option<ClientAuth> {
         Some(match word {
-            "nocert" => Demand::Nothing,
-            "request" => Demand::Any { mandatory: false },
-            "require" => Demand::Any { mandatory: true },
-            "verify_if_given" => Demand::Verified { mandatory: false },
-            "require_and_verify" => Demand::Verified { mandatory: true },
+            "nocert" => ClientAuth::Nothing,
+            "request" => ClientAuth::Any { mandatory: false },
+            "require" => ClientAuth::Any { mandatory: true },
+            "verify_if_given" => ClientAuth::Verified { mandatory: false },
+            "require_and_verify" => ClientAuth::Verified { mandatory: true },
             _ => return None,
         })
+    }
+
+    /// Whether it takes authorities to verify by.
+    pub fn verifies(self) -> bool {
+        matches!(self, ClientAuth::Verified { .. })
     }
 
     /// Who checks the clients' certificates.
@@ -45,14 +53,14 @@ impl Demand {
     pub fn verifier(self, authorities: Option<RootCertStore>) -> Result<Arc<dyn ClientCertVerifier>, String> {
         let provider = Arc::new(ring::default_provider());
         let mandatory = match self {
-            Demand::Nothing => return Ok(WebPkiClientVerifier::no_client_auth()),
-            Demand::Any { mandatory } => {
+            ClientAuth::Nothing => return Ok(WebPkiClientVerifier::no_client_auth()),
+            ClientAuth::Any { mandatory } => {
                 let algorithms = provider.signature_verification_algorithms;
                 return Ok(Arc::new(AnyCertificate { mandatory, algorithms }));
             }
-            Demand::Verified { mandatory } => mandatory,
+            ClientAuth::Verified { mandatory } => mandatory,
         };
-        let authorities = authorities.ok_or("client_auth needs the file CA to verify by; expected: tls CERT KEY CA")?;
+        let authorities = authorities.ok_or("there are no authorities to verify clients by")?;
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider);
         let builder = if mandatory { builder } else { builder.allow_unauthenticated() };
         builder.build().map(|verifier| verifier as Arc<dyn ClientCertVerifier>).map_err(|why| why.to_string())
