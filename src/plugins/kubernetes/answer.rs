@@ -55,12 +55,12 @@ impl Asked<'_> {
 
     /// The zone in wire form, spelled as in the question.
     pub(super) fn zone_as_asked(&self) -> &[u8] {
-        self.from_label(self.apex)
+        self.name_behind(self.apex)
     }
 
     /// The question's name from a label on, spelled as it is there.
     #[inline]
-    pub(super) fn from_label(&self, index: usize) -> &[u8] {
+    pub(super) fn name_behind(&self, index: usize) -> &[u8] {
         let question = self.query.question();
         &question[self.query.name.start(index)..question.len() - 4]
     }

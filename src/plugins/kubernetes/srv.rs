@@ -71,7 +71,7 @@ impl<'a, 'q, 'o> Srv<'a, 'q, 'o> {
         let first = asked.apex - (2 + tree);
         let is_canonical = asked.is_canonical(first);
         let base = is_canonical.then(|| answer.question_label(first));
-        let asked_name = is_canonical.then(|| asked.from_label(first));
+        let asked_name = is_canonical.then(|| asked.name_behind(first));
         Srv { asked, service, ports, endpoint, zone: None, answer, weight: 0, base, asked_name }
     }
 
