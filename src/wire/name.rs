@@ -386,7 +386,8 @@ mod tests {
         let octets: Vec<u8> = (0..80).collect();
         for len in 0..80 {
             let one = &octets[..len];
-            assert!(same(one, &one.to_vec()), "{len}");
+            let copy = one.to_vec();
+            assert!(same(one, &copy), "{len}");
             assert!(!same(one, &octets[..len + 1]), "{len}");
             for at in 0..len {
                 let mut other = one.to_vec();

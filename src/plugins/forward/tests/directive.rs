@@ -38,11 +38,14 @@ fn with(option: &str) -> Options {
     Bench::new().with_setup(directives, |setup| options::read(setup, &directives[0])).unwrap()
 }
 
+/// What a word of the directive makes of the options.
+type Change<'c> = &'c dyn Fn(&mut Options);
+
 /// The other tests change [`Options`] by hand: here each word is seen to change what it names, and nothing else.
 #[test]
 fn each_option_is_what_it_says() {
     let name = |text: &str| Name::from_text(text).unwrap();
-    let cases: &[(&str, &dyn Fn(&mut Options))] = &[
+    let cases: &[(&str, Change<'_>)] = &[
         ("except a.test b.test", &|options| options.except = vec![name("a.test"), name("b.test")]),
         ("force_tcp", &|options| {
             options.force_tcp = true;
