@@ -26,8 +26,9 @@ const PLACEHOLDERS: [(&str, &str); 4] = [
     (" [--client IP]", " --client 10.244.0.7"),
 ];
 /// Who runs the commands that begin so, and what of them stands there.
-const ELSEWHERE: [(&str, &str, &str); 7] = [
+const ELSEWHERE: [(&str, &str, &str); 8] = [
     ("cargo run --release", "tests/readme/run", "Try it"),
+    ("cargo test --release --test ", "tests/run", "cargo test --release"),
     ("deploy/image", "tests/image/run", "deploy/image"),
     ("helm ", "tests/deploy/chart", "release upgrade"),
     ("kubectl -n kube-system rollout ", "tests/node/run", "rollout"),

@@ -12,6 +12,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+
+/// So many objects go from the thread that makes them to the one that takes them at a time, and so many times may it be
+/// ahead.
+const BATCH: usize = 128;
+const BATCHES: usize = 8;
 
 const MAGIC: &[u8; 16] = b"dunlin snapshot\n";
 /// The version that is written, and the only one that is read.
@@ -86,17 +93,37 @@ impl<'a> Snapshot<'a> {
         Ok(snapshot)
     }
 
-    /// Tells the sink all objects, as a list of each kind. Returns how many.
+    /// Tells the sink all objects, as a list of each kind. Returns how many. Objects are made by a thread of their own while
+    /// the sink takes those before them: a start waits for this.
     pub fn tell(&self, sink: &dyn Sink) -> usize {
         KINDS.iter().for_each(|kind| sink.list_begins(*kind));
-        let mut reader = Reader(self.objects);
         let mut count = 0;
-        while let Some(object) = reader.object() {
-            sink.apply(object);
-            count += 1;
+        let mut take = |objects: Vec<Object>| {
+            count += objects.len();
+            objects.into_iter().for_each(|object| sink.apply(object));
+        };
+        let (made, taken) = mpsc::sync_channel(BATCHES);
+        let is_made_beside = thread::scope(|scope| {
+            // The sender goes with the maker: where there is no thread for it, there is nothing to take.
+            let make = move || self.batches().try_for_each(|batch| made.send(batch)).is_ok();
+            let maker = thread::Builder::new().name("snapshot".into()).spawn_scoped(scope, make);
+            taken.into_iter().for_each(&mut take);
+            maker.is_ok()
+        });
+        if !is_made_beside {
+            self.batches().for_each(take);
         }
         KINDS.iter().for_each(|kind| sink.list_ends(*kind));
         count
+    }
+
+    fn batches(&self) -> impl Iterator<Item = Vec<Object>> {
+        let mut reader = Reader(self.objects);
+        let batch = move || {
+            let batch: Vec<Object> = std::iter::from_fn(|| reader.object()).take(BATCH).collect();
+            (!batch.is_empty()).then_some(batch)
+        };
+        std::iter::from_fn(batch)
     }
 }
 
