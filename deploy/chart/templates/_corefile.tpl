@@ -7,12 +7,18 @@
 {{- range $server := .Values.servers }}
 {{ range default (list (dict)) $server.zones }}{{ default "" .scheme }}{{ default "." .zone }}:{{ default 53 $server.port }} {{ end }}{
 {{- range $server.plugins }}
-    {{ .name }}{{ with .parameters }} {{ . }}{{ end }}{{ with .configBlock }} {
+    {{ .name }}{{ with .parameters }} {{ include "dunlin.inClusterDomain" (dict "root" $ "text" .) }}{{ end }}{{ with .configBlock }} {
 {{ . | trim | indent 8 }}
     }{{ end }}
 {{- end }}
 }
 {{- end }}
+{{- end -}}
+
+{{- /* root text: a text that names cluster.local, with global.clusterDomain in its place */ -}}
+{{- define "dunlin.inClusterDomain" -}}
+{{- $global := default (dict) .root.Values.global -}}
+{{- regexReplaceAll "(^|\\s)cluster\\.local\\.?(\\s|$)" (toString .text) (printf "${1}%s${2}" (default "cluster.local" $global.clusterDomain)) -}}
 {{- end -}}
 
 {{- /* port parameters default: what stands behind the last colon of an address */ -}}
