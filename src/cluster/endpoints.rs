@@ -9,7 +9,8 @@ use std::net::IpAddr;
 pub struct Endpoint<'a> {
     /// The address; `None` for an address that is a host name (`addressType: FQDN`).
     pub address: Option<IpAddr>,
-    /// The address as written: labels are made from this text, not from a re-normalised one.
+    /// The address as written: labels are made from this text, not from a re-normalised one. Empty for an IPv4 address,
+    /// for which there is one way to write it.
     pub text: &'a str,
     /// `hostname`, empty where unset.
     pub hostname: &'a str,

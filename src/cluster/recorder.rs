@@ -43,7 +43,8 @@ impl Sink for Recorder {
             }
             Object::EndpointSlice(slice) | Object::ImportedSlice(slice) => {
                 let key = slice.key.unwrap();
-                let addresses: String = slice.endpoints.iter().map(|endpoint| format!(" {}", endpoint.text)).collect();
+                let addresses: String =
+                    slice.endpoints.iter().filter_map(|it| it.address).map(|it| format!(" {it}")).collect();
                 format!("apply {}/{} of {}:{addresses}", key.namespace, key.name, slice.service)
             }
             Object::Pod(pod) => format!("apply {}/{} {}", pod.key.namespace, pod.key.name, pod.ip),

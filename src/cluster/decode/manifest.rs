@@ -7,6 +7,7 @@ use super::super::selector::Labels;
 use super::super::{Kind, Object};
 use super::State;
 use super::raw::{self, Raw};
+use super::slice;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use std::fmt;
@@ -212,11 +213,11 @@ impl<'de> DeserializeSeed<'de> for Document<'_> {
             Content::Object(Kind::Namespace) => self.take(raw::Namespace::deserialize(deserializer)?),
             Content::Object(Kind::Service) => self.take(raw::Service::deserialize(deserializer)?),
             Content::Object(Kind::EndpointSlice | Kind::ImportedSlice) => {
-                let slice = raw::EndpointSlice::deserialize(deserializer)?;
-                if slice.is_imported() {
-                    self.take(raw::ImportedSlice(slice.clone()))?;
+                let read = slice::EndpointSlice::deserialize(deserializer)?;
+                if read.is_imported() {
+                    self.take(slice::ImportedSlice(read.clone()))?;
                 }
-                self.take(slice)
+                self.take(read)
             }
             Content::Object(Kind::Pod) => self.take(raw::Pod::deserialize(deserializer)?),
             Content::Object(Kind::ServiceImport) => self.take(raw::ServiceImport::deserialize(deserializer)?),

@@ -1,12 +1,13 @@
 //! What arrives as JSON, YAML or protobuf, into objects.
 //!
-//! Every format fills the same shapes ([`raw`]), and the rules that make slim objects of them are written once.
+//! Every format fills the same shapes ([`raw`], [`slice`](mod@slice)), and the rules that make slim objects of them are written once.
 
 mod json;
 mod list;
 pub(super) mod manifest;
 pub(super) mod protobuf;
 mod raw;
+mod slice;
 mod text;
 
 use super::{Key, Kind, Object};
@@ -73,10 +74,10 @@ fn json_page(kind: Kind, body: &[u8], take: Take<'_>) -> Result<PageEnd, String>
     match kind {
         Kind::Namespace => json::page::<raw::Namespace>(body, take),
         Kind::Service => json::page::<raw::Service>(body, take),
-        Kind::EndpointSlice => json::page::<raw::EndpointSlice>(body, take),
+        Kind::EndpointSlice => json::page::<slice::EndpointSlice>(body, take),
         Kind::Pod => json::page::<raw::Pod>(body, take),
         Kind::ServiceImport => json::page::<raw::ServiceImport>(body, take),
-        Kind::ImportedSlice => json::page::<raw::ImportedSlice>(body, take),
+        Kind::ImportedSlice => json::page::<slice::ImportedSlice>(body, take),
     }
 }
 
@@ -88,10 +89,10 @@ fn protobuf_object(kind: Kind, message: &[u8]) -> Result<State, String> {
     match kind {
         Kind::Namespace => read::<raw::Namespace>(message),
         Kind::Service => read::<raw::Service>(message),
-        Kind::EndpointSlice => read::<raw::EndpointSlice>(message),
+        Kind::EndpointSlice => read::<slice::EndpointSlice>(message),
         Kind::Pod => read::<raw::Pod>(message),
         Kind::ServiceImport => read::<raw::ServiceImport>(message),
-        Kind::ImportedSlice => read::<raw::ImportedSlice>(message),
+        Kind::ImportedSlice => read::<slice::ImportedSlice>(message),
     }
 }
 
@@ -109,10 +110,10 @@ pub(super) fn event(kind: Kind, format: Format, frame: &[u8]) -> Result<Watched,
     match kind {
         Kind::Namespace => read::<raw::Namespace>(format, frame),
         Kind::Service => read::<raw::Service>(format, frame),
-        Kind::EndpointSlice => read::<raw::EndpointSlice>(format, frame),
+        Kind::EndpointSlice => read::<slice::EndpointSlice>(format, frame),
         Kind::Pod => read::<raw::Pod>(format, frame),
         Kind::ServiceImport => read::<raw::ServiceImport>(format, frame),
-        Kind::ImportedSlice => read::<raw::ImportedSlice>(format, frame),
+        Kind::ImportedSlice => read::<slice::ImportedSlice>(format, frame),
     }
 }
 

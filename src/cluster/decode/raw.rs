@@ -1,16 +1,14 @@
 //! Objects as the API publishes them, cut down to the fields that are read, and the rules that make slim objects of them.
 //!
 //! Everything is optional: what a field's absence means is said here, not by the decoder. Sources: the Kubernetes API
-//! reference for Service, Namespace, Pod (v1) and EndpointSlice (discovery.k8s.io/v1); for ServiceImport, KEP-1645.
+//! reference for Service, Namespace and Pod (v1); for ServiceImport, KEP-1645. EndpointSlices are in [`slice`](super::slice).
 
 use super::super::selector::Labels;
-use super::super::{self as cluster, Endpoints, Key, Kind, Object, Port};
+use super::super::{self as cluster, Key, Kind, Object, Port};
 use super::State;
 use super::protobuf::Message;
-use super::text::{Text, Texts};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use std::net::{IpAddr, Ipv4Addr};
 
 /// A kind of object that can be read in every format. What is borrowed is borrowed from what was read.
 pub(super) trait Raw<'a>: Deserialize<'a> + Message<'a> {
@@ -103,22 +101,6 @@ pub(super) struct Ingress {
     pub(super) hostname: Option<String>,
 }
 
-#[derive(Deserialize, Default, Clone, Debug, PartialEq)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct EndpointSlice<'a> {
-    pub(super) metadata: Metadata,
-    #[serde(borrow)]
-    pub(super) address_type: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) endpoints: Option<Vec<Endpoint<'a>>>,
-    pub(super) ports: Option<Vec<ObjectPort>>,
-}
-
-/// An EndpointSlice of a ServiceImport.
-#[derive(Deserialize, Default, Debug, PartialEq)]
-#[serde(transparent)]
-pub(super) struct ImportedSlice<'a>(#[serde(borrow)] pub(super) EndpointSlice<'a>);
-
 #[derive(Deserialize, Default, Debug, PartialEq)]
 #[serde(default)]
 pub(super) struct ServiceImport {
@@ -133,33 +115,6 @@ pub(super) struct ServiceImportSpec {
     pub(super) import_type: Option<String>,
     pub(super) ips: Option<Vec<String>>,
     pub(super) ports: Option<Vec<ObjectPort>>,
-}
-
-#[derive(Deserialize, Default, Clone, Debug, PartialEq)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct Endpoint<'a> {
-    #[serde(borrow)]
-    pub(super) addresses: Option<Texts<'a>>,
-    pub(super) conditions: Option<Conditions>,
-    #[serde(borrow)]
-    pub(super) hostname: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) target_ref: Option<TargetRef<'a>>,
-    #[serde(borrow)]
-    pub(super) zone: Option<Text<'a>>,
-}
-
-#[derive(Deserialize, Default, Clone, Debug, PartialEq)]
-#[serde(default)]
-pub(super) struct Conditions {
-    pub(super) ready: Option<bool>,
-}
-
-#[derive(Deserialize, Default, Clone, Debug, PartialEq)]
-#[serde(default)]
-pub(super) struct TargetRef<'a> {
-    #[serde(borrow)]
-    pub(super) name: Option<Text<'a>>,
 }
 
 /// A port of a Service or of a slice.
@@ -199,7 +154,7 @@ impl Metadata {
     }
 
     /// The value of a label, empty where it has none; it is taken out.
-    fn take_label(&mut self, label: &str) -> String {
+    pub(super) fn take_label(&mut self, label: &str) -> String {
         self.labels.as_mut().and_then(|labels| labels.remove(label)).unwrap_or_default()
     }
 }
@@ -245,58 +200,6 @@ impl Raw<'_> for Service {
     }
 }
 
-impl<'a> Raw<'a> for EndpointSlice<'a> {
-    const KIND: Kind = Kind::EndpointSlice;
-
-    fn metadata(&self) -> &Metadata {
-        &self.metadata
-    }
-
-    fn state(mut self) -> Result<State, String> {
-        let service = self.metadata.take_label(SERVICE_NAME);
-        Ok(State::Present(Object::EndpointSlice(self.slim(service, String::new())?)))
-    }
-}
-
-impl<'a> Raw<'a> for ImportedSlice<'a> {
-    const KIND: Kind = Kind::ImportedSlice;
-
-    fn metadata(&self) -> &Metadata {
-        &self.0.metadata
-    }
-
-    fn state(mut self) -> Result<State, String> {
-        let (service, cluster) = (self.0.metadata.take_label(IMPORT_NAME), self.0.metadata.take_label(SOURCE_CLUSTER));
-        Ok(State::Present(Object::ImportedSlice(self.0.slim(service, cluster)?)))
-    }
-}
-
-impl EndpointSlice<'_> {
-    /// Whether its endpoints are (also) those of a ServiceImport.
-    pub(super) fn is_imported(&self) -> bool {
-        self.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(IMPORT_NAME))
-    }
-
-    fn slim(self, service: String, cluster: String) -> Result<cluster::EndpointSlice, String> {
-        let key = self.metadata.key(Kind::EndpointSlice)?;
-        let is_host_names = self.address_type.as_deref() == Some("FQDN");
-        let read = self.endpoints.unwrap_or_default();
-        let octets = read.iter().map(Endpoint::octets).sum();
-        let mut endpoints = Endpoints::with_capacity(read.len(), octets);
-        read.iter()
-            .filter(|endpoint| endpoint.is_ready())
-            .for_each(|endpoint| endpoint.put(is_host_names, &mut endpoints));
-        Ok(cluster::EndpointSlice {
-            key: Some(key),
-            service,
-            cluster,
-            endpoints,
-            ports: ports(self.ports),
-            last_change: self.metadata.annotations.and_then(|annotations| annotations.last_change),
-        })
-    }
-}
-
 impl Raw<'_> for ServiceImport {
     const KIND: Kind = Kind::ServiceImport;
 
@@ -316,62 +219,6 @@ impl Raw<'_> for ServiceImport {
             external_ips: Vec::new(),
         })))
     }
-}
-
-impl Endpoint<'_> {
-    /// Unset means ready: `serving` and `terminating` are not looked at.
-    fn is_ready(&self) -> bool {
-        self.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
-    }
-
-    /// One entry an address. In a slice of addresses, what is none is left out: it could only make a wrong name.
-    fn put(&self, is_host_names: bool, endpoints: &mut Endpoints) {
-        let (hostname, zone) = (text(&self.hostname), text(&self.zone));
-        let target = self.target_ref.as_ref().map_or("", |target| text(&target.name));
-        for text in self.addresses.iter().flat_map(Texts::iter) {
-            let address = if is_host_names { None } else { address(text) };
-            if is_host_names || address.is_some() {
-                endpoints.push(cluster::Endpoint { address, text, hostname, target, zone });
-            }
-        }
-    }
-
-    /// How long its texts are together: more addresses are so rare that no room is kept for them.
-    fn octets(&self) -> usize {
-        let address = self.addresses.iter().flat_map(Texts::iter).next().map_or(0, str::len);
-        let target = self.target_ref.as_ref().map_or("", |target| text(&target.name));
-        address + text(&self.hostname).len() + target.len() + text(&self.zone).len()
-    }
-}
-
-fn text<'a>(text: &'a Option<Text<'_>>) -> &'a str {
-    text.as_deref().unwrap_or_default()
-}
-
-/// An address as objects write it.
-fn address(text: &str) -> Option<IpAddr> {
-    ipv4(text.as_bytes()).map_or_else(|| text.parse().ok(), |address| Some(address.into()))
-}
-
-/// The usual way to write an IPv4 address, in a third of the time: a slice may have a thousand. What it does not read
-/// may still be an address.
-fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    let (mut address, mut part, mut digits, mut dots) = (0_u32, 0_u32, 0, 0);
-    for octet in text {
-        match octet {
-            // No part begins with a zero but zero itself.
-            b'0'..=b'9' if digits < 3 && (digits == 0 || part != 0) => {
-                part = part * 10 + u32::from(octet - b'0');
-                digits += 1;
-            }
-            b'.' if digits != 0 && part < 256 && dots < 3 => {
-                address = address << 8 | part;
-                (part, digits, dots) = (0, 0, dots + 1);
-            }
-            _ => return None,
-        }
-    }
-    (dots == 3 && digits != 0 && part < 256).then(|| Ipv4Addr::from_bits(address << 8 | part))
 }
 
 impl Raw<'_> for Pod {
@@ -397,39 +244,11 @@ impl Raw<'_> for Pod {
 }
 
 /// A port without a number (a slice's "every port") or with one that is none cannot be asked for and is left out.
-fn ports(ports: Option<Vec<ObjectPort>>) -> Vec<Port> {
+pub(super) fn ports(ports: Option<Vec<ObjectPort>>) -> Vec<Port> {
     let port = |port: ObjectPort| {
         let number = u16::try_from(port.port?).ok().filter(|number| *number != 0)?;
         let protocol = port.protocol.filter(|protocol| !protocol.is_empty()).unwrap_or_else(|| "TCP".into());
         Some(Port { name: port.name.unwrap_or_default(), number, protocol })
     };
     ports.into_iter().flatten().filter_map(port).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn addresses_are_read_as_the_standard_library_does(text in "[0-9]{0,4}([.:][0-9]{0,4}){0,5}[a-f.]?") {
-            prop_assert_eq!(address(&text), text.parse::<IpAddr>().ok());
-        }
-
-        #[test]
-        fn every_ipv4_address_is_read_at_once(bits in any::<u32>()) {
-            let written = Ipv4Addr::from_bits(bits).to_string();
-            prop_assert_eq!(ipv4(written.as_bytes()), Some(Ipv4Addr::from_bits(bits)));
-        }
-    }
-
-    #[test]
-    fn what_is_no_ipv4_address_is_left_to_others() {
-        for text in
-            ["", "1.2.3", "1.2.3.", "1.2.3.4.", "1.2.3.256", "01.2.3.4", "1.2.3.00", "1..3.4", "::1", "1.2.3.4a"]
-        {
-            assert_eq!(ipv4(text.as_bytes()), None, "{text}");
-        }
-    }
 }

@@ -81,7 +81,7 @@ fn add_endpoints<A: Family>(slice: &Slice, endpoints: &mut Endpoints) {
         let hostname = String::from_utf8_lossy(&own[1..]);
         endpoints.push(Endpoint {
             address: Some(address),
-            text: &address.to_string(),
+            text: &if address.is_ipv6() { address.to_string() } else { String::new() },
             hostname: if is_own { &hostname } else { "" },
             target: "",
             zone: &zone.map(|zone| dotted(&zone.name)).unwrap_or_default(),

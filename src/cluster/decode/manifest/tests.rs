@@ -87,7 +87,7 @@ fn endpoints_that_are_ready_or_do_not_say() {
          - {addresses: [10.1.0.4], conditions: {serving: false, ready: null}}\n\
          - {addresses: [10.1.0.5]}\n- {addresses: [not-an-address]}\n- {addresses: null}",
     );
-    let bare = |text: &'static str| Endpoint { address: text.parse().ok(), text, ..Endpoint::default() };
+    let bare = |text: &'static str| Endpoint { address: text.parse().ok(), ..Endpoint::default() };
     let full = |text: &'static str| Endpoint { hostname: "db-0", target: "p0", zone: "a", ..bare(text) };
     let expected = [full("10.1.0.1"), full("10.1.0.2"), bare("10.1.0.4"), bare("10.1.0.5")];
     assert_eq!(slice.endpoints, Endpoints::from_iter(expected));

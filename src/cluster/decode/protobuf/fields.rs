@@ -10,6 +10,8 @@ pub(in crate::cluster) struct Malformed(pub(super) &'static str);
 const LONGEST_VARINT: usize = 10;
 /// What is said of a message that ends too soon.
 pub(in crate::cluster) const CUT_OFF: Malformed = Malformed("a field is longer than its message");
+/// What is said of a text that is none.
+pub(super) const NOT_UTF8: Malformed = Malformed("text that is not UTF-8");
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,13 +58,19 @@ impl<'a> Iterator for Fields<'a> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        // Nearly all fields are texts or messages whose number and length have an octet each.
-        if let [tag @ 0..=0x7f, length @ 0..=0x7f, rest @ ..] = self.0
-            && tag & 7 == 2
-            && let Some((octets, rest)) = rest.split_at_checked(usize::from(*length))
-        {
-            self.0 = rest;
-            return Some(Ok((u32::from(tag >> 3), Value::Bytes(octets))));
+        // Nearly all fields are texts or messages whose number and length have an octet each, or a small number.
+        if let [tag @ 0..=0x7f, octet @ 0..=0x7f, rest @ ..] = self.0 {
+            let number = u32::from(tag >> 3);
+            if tag & 7 == 2
+                && let Some((octets, rest)) = rest.split_at_checked(usize::from(*octet))
+            {
+                self.0 = rest;
+                return Some(Ok((number, Value::Bytes(octets))));
+            }
+            if tag & 7 == 0 {
+                self.0 = rest;
+                return Some(Ok((number, Value::Varint(u64::from(*octet)))));
+            }
         }
         self.any()
     }
@@ -156,7 +164,7 @@ impl<'a> Value<'a> {
 
     #[inline]
     pub(super) fn text(self) -> Result<&'a str, Malformed> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("text that is not UTF-8"))
+        std::str::from_utf8(self.bytes()?).map_err(|_| NOT_UTF8)
     }
 
     pub(super) fn owned(self) -> Result<String, Malformed> {

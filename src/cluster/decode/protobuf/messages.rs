@@ -4,15 +4,12 @@
 
 use super::super::Status;
 use super::super::raw::{
-    Annotations, Conditions, Endpoint, EndpointSlice, IMPORT_NAME, ImportedSlice, Ingress, LAST_CHANGE, LoadBalancer,
-    Metadata, Namespace, ObjectPort, Pod, PodStatus, SERVICE_NAME, SOURCE_CLUSTER, Service, ServiceImport, ServiceSpec,
-    ServiceStatus, TargetRef,
+    Annotations, IMPORT_NAME, Ingress, LAST_CHANGE, LoadBalancer, Metadata, Namespace, ObjectPort, Pod, PodStatus,
+    SERVICE_NAME, SOURCE_CLUSTER, Service, ServiceImport, ServiceSpec, ServiceStatus,
 };
-use super::fields::{Fields, Malformed, Message, Value};
+use super::super::slice::{EndpointSlice, ImportedSlice, Seen};
+use super::fields::{Fields, Malformed, Message, NOT_UTF8, Value};
 use serde::de::IgnoredAny;
-
-/// The most endpoints of a slice that Kubernetes' own controller makes, unless it is told otherwise.
-const USUAL_MOST: usize = 100;
 
 /// Appends to a repeated field.
 fn push<T>(list: &mut Option<Vec<T>>, item: T) {
@@ -149,27 +146,23 @@ impl Message<'_> for Ingress {
     }
 }
 
-impl<'a> Message<'a> for EndpointSlice<'a> {
+impl<'a> Message<'a> for EndpointSlice {
     fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), Malformed> {
         match number {
             1 => self.metadata = value.message()?,
-            // In place: it is too large to be moved about.
             2 => {
-                let endpoints = self.endpoints.get_or_insert_with(|| Vec::with_capacity(USUAL_MOST));
-                endpoints.push(Endpoint::default());
-                if let Some(endpoint) = endpoints.last_mut() {
-                    endpoint.fill(value.bytes()?)?;
-                }
+                let endpoint = value.message()?;
+                self.endpoints.get_or_insert_default().add(&endpoint).map_err(|_| NOT_UTF8)?;
             }
             3 => push(&mut self.ports, value.message()?),
-            4 => self.address_type = Some(value.text()?.into()),
+            4 => self.address_type = Some(value.owned()?),
             _ => {}
         }
         Ok(())
     }
 }
 
-impl<'a> Message<'a> for ImportedSlice<'a> {
+impl<'a> Message<'a> for ImportedSlice {
     fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), Malformed> {
         self.0.take(number, value)
     }
@@ -182,33 +175,30 @@ impl Message<'_> for ServiceImport {
     }
 }
 
-impl<'a> Message<'a> for Endpoint<'a> {
+/// `discovery/v1.Endpoint`.
+impl<'a> Message<'a> for Seen<'a> {
+    #[inline]
     fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), Malformed> {
         match number {
-            1 => self.addresses.get_or_insert_default().push(value.text()?.into()),
-            2 => self.conditions.get_or_insert_default().fill(value.bytes()?)?,
-            3 => self.hostname = Some(value.text()?.into()),
-            4 => self.target_ref.get_or_insert_default().fill(value.bytes()?)?,
-            7 => self.zone = Some(value.text()?.into()),
+            1 if self.address.is_none() => self.address = Some(value.bytes()?),
+            1 => self.others.push(value.bytes()?),
+            2 => {
+                for field in Fields(value.bytes()?) {
+                    if let (1, ready) = field? {
+                        self.is_unready = ready.number()? == 0;
+                    }
+                }
+            }
+            3 => self.hostname = value.text()?,
+            4 => {
+                for field in Fields(value.bytes()?) {
+                    if let (3, name) = field? {
+                        self.target = name.text()?;
+                    }
+                }
+            }
+            7 => self.zone = value.text()?,
             _ => {}
-        }
-        Ok(())
-    }
-}
-
-impl Message<'_> for Conditions {
-    fn take(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
-        if number == 1 {
-            self.ready = Some(value.number()? != 0);
-        }
-        Ok(())
-    }
-}
-
-impl<'a> Message<'a> for TargetRef<'a> {
-    fn take(&mut self, number: u32, value: Value<'a>) -> Result<(), Malformed> {
-        if number == 3 {
-            self.name = Some(value.text()?.into());
         }
         Ok(())
     }

@@ -136,6 +136,7 @@ fn place(kind: cluster::Kind) -> usize {
 }
 
 /// An object's name as a label, in lower case. `None` if it cannot be one.
+#[inline]
 fn label(name: &str) -> Option<Cow<'_, [u8]>> {
     let name = name.as_bytes();
     if !matches!(name.len(), 1..=63) || name.contains(&b'.') {

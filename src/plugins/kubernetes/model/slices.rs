@@ -59,8 +59,8 @@ impl Model {
     fn put_slice(&self, writer: &mut Writer, before: Option<&Arc<Slice>>, slice: Slice, namespace: Arc<Namespace>) {
         let slice = Arc::new(slice);
         let (old, key) = (before.map(|before| &**before), &slice.service);
-        self.index::<Ipv4Addr>(key, endpoints(old), endpoints(Some(&slice)));
-        self.index::<Ipv6Addr>(key, endpoints(old), endpoints(Some(&slice)));
+        self.index_slice::<Ipv4Addr>(key, old, Some(&slice));
+        self.index_slice::<Ipv6Addr>(key, old, Some(&slice));
         let service = self.store.services.get(key).unwrap_or_else(|| Service {
             key: key.clone(),
             namespace,
@@ -81,8 +81,8 @@ impl Model {
 
     pub(super) fn delete_slice(&self, writer: &mut Writer, slice: &Arc<Slice>) {
         writer.slices.remove(slice);
-        self.index::<Ipv4Addr>(&slice.service, endpoints(Some(slice)), Vec::new());
-        self.index::<Ipv6Addr>(&slice.service, endpoints(Some(slice)), Vec::new());
+        self.index_slice::<Ipv4Addr>(&slice.service, Some(slice), None);
+        self.index_slice::<Ipv6Addr>(&slice.service, Some(slice), None);
         if let Some(service) = self.store.services.get(&slice.service) {
             if service.kind == Kind::Headless {
                 self.bump_external_serial();
@@ -93,6 +93,31 @@ impl Model {
         self.bump_serial();
     }
 
+    /// Makes a service own the endpoints of `new` where it owned those of `old`. Most often they differ in one, and only
+    /// what is between the first and the last difference is looked at.
+    fn index_slice<A: Family>(&self, key: &[u8], old: Option<&Slice>, new: Option<&Slice>) {
+        let [mut before, mut after] =
+            [old, new].map(|slice| slice.map(|slice| A::plain(slice).as_slice()).unwrap_or_default());
+        while let ([first, before_rest @ ..], [other, after_rest @ ..]) = (before, after)
+            && first == other
+        {
+            (before, after) = (before_rest, after_rest);
+        }
+        while let ([before_rest @ .., last], [after_rest @ .., other]) = (before, after)
+            && last == other
+        {
+            (before, after) = (before_rest, after_rest);
+        }
+        let whole = |plain: &[A], slice: Option<&Slice>| {
+            let named = slice.and_then(|slice| slice.named.as_deref()).map(A::named).unwrap_or_default();
+            plain.iter().copied().chain(named.iter().map(|(address, _)| *address)).collect::<Vec<_>>()
+        };
+        let (before, after) = (whole(before, old), whole(after, new));
+        if !before.is_empty() || !after.is_empty() {
+            self.index(key, before, after);
+        }
+    }
+
     /// Takes away those that the last list did not have.
     pub(super) fn sweep_slices(&self, writer: &mut Writer, list: u32) {
         let unseen = |slice: &&Arc<Slice>| slice.seen.load(Ordering::Relaxed) != list;
@@ -101,15 +126,11 @@ impl Model {
     }
 }
 
-/// The endpoint addresses of one family.
-fn endpoints<A: Family>(slice: Option<&Slice>) -> Vec<A> {
-    slice.map(|slice| slice.endpoints().iter().collect()).unwrap_or_default()
-}
-
 impl Writer {
     /// What the store keeps of a slice.
     fn compact(&mut self, object: &cluster::EndpointSlice, details: Details, service: Octets) -> Slice {
-        let (mut plain_v4, mut plain_v6, mut named) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut plain_v4, mut plain_v6, mut named) =
+            (Vec::with_capacity(object.endpoints.len()), Vec::new(), Vec::new());
         for endpoint in object.endpoints.iter() {
             let Some(address) = endpoint.address else { continue };
             match (own_label(&endpoint, address, details.pod_names), address) {
@@ -191,11 +212,8 @@ fn wire(label: &[u8]) -> Vec<u8> {
 fn own_label<'a>(endpoint: &cluster::Endpoint<'a>, address: IpAddr, pod_names: bool) -> Option<Cow<'a, [u8]>> {
     let target = if pod_names { endpoint.target } else { "" };
     label(endpoint.hostname).or_else(|| label(target)).or_else(|| {
-        // An IPv4 address that can be read is written in the one way there is.
-        if address.is_ipv4() {
-            return None;
-        }
-        let written = Label::of_text(endpoint.text).filter(|written| !written.text().is_empty())?;
+        // An IPv4 address has no text of its own: there is one way to write it.
+        let written = Some(endpoint.text).filter(|text| !text.is_empty()).and_then(Label::of_text)?;
         (written.text() != Label::of_address(address).text()).then(|| written.text().to_vec().into())
     })
 }
