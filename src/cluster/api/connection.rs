@@ -5,8 +5,11 @@
 use super::super::Source;
 use super::super::counters::RequestCounters;
 use super::super::decode::{Format, status};
+use super::buffered::Buffered;
+use super::direct::Direct;
 use super::frames::{format_of, read_whole};
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::RETRY_AFTER;
 use http::{Request, Response, StatusCode, Uri};
@@ -23,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
-use tower::{BoxError, ServiceBuilder};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
 /// The most that is read of an error's body, in octets.
 const LONGEST_ERROR: usize = 64 << 10;
@@ -31,10 +34,18 @@ const LONGEST_ERROR: usize = 64 << 10;
 /// An API server that can be asked. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Connection {
-    client: Arc<ArcSwap<Client>>,
+    clients: Arc<ArcSwap<Clients>>,
     config: Arc<Config>,
     host: Arc<str>,
     counters: Arc<RequestCounters>,
+}
+
+/// Two ways to the same server, with the same credentials.
+struct Clients {
+    /// For answers that come at once: connections are kept for the next ones.
+    pooled: Client,
+    /// For watches, each with a connection of its own.
+    direct: Client,
 }
 
 /// A request or stream that failed.
@@ -57,8 +68,8 @@ impl Connection {
             Source::Manifests(_) | Source::Text(..) => return Err("manifests have no API server".into()),
         };
         let host = config.cluster_url.authority().map_or("", |authority| authority.as_str()).into();
-        let client = client(&config).map_err(|error| sentence(&error))?;
-        Ok(Connection { client: Arc::new(ArcSwap::from_pointee(client)), config: Arc::new(config), host, counters })
+        let clients = clients(&config).map_err(|error| sentence(&error))?;
+        Ok(Connection { clients: Arc::new(ArcSwap::from_pointee(clients)), config: Arc::new(config), host, counters })
     }
 
     /// Sends a request and waits for the answer to begin.
@@ -66,8 +77,21 @@ impl Connection {
     /// # Errors
     /// No answer within the time, or one that is no success.
     pub(super) async fn get(&self, request: Request<Body>, within: Duration) -> Result<Response<Body>, Failure> {
+        let client = self.clients.load().pooled.clone();
+        self.ask(client, request, within).await
+    }
+
+    /// The same for a watch.
+    ///
+    /// # Errors
+    /// No answer within the time, or one that is no success.
+    pub(super) async fn watch(&self, request: Request<Body>, within: Duration) -> Result<Response<Body>, Failure> {
+        let client = self.clients.load().direct.clone();
+        self.ask(client, request, within).await
+    }
+
+    async fn ask(&self, client: Client, request: Request<Body>, within: Duration) -> Result<Response<Body>, Failure> {
         let began = Instant::now();
-        let client = self.client.load_full();
         let answer = timeout(within, client.send(request)).await;
         let code = answer.as_ref().ok().and_then(|answer| answer.as_ref().ok()).map(|answer| answer.status().as_u16());
         self.counters.answered(&self.host, code, began.elapsed());
@@ -89,9 +113,9 @@ impl Connection {
     fn read_credentials(&self) {
         let proof = &self.config.auth_info;
         if (proof.token_file.is_some() || proof.client_certificate.is_some())
-            && let Ok(client) = client(&self.config)
+            && let Ok(clients) = clients(&self.config)
         {
-            self.client.store(Arc::new(client));
+            self.clients.store(Arc::new(clients));
         }
     }
 }
@@ -184,7 +208,7 @@ fn endpoint(url: &str, files: Option<&[PathBuf; 3]>) -> Result<Config, String> {
 
 /// kube's client over a connector of our own: unanswered keepalives and unacknowledged data end a connection within about
 /// half a minute, where the default waits for the watch's end.
-fn client(config: &Config) -> Result<Client, kube::Error> {
+fn clients(config: &Config) -> Result<Clients, kube::Error> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
@@ -193,13 +217,22 @@ fn client(config: &Config) -> Result<Client, kube::Error> {
     http.set_keepalive_interval(Some(Duration::from_secs(5)));
     http.set_keepalive_retries(Some(3));
     http.set_tcp_user_timeout(Some(Duration::from_secs(20)));
-    let https = config.rustls_https_connector_with_connector(http)?;
-    let transport: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new()).build(https);
+    let https = config.rustls_https_connector_with_connector(http.map_response(Buffered::new))?;
+    let pooled: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new()).build(https.clone());
+    Ok(Clients { pooled: client(config, pooled)?, direct: client(config, Direct(https))? })
+}
+
+/// kube's client over a transport.
+fn client<T, B>(config: &Config, transport: T) -> Result<Client, kube::Error>
+where
+    T: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+    B: hyper::body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
-        .map_err(BoxError::from)
+        .map_err(|error: T::Error| -> BoxError { error.into() })
         .service(transport);
     Ok(Client::new(service, config.default_namespace.clone()))
 }

@@ -8,11 +8,13 @@ use super::backoff::{Backoff, random_between};
 use super::connection::{Connection, Failure};
 use super::frames::{Frames, format_of, next_part};
 use super::request::{Extent, Target};
+use futures_util::future::{Either, select};
 use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// HTTP and Status code of a resourceVersion or continue token that is too old.
 const GONE: u16 = 410;
@@ -230,7 +232,7 @@ impl Follower {
     async fn watch(&self, place: &mut Place, log: &mut Log) -> Result<End, Failure> {
         let lifetime = random_between(self.pace.lifetime.clone());
         let request = self.target.watch(&place.version, lifetime);
-        let response = match self.connection.get(request, self.pace.answer).await {
+        let response = match self.connection.watch(request, self.pace.answer).await {
             Err(Failure { code: Some(GONE), .. }) => return Ok(End::Gone),
             Err(failure) if failure.reason.contains(TOO_LARGE) => return Ok(End::Gone),
             response => response?,
@@ -238,13 +240,17 @@ impl Follower {
         log.mended(&self.target);
         let ends = Instant::now() + lifetime + self.pace.slack;
         let mut frames = Frames::new(response);
+        // One for all events, put off by each: that costs a fraction of a timer for each.
+        let mut patience = pin!(sleep_until(ends));
         loop {
-            let mut patience = ends.saturating_duration_since(Instant::now());
             if place.has_bookmarks {
-                patience = patience.min(self.pace.silence);
+                patience.as_mut().reset(ends.min(Instant::now() + self.pace.silence));
             }
-            // A server that has gone silent without closing: nothing is lost by asking again from the same place.
-            let Ok(frame) = timeout(patience, frames.next()).await else { return Ok(End::Silent) };
+            let frame = match select(pin!(frames.next()), patience.as_mut()).await {
+                Either::Left((frame, _)) => frame,
+                // A server that has gone silent without closing: nothing is lost by asking again from the same place.
+                Either::Right(_) => return Ok(End::Silent),
+            };
             let Some(frame) = frame? else { return Ok(End::Clean) };
             self.counters.heard();
             place.heard += 1;

@@ -1,7 +1,9 @@
 //! Objects from an API server: one task a kind, each with its own connection.
 
 mod backoff;
+mod buffered;
 mod connection;
+mod direct;
 mod follow;
 mod frames;
 mod request;
