@@ -16,6 +16,8 @@ import sys
 
 # Namespaces, Services of each, endpoints of each Service.
 NAMESPACES, SERVICES, ENDPOINTS = map(int, os.environ.get("SHAPE", "100x100x10").split("x"))
+# Services that an API server is given a second slice of, of 100 endpoints: their cluster IPs are what they are without.
+WIDE, WIDE_ENDPOINTS = [service for service in range(SERVICES) if service % 10 != 9][:36], 100
 QUESTIONS = 20_000
 ZONE = "cluster.local"
 # The same cluster and the same questions in each run.
@@ -80,6 +82,18 @@ def slice_object(namespace, service):
         "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
         "endpoints": [endpoint(namespace, service, number) for number in range(first, first + ENDPOINTS)],
     }
+
+
+def wide_slices():
+    return [wide_slice(service) for service in WIDE]
+
+
+def wide_slice(service):
+    first = NAMESPACES * SERVICES * ENDPOINTS + service * WIDE_ENDPOINTS
+    item = slice_object(0, service)
+    item["metadata"]["name"] = f"s-{service}-wide"
+    item["endpoints"] = [endpoint(0, service, number) for number in range(first, first + WIDE_ENDPOINTS)]
+    return item
 
 
 def endpoint(namespace, service, number):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fills a real API server with the benchmark's cluster (fill.py); a minute or two.
+"""Fills a real API server with the benchmark's cluster (fill.py) and its slices of 100 endpoints; a minute or two.
 
 usage: populate.py DIRECTORY [PODS]     DIRECTORY is that of tests/controlplane/start; PODS a namespace, none by default
 
@@ -12,14 +12,14 @@ import threading
 import time
 
 from api import Api, collection
-from fill import NAMESPACES, cluster
+from fill import NAMESPACES, cluster, wide_slices
 
 CONNECTIONS = 12
 
 
 def main(directory, pods):
     begun, faults = time.monotonic(), []
-    items = cluster() + [pod(namespace, number) for namespace in range(NAMESPACES) for number in range(pods)]
+    items = cluster() + wide_slices() + [pod(namespace, number) for namespace in range(NAMESPACES) for number in range(pods)]
     for kind in ("Namespace", "Service", "EndpointSlice", "Pod"):
         create_all(directory, [item for item in items if item["kind"] == kind], faults)
     if faults:
