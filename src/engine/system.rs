@@ -16,7 +16,7 @@ use std::alloc::{self, Layout};
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 
 /// Messages a system call may carry.
@@ -28,6 +28,8 @@ pub(super) const REPLY_ROOM: usize = 4096;
 
 /// Late replies that a system call may carry.
 const LATE: usize = 32;
+/// Packets of a connected socket that a system call may carry.
+const CONNECTED: usize = 16;
 
 /// A cache line more than the room, so that the heads of all packets do not fall into one set of the cache.
 const QUERY_STRIDE: usize = QUERY_ROOM + 64;
@@ -273,6 +275,51 @@ pub(super) fn send_late(socket: &UdpSocket, replies: &mut [LateReply]) -> usize 
         lost += unsafe { send_messages(socket, headers.as_mut_ptr(), total, libc::MSG_DONTWAIT) };
     }
     lost
+}
+
+/// Sends the first of these packets to where the socket is connected, without waiting; at most [`CONNECTED`], and no more than
+/// the system takes. Returns how many were sent.
+///
+/// # Errors
+/// What the system says to the first, which then was not sent, nor was any behind it.
+pub fn send_connected(socket: BorrowedFd<'_>, packets: &[&[u8]]) -> io::Result<usize> {
+    // SAFETY: zeroes are a value of these structs of integers and pointers.
+    let (mut parts, mut headers): ([libc::iovec; CONNECTED], [libc::mmsghdr; CONNECTED]) = unsafe { mem::zeroed() };
+    for ((packet, part), header) in packets.iter().zip(&mut parts).zip(&mut headers) {
+        *part = libc::iovec { iov_base: packet.as_ptr().cast_mut().cast(), iov_len: packet.len() };
+        (header.msg_hdr.msg_iov, header.msg_hdr.msg_iovlen) = (part, 1 as _);
+    }
+    let total = packets.len().min(CONNECTED);
+    // SAFETY: the descriptor is open. The first `total` headers point to locals and to the packets, all alive during the call;
+    // the kernel only reads the packets.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), total as _, libc::MSG_DONTWAIT as _) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Receives what has come, without waiting; at most [`CONNECTED`] packets. `room` is as many equal parts as there are lengths:
+/// each packet is written to its part, cut to that, and its length to `lengths`. Returns how many came.
+///
+/// # Errors
+/// What the system says where none came.
+pub fn receive_connected(socket: BorrowedFd<'_>, room: &mut [u8], lengths: &mut [usize]) -> io::Result<usize> {
+    // SAFETY: zeroes are a value of these structs of integers and pointers.
+    let (mut parts, mut headers): ([libc::iovec; CONNECTED], [libc::mmsghdr; CONNECTED]) = unsafe { mem::zeroed() };
+    let each = (room.len() / lengths.len().max(1)).max(1);
+    for ((octets, part), header) in room.chunks_exact_mut(each).zip(&mut parts).zip(&mut headers) {
+        *part = libc::iovec { iov_base: octets.as_mut_ptr().cast(), iov_len: each };
+        (header.msg_hdr.msg_iov, header.msg_hdr.msg_iovlen) = (part, 1 as _);
+    }
+    let total = lengths.len().min(CONNECTED).min(room.len() / each);
+    // SAFETY: the descriptor is open. The first `total` headers point to locals and to parts of the room that do not overlap,
+    // of the lengths they state, all alive and used by nothing else during the call.
+    let count = unsafe {
+        libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), total as _, libc::MSG_DONTWAIT as _, ptr::null_mut())
+    };
+    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    for (length, header) in lengths.iter_mut().zip(&headers).take(count) {
+        *length = (header.msg_len as usize).min(each);
+    }
+    Ok(count)
 }
 
 /// Sends `total` messages. Returns how many were lost: those the system refuses, and all behind one that it has no room

@@ -1,6 +1,6 @@
 //! What a plugin's `setup` gets: its directives, its block, and where to put what it adds.
 
-use super::{BlockPlan, Control, Directive, Error, Keep, ProcessPlan, Span, Token};
+use super::{BlockPlan, Control, Datagrams, Directive, Error, Keep, ProcessPlan, Span, Token};
 use crate::corefile::values;
 use crate::metrics::Metrics;
 use crate::wire::Name;
@@ -39,6 +39,8 @@ pub struct Setup<'a> {
     pub keep: &'a Keep,
     /// The way to the server.
     pub control: &'a Control,
+    /// How many datagrams go with a system call.
+    pub datagrams: Datagrams,
 }
 
 impl<'a> Setup<'a> {

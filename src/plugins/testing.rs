@@ -1,17 +1,22 @@
 //! What the plugins' tests share: a server block to set a directive up in, and a chain to run it in.
 
 use crate::corefile;
+use crate::engine;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::plugin::{
-    Arrivals, BlockInfo, BlockPlan, BoxFuture, Command, Control, Definition, Directive, Error, Handler, History, Keep,
-    Lookup, Metadata, Moment, Next, Outcome, ProcessPlan, Readiness, Request, Setup, Shape, Span, Transport,
+    Arrivals, BlockInfo, BlockPlan, BoxFuture, Command, Control, Datagrams, Definition, Directive, Error, Handler,
+    History, Keep, Lookup, Metadata, Moment, Next, Outcome, ProcessPlan, Readiness, Request, Setup, Shape, Span,
+    Transport,
 };
 use crate::wire::{Name, NameBuffer, Query, RecordType};
 use std::cell::{RefCell, RefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
+
+/// The calls that the server hands to plugins.
+pub const DATAGRAMS: Datagrams = Datagrams { send: engine::send_connected, receive: engine::receive_connected };
 
 /// One server block, `.`, and a process.
 pub struct Bench {
@@ -103,6 +108,7 @@ impl Bench {
             kept: &self.kept,
             keep: &self.keep,
             control: &self.control,
+            datagrams: DATAGRAMS,
         })
     }
 

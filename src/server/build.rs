@@ -2,9 +2,11 @@
 
 use super::routes::{Block, Route, Routes};
 use crate::corefile::{self, Address, Corefile, Directive, Error, Scheme, ServerBlock};
-use crate::engine::Limits;
+use crate::engine::{self, Limits};
 use crate::metrics::{Metrics, PLUGIN_ENABLED};
-use crate::plugin::{BlockInfo, BlockPlan, ByServerName, Certificate, Control, Keep, ProcessPlan, ServerKeys, Setup};
+use crate::plugin::{
+    BlockInfo, BlockPlan, ByServerName, Certificate, Control, Datagrams, Keep, ProcessPlan, ServerKeys, Setup,
+};
 use crate::plugins::{self, Found};
 use crate::wire::Name;
 use std::collections::{BTreeMap, BTreeSet};
@@ -139,6 +141,7 @@ impl Builder<'_> {
                 kept: self.kept,
                 keep: &self.keep,
                 control: self.control,
+                datagrams: Datagrams { send: engine::send_connected, receive: engine::receive_connected },
             };
             if let Err(error) = definition.set_up(&mut setup) {
                 self.errors.push(error);

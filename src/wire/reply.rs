@@ -128,6 +128,11 @@ impl<'a> ReplyView<'a> {
         self.counts[section as usize]
     }
 
+    /// How many records all sections have.
+    pub fn all_records(&self) -> usize {
+        self.counts.iter().map(|count| usize::from(*count)).sum()
+    }
+
     /// The lowest TTL of all records but OPT; `None` where there are none.
     pub fn lowest_ttl(&self) -> Option<u32> {
         self.lowest_ttl
@@ -182,7 +187,7 @@ impl<'a> ReplyView<'a> {
 }
 
 /// A copy that an OPT can be added to in place.
-fn with_room(octets: &[u8]) -> Vec<u8> {
+pub fn with_room(octets: &[u8]) -> Vec<u8> {
     let mut copy = Vec::with_capacity(octets.len() + OPT);
     copy.extend(octets);
     copy

@@ -1,4 +1,5 @@
 use super::*;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 fn pair() -> (UdpSocket, UdpSocket) {
@@ -136,4 +137,45 @@ fn late_replies_go_together_and_one_that_is_refused_alone_is_lost() {
         let len = client.recv(&mut room).unwrap();
         assert_eq!((len, room[0]), (if n == 34 { 65_507 } else { 3 }, n));
     }
+}
+
+#[test]
+fn a_connected_socket_sends_and_receives_many_with_a_call() {
+    let (server, client) = pair();
+    server.connect(client.local_addr().unwrap()).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let packets: Vec<Vec<u8>> = (0..CONNECTED as u8 + 3).map(|number| vec![number; 1 + usize::from(number)]).collect();
+    let slices: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
+    let mut left = &slices[..];
+    for expected in [CONNECTED, 3] {
+        assert_eq!(send_connected(client.as_fd(), left).unwrap(), expected);
+        left = &left[expected..];
+    }
+    server.set_nonblocking(true).unwrap();
+    // Room for six, of ten octets each.
+    let (mut room, mut lengths) = ([0; 60], [0; 6]);
+    let mut received = Vec::new();
+    while received.len() < packets.len() {
+        let count = receive_connected(server.as_fd(), &mut room, &mut lengths).unwrap();
+        assert!((1..=6).contains(&count));
+        received.extend(room.chunks(10).zip(lengths).take(count).map(|(part, length)| part[..length].to_vec()));
+    }
+    for (sent, came) in packets.iter().zip(&received) {
+        assert_eq!(came, &sent[..sent.len().min(10)]);
+    }
+    let nothing = receive_connected(server.as_fd(), &mut room, &mut lengths).unwrap_err();
+    assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(receive_connected(server.as_fd(), &mut [], &mut []).unwrap_or(0), 0);
+}
+
+#[test]
+fn the_error_of_a_connected_socket_is_the_first_packet_s() {
+    let (server, client) = pair();
+    let long = vec![0; 70_000];
+    let mut packets: [&[u8]; 3] = [b"one", &long, b"three"];
+    assert_eq!(send_connected(client.as_fd(), &packets).unwrap(), 1);
+    packets.rotate_left(1);
+    let refused = send_connected(client.as_fd(), &packets).unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(libc::EMSGSIZE));
+    drop(server);
 }

@@ -6,6 +6,8 @@
 
 use crate::wire::{HEADER, RecordType, ReplyView, Section};
 
+/// A pointer to the question's name.
+const QUESTION: &[u8] = &[0xc0, HEADER as u8];
 /// Names that one answer may lead to.
 const MOST_NAMES: usize = 32;
 /// Octets of the longest name (RFC 1035 section 2.3.4), and pointers that one may have.
@@ -27,6 +29,9 @@ pub(super) enum Extent {
 /// How much of a reply its question leads to.
 pub(super) fn extent(view: &ReplyView<'_>) -> Extent {
     let octets = view.octets();
+    if is_about_one_name(view) {
+        return Extent::Whole;
+    }
     let Some(names) = reached(view) else { return Extent::Nothing };
     let mut additional = 0;
     for record in view.records() {
@@ -49,6 +54,17 @@ pub(super) fn extent(view: &ReplyView<'_>) -> Extent {
     Extent::Whole
 }
 
+/// Whether it is answers of the name asked alone, which it repeats by pointers, and none leads to another name: as nearly
+/// all are.
+fn is_about_one_name(view: &ReplyView<'_>) -> bool {
+    !view.question().is_empty()
+        && view.records().all(|record| {
+            record.section == Section::Answer
+                && record.rtype != RecordType::CNAME
+                && view.octets()[record.start..].starts_with(QUESTION)
+        })
+}
+
 fn is_denial(rtype: RecordType) -> bool {
     matches!(rtype.0, 47 | 50) || rtype == RecordType::RRSIG
 }
@@ -59,8 +75,7 @@ struct Names(Vec<Vec<u8>>);
 impl Names {
     fn have(&self, octets: &[u8], at: usize) -> bool {
         // Nearly every owner is a pointer to the question.
-        octets[at..].starts_with(&[0xc0, HEADER as u8])
-            || name_at(octets, at).is_some_and(|name| self.0.contains(&name))
+        octets[at..].starts_with(QUESTION) || name_at(octets, at).is_some_and(|name| self.0.contains(&name))
     }
 
     /// Whether one of them is the zone, or below it.

@@ -69,34 +69,67 @@ struct Addresses {
     size: u16,
 }
 
+/// When an entry is worth its place: what a table knows of it without fetching it from memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Span {
+    /// Seconds since the Unix epoch, the lower half.
+    from: u32,
+    seconds: u32,
+}
+
+impl Span {
+    /// In one word.
+    pub fn packed(self) -> u64 {
+        u64::from(self.from) << 32 | u64::from(self.seconds)
+    }
+
+    /// Out of that word.
+    pub fn unpacked(word: u64) -> Span {
+        Span { from: (word >> 32) as u32, seconds: word as u32 }
+    }
+
+    /// Whether it is over, or the clock went back before its beginning.
+    pub fn is_over(self, now: u64) -> bool {
+        let age = i64::from((now as u32).wrapping_sub(self.from) as i32);
+        age < -(CLOCK_SLACK as i64) || age.max(0) >= i64::from(self.seconds)
+    }
+}
+
 impl Entry {
     /// Stores the reply to `query` for `ttl` seconds from `now`. `None` if it is too large, or has what the question does
     /// not lead to.
     pub fn new(query: &Query<'_>, reply: &ReplyView<'_>, ttl: u32, now: u64) -> Option<Entry> {
-        let mut packet = reply.without_opt();
-        if packet.len() > LARGEST {
+        let (without_opt, cut);
+        let mut view = *reply;
+        if reply.has_opt() {
+            without_opt = reply.without_opt();
+            view = ReplyView::parse(&without_opt)?;
+        }
+        if view.octets().len() > LARGEST {
             return None;
         }
-        match bailiwick::extent(&ReplyView::parse(&packet)?) {
+        match bailiwick::extent(&view) {
             Extent::Whole => {}
             Extent::Up { to, additional } => {
-                packet.truncate(to);
-                packet[10..wire::HEADER].copy_from_slice(&additional.to_be_bytes());
+                let mut octets = view.octets()[..to].to_vec();
+                octets[10..wire::HEADER].copy_from_slice(&additional.to_be_bytes());
+                cut = octets;
+                view = ReplyView::parse(&cut)?;
             }
             Extent::Nothing => return None,
         }
-        let view = ReplyView::parse(&packet)?;
-        let ttl_at = view.records().map(|record| record.ttl_at as u16).collect();
+        let mut ttl_at = Vec::with_capacity(view.all_records());
+        ttl_at.extend(view.records().map(|record| record.ttl_at as u16));
         let addresses = address_runs(&view);
         let flags = flags(query.dnssec_ok(), query.checking_disabled());
         Some(Entry {
-            ttl_at,
+            ttl_at: ttl_at.into(),
             addresses,
             flags,
             positive: matches!(view.rcode(), Rcode::NOERROR) && view.reaches(query.qtype),
             stored: now,
             ttl,
-            packet: packet.into(),
+            packet: view.octets().into(),
             hits: AtomicU32::new(0),
             last_hit: AtomicU32::new(0),
             refreshing: AtomicBool::new(false),
@@ -133,6 +166,13 @@ impl Entry {
     pub fn is_usable(&self, now: u64, window: u64) -> bool {
         let says_something = matches!(self.packet[3] & 0x0f, 0 | 3);
         says_something && self.remaining(now).is_some() || self.is_stale(now, window)
+    }
+
+    /// When it is worth its place in the table; an expired one is for `window` seconds more.
+    pub fn span(&self, window: u64) -> Span {
+        let kept = if matches!(self.packet[3] & 0x0f, 0 | 3) { window } else { 0 };
+        let seconds = u32::try_from(u64::from(self.ttl).saturating_add(kept)).unwrap_or(u32::MAX);
+        Span { from: self.stored as u32, seconds }
     }
 
     /// Whether it has what was asked for.
@@ -215,6 +255,9 @@ impl Entry {
 }
 
 fn address_runs(view: &ReplyView<'_>) -> Box<[Addresses]> {
+    if view.count(Section::Answer) < 2 {
+        return Box::default();
+    }
     let octets = view.octets();
     let mut runs: Vec<Addresses> = Vec::new();
     let mut previous: Option<(&[u8], RecordType, usize)> = None;

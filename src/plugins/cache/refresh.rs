@@ -139,7 +139,8 @@ impl Cache {
 
     /// A seat in the flight of those that take the same message: the question, DO, AD, CD, RD, and how much room there is.
     pub(super) fn board(&self, request: &Request) -> Seat {
-        let mut key = request.name.wire().to_vec();
+        let mut key = Vec::with_capacity(request.name.wire().len() + 12);
+        key.extend(request.name.wire());
         key.extend(request.qtype.0.to_be_bytes());
         key.extend(request.qclass.to_be_bytes());
         key.extend([request.packet[2] & 0x01, request.packet[3] & 0x30]);

@@ -3,7 +3,7 @@
 //! A query name is chosen by attackers, so the hash is seeded; whoever finds collisions anyway evicts at most eight
 //! entries. Writers, which stand in the slow lane behind an upstream's answer, take turns.
 
-use super::entry::{Entry, Key};
+use super::entry::{Entry, Key, Span};
 use arc_swap::{ArcSwapOption, Guard};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +29,8 @@ pub(super) struct Table {
 struct Set {
     /// The hashes of the entries, 0 for none, in one cache line: a miss touches nothing else.
     tags: [AtomicU64; WAYS],
+    /// The entries' [`Span`]s, for writers: looking at eight entries would be eight fetches from memory.
+    spans: [AtomicU64; WAYS],
     slots: [ArcSwapOption<Entry>; WAYS],
 }
 
@@ -61,10 +63,7 @@ impl Table {
     pub fn insert(&self, key: &Key<'_>, entry: Entry, now: u64) -> bool {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let set = self.set(key.hash);
-        if let Some(way) = set.way_of(key) {
-            self.clear(set, way);
-        }
-        let way = match set.free_way(now, self.window) {
+        let way = match set.way_of(key).or_else(|| set.free_way(now)) {
             Some(way) => way,
             None => {
                 self.evictions.fetch_add(1, Relaxed);
@@ -72,7 +71,6 @@ impl Table {
                 (key.hash ^ self.evictions.load(Relaxed)) as usize % WAYS
             }
         };
-        self.clear(set, way);
         let size = entry.size();
         if self.octets.load(Relaxed) + size > self.capacity * MEAN_SIZE {
             // Make room in this set only: over time every set that is written to gives back what it holds too much of.
@@ -81,9 +79,10 @@ impl Table {
                 return false;
             }
         }
+        set.spans[way].store(entry.span(self.window).packed(), Relaxed);
+        self.put(set, way, Some(Arc::new(entry)));
         self.entries.fetch_add(1, Relaxed);
         self.octets.fetch_add(size, Relaxed);
-        set.slots[way].store(Some(Arc::new(entry)));
         set.tags[way].store(key.hash, Release);
         true
     }
@@ -113,8 +112,15 @@ impl Table {
     }
 
     fn clear(&self, set: &Set, way: usize) {
+        if set.tags[way].load(Relaxed) != 0 {
+            self.put(set, way, None);
+        }
+    }
+
+    /// Puts an entry, or none, in the place of what is there.
+    fn put(&self, set: &Set, way: usize, entry: Option<Arc<Entry>>) {
         set.tags[way].store(0, Release);
-        if let Some(gone) = set.slots[way].swap(None) {
+        if let Some(gone) = set.slots[way].swap(entry) {
             self.entries.fetch_sub(1, Relaxed);
             self.octets.fetch_sub(gone.size(), Relaxed);
         }
@@ -128,11 +134,12 @@ impl Table {
 
 impl Set {
     fn way_of(&self, key: &Key<'_>) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.load().as_ref().is_some_and(|entry| entry.is_for(key)))
+        let is_for = |slot: &ArcSwapOption<Entry>| slot.load().as_ref().is_some_and(|entry| entry.is_for(key));
+        (0..WAYS).find(|way| self.tags[*way].load(Relaxed) == key.hash && is_for(&self.slots[*way]))
     }
 
-    fn free_way(&self, now: u64, window: u64) -> Option<usize> {
-        let is_dead = |entry: &Arc<Entry>| entry.remaining(now).is_none() && !entry.is_stale(now, window);
-        self.slots.iter().position(|slot| slot.load().as_ref().is_none_or(is_dead))
+    fn free_way(&self, now: u64) -> Option<usize> {
+        let is_over = |way: usize| Span::unpacked(self.spans[way].load(Relaxed)).is_over(now);
+        (0..WAYS).find(|way| self.tags[*way].load(Relaxed) == 0 || is_over(*way))
     }
 }

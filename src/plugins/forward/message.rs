@@ -3,6 +3,7 @@
 use super::case;
 use crate::plugin::{Failure, Outcome, Reply, Request};
 use crate::wire::{self, HEADER, Name, Query, RecordType, ReplyView};
+use std::mem;
 
 /// A query as upstreams get it, but for the id, which every attempt draws anew.
 pub(super) struct Outgoing {
@@ -93,13 +94,20 @@ impl Outgoing {
         }
         let addressed = request.with_query(|query| {
             let view = ReplyView::parse(&packet).filter(|view| view.rcode().0 < 16)?;
-            let mut message = view.without_opt();
-            own_case(&view, query.question(), &mut message);
-            if view.question().is_empty() {
-                // An error without its question (see `is_bare_error`).
-                message.extend(query.question());
-                message[5] = 1;
-            }
+            let mut message = if is_ready(&view) {
+                let len = view.octets().len();
+                packet.truncate(len);
+                mem::take(&mut packet)
+            } else {
+                let mut message = view.without_opt();
+                own_case(&view, query.question(), &mut message);
+                if view.question().is_empty() {
+                    // An error without its question (see `is_bare_error`).
+                    message.extend(query.question());
+                    message[5] = 1;
+                }
+                message
+            };
             let len = message.len();
             message.resize(len + 11, 0);
             let len = wire::address_reply(query, &mut message, len, usize::MAX);
@@ -111,6 +119,12 @@ impl Outgoing {
             None => Outcome::Failed(Failure::servfail("the upstream does not speak EDNS version 0")),
         }
     }
+}
+
+/// Whether a reply goes to the client as it is but for what every reply gets: no OPT, and owners that are pointers.
+fn is_ready(view: &ReplyView<'_>) -> bool {
+    let octets = view.octets();
+    !view.has_opt() && !view.question().is_empty() && view.records().all(|record| octets[record.start] >= 0xc0)
 }
 
 /// Gives owners that repeat the question's name in full the client's case, which need not be the one that was sent.

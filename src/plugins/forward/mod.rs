@@ -156,7 +156,7 @@ mod waiting;
 pub use legacy::DEFINITION as PROXY;
 
 use crate::metrics::Metrics;
-use crate::plugin::{BoxFuture, Definition, Directive, Error, Handler, Next, Outcome, Request, Setup};
+use crate::plugin::{BoxFuture, Datagrams, Definition, Directive, Error, Handler, Next, Outcome, Request, Setup};
 use crate::wire::{Rcode, ReplyView, Section};
 use metrics::Totals;
 use options::Options;
@@ -178,7 +178,8 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
 
 /// Adds a `forward` to the chain.
 fn install(options: Options, directive: &Directive, setup: &mut Setup<'_>) -> Result<(), Error> {
-    let (forward, warning) = Forward::new(options, setup.metrics).map_err(|why| setup.error(&directive.name, why))?;
+    let (forward, warning) =
+        Forward::new(options, setup.metrics, setup.datagrams).map_err(|why| setup.error(&directive.name, why))?;
     if let Some(warning) = warning {
         setup.warn(&directive.name, warning);
     }
@@ -205,13 +206,13 @@ impl Forward {
     ///
     /// # Errors
     /// What is wrong with the files of `tls`.
-    fn new(options: Options, metrics: &Metrics) -> Result<(Forward, Option<String>), String> {
+    fn new(options: Options, metrics: &Metrics, datagrams: Datagrams) -> Result<(Forward, Option<String>), String> {
         let encrypted = options.targets.iter().any(|target| target.scheme != Scheme::Dns);
         let mut trust = encrypted.then(|| Trust::read(&options.tls)).transpose()?;
         let upstream = |target: &Target| {
             let encrypted = trust.as_ref().filter(|_| target.scheme != Scheme::Dns);
             let secure = encrypted.map(|trust| trust.of(target)).transpose()?;
-            Ok(Arc::new(Upstream::new(target, secure, &options, metrics)))
+            Ok(Arc::new(Upstream::new(target, secure, &options, metrics, datagrams)))
         };
         let upstreams: Vec<_> = options.targets.iter().map(upstream).collect::<Result<_, String>>()?;
         let warning = trust.as_mut().and_then(|trust| trust.warning.take());

@@ -6,6 +6,7 @@ use super::{Forward, Permit};
 use crate::plugin::{Failure, Outcome, Request, Transport};
 use crate::wire::Rcode;
 use rand::RngExt;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ impl Forward {
     /// Asks one upstream after the other until one answers, or time or attempts are over.
     async fn try_upstreams(&self, request: &Request, query: Arc<Outgoing>) -> Outcome {
         let began = Instant::now();
+        let mut now = began;
         let attempts = match self.options.max_connect_attempts {
             0 => usize::MAX,
             limit => limit,
@@ -41,12 +43,15 @@ impl Forward {
         let mut answered = 0;
         let order = self.order();
         for index in order.iter().cycle() {
-            let left = BUDGET.saturating_sub(began.elapsed());
+            if failed + answered > 0 {
+                now = Instant::now();
+            }
+            let left = BUDGET.saturating_sub(now.saturating_duration_since(began));
             if failed >= attempts || left.is_zero() {
                 break;
             }
             let Some(upstream) = self.usable(&self.upstreams[*index]) else { break };
-            match self.ask(upstream, &query, request, left.min(self.options.read_timeout)).await {
+            match self.ask(upstream, &query, request, now, left.min(self.options.read_timeout)).await {
                 Ok(packet) => {
                     request.metadata.note("forward/upstream", || upstream.to_string());
                     answered += 1;
@@ -71,10 +76,13 @@ impl Forward {
     /// The upstreams in the policy's order, those whose last exchange failed behind the well ones: a dead one costs
     /// the queries that were under way when it died, and one now and then, instead of a timeout each. Those that are
     /// down are left out, unless all are.
-    fn order(&self) -> Vec<usize> {
+    fn order(&self) -> Cow<'static, [usize]> {
+        if self.upstreams.len() == 1 {
+            return Cow::Borrowed(&[0]);
+        }
         let mut order = self.options.policy.order(self.upstreams.len(), &self.turn);
         if order.len() < 2 || self.upstreams.iter().all(|upstream| upstream.health() == Health::Well) {
-            return order;
+            return order.into();
         }
         order.sort_by_cached_key(|index| match self.upstreams[*index].health() {
             Health::Ailing if self.upstreams[*index].is_to_be_tried() => Health::Well,
@@ -84,7 +92,7 @@ impl Forward {
         if up > 0 {
             order.truncate(up);
         }
-        order
+        order.into()
     }
 
     /// The upstream to ask in the place of this one: itself, or, as all are down, any, because the checks may be what
@@ -108,29 +116,29 @@ impl Forward {
         upstream: &Arc<Upstream>,
         query: &Arc<Outgoing>,
         request: &Request,
+        began: Instant,
         timeout: Duration,
     ) -> Result<Vec<u8>, Trouble> {
         let options = &self.options;
-        let began = Instant::now();
         let protocol = match request.transport {
             _ if options.force_tcp => Protocol::Tcp,
             _ if options.prefer_udp => Protocol::Udp,
             Transport::Udp => Protocol::Udp,
             Transport::Tcp => Protocol::Tcp,
         };
-        let mut answer = upstream.exchange(query, protocol, timeout).await;
-        if let Ok(packet) = &answer
+        let mut answer = upstream.exchange(query, protocol, began, timeout).await;
+        if let Ok((packet, _)) = &answer
             && options.prefer_udp
             && protocol == Protocol::Udp
             && packet[2] & 0x02 != 0
         {
-            answer = upstream.exchange(query, Protocol::Tcp, timeout).await;
+            answer = upstream.exchange(query, Protocol::Tcp, Instant::now(), timeout).await;
         }
         match &answer {
-            Ok(_) => upstream.is_well(),
+            Ok((_, then)) => upstream.is_well(*then),
             Err(_) => upstream.has_failed(began),
         }
-        answer
+        answer.map(|(packet, _)| packet)
     }
 
     /// A place among the queries in flight.

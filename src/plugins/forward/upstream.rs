@@ -11,6 +11,7 @@ use super::tcp::TcpPool;
 use super::udp::UdpPool;
 use super::waiting::Arrival;
 use crate::metrics::Metrics;
+use crate::plugin::Datagrams;
 use crate::wire::ReplyView;
 use std::fmt;
 use std::net::SocketAddr;
@@ -77,9 +78,16 @@ enum Way {
 }
 
 impl Way {
-    async fn exchange(&self, query: &Arc<Outgoing>, protocol: Protocol, timeout: Duration) -> Result<Arrival, Trouble> {
+    /// `began` is about now: a clock is read once for all that a query needs it for.
+    async fn exchange(
+        &self,
+        query: &Arc<Outgoing>,
+        protocol: Protocol,
+        began: Instant,
+        timeout: Duration,
+    ) -> Result<Arrival, Trouble> {
         match (self, protocol) {
-            (Way::Clear { udp, .. }, Protocol::Udp) => udp.exchange(query, timeout).await,
+            (Way::Clear { udp, .. }, Protocol::Udp) => udp.exchange(query, began, timeout).await,
             (Way::Clear { tcp, .. }, Protocol::Tcp) | (Way::Tls(tcp), _) => tcp.exchange(query, timeout).await,
             (Way::Https(https), _) => https.exchange(query, timeout).await,
         }
@@ -114,7 +122,13 @@ impl fmt::Display for Upstream {
 
 impl Upstream {
     /// The upstream at `target`; `secure` is how it is spoken to where it is encrypted.
-    pub fn new(target: &Target, secure: Option<Secure>, options: &Options, metrics: &Metrics) -> Upstream {
+    pub fn new(
+        target: &Target,
+        secure: Option<Secure>,
+        options: &Options,
+        metrics: &Metrics,
+        datagrams: Datagrams,
+    ) -> Upstream {
         let (address, connections) = (target.address, options.connections);
         let stream = match target.scheme {
             Scheme::Tls => "tcp-tls",
@@ -129,7 +143,7 @@ impl Upstream {
             }
             (_, Some(secure)) => Way::Tls(TcpPool::new(address, Some(secure), connections, meters.clone())),
             (_, None) => Way::Clear {
-                udp: UdpPool::new(address, connections, case.clone(), meters.clone()),
+                udp: UdpPool::new(address, connections, case.clone(), meters.clone(), datagrams),
                 tcp: TcpPool::new(address, None, connections, meters.clone()),
             },
         };
@@ -149,28 +163,29 @@ impl Upstream {
         }
     }
 
-    /// Sends a query and waits for its reply. A reply in another case than the question's, over UDP and from one that
+    /// Sends a query, now as `began` says, and waits for its reply; returns also when that came. A reply in another case than the question's, over UDP and from one that
     /// was seen to repeat it, is asked for again over TCP: a forger cannot know the case. If there is no TCP either,
     /// it was no forger who changed it.
     pub async fn exchange(
         &self,
         query: &Arc<Outgoing>,
         protocol: Protocol,
+        began: Instant,
         timeout: Duration,
-    ) -> Result<Vec<u8>, Trouble> {
-        let began = Instant::now();
-        let mut arrival = self.way.exchange(query, protocol, timeout).await?;
+    ) -> Result<(Vec<u8>, Instant), Trouble> {
+        let mut arrival = self.way.exchange(query, protocol, began, timeout).await?;
         if matches!(arrival, Arrival::CaseDiffers) {
             let left = timeout.saturating_sub(began.elapsed());
-            let over_tcp = self.way.exchange(query, Protocol::Tcp, left).await;
+            let over_tcp = self.way.exchange(query, Protocol::Tcp, Instant::now(), left).await;
             arrival = over_tcp.inspect_err(|_| self.case.give_up())?;
         }
         match arrival {
             Arrival::Reply(packet) => {
+                let now = Instant::now();
                 if let Some(view) = ReplyView::parse(&packet) {
-                    self.meters.took(view.rcode(), began.elapsed());
+                    self.meters.took(view.rcode(), now.saturating_duration_since(began));
                 }
-                Ok(packet)
+                Ok((packet, now))
             }
             Arrival::CaseDiffers => Err(Trouble::new(format!("{}: the reply has another question", self.address))),
             Arrival::Broken(reason) => Err(Trouble::new(format!("{}: {reason}", self.address))),
@@ -214,9 +229,9 @@ impl Upstream {
         }
     }
 
-    /// A query has been answered.
-    pub fn is_well(&self) {
-        self.last_reply.store(self.micros(Instant::now()), Relaxed);
+    /// A query has been answered at this moment.
+    pub fn is_well(&self, then: Instant) {
+        self.last_reply.store(self.micros(then), Relaxed);
         self.recover();
     }
 
@@ -251,7 +266,7 @@ impl Upstream {
     /// One health check: any reply to the question is health.
     async fn check(&self) -> bool {
         let probe = Arc::new(Outgoing::probe(&self.check.domain, self.check.recursion_desired));
-        let well = self.way.exchange(&probe, self.check.protocol, CHECK_TIMEOUT).await;
+        let well = self.way.exchange(&probe, self.check.protocol, Instant::now(), CHECK_TIMEOUT).await;
         let well = matches!(well, Ok(Arrival::Reply(_) | Arrival::CaseDiffers));
         if well {
             self.recover();

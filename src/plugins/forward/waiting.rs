@@ -2,7 +2,7 @@
 
 use super::case::{self, Case, Judgement};
 use super::message::{Outgoing, is_bare_error, truncated_stub};
-use crate::wire::{HEADER, ReplyView};
+use crate::wire::{HEADER, ReplyView, with_room};
 use hashbrown::HashMap;
 use rand::RngExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,11 +70,11 @@ impl Waiting {
         let Some(slot) = slots.by_id.get(&id) else { return false };
         let question = slot.query.question();
         let arrival = match ReplyView::parse(packet) {
-            Some(view) if is_bare_error(&view) => Arrival::Reply(view.octets().to_vec()),
+            Some(view) if is_bare_error(&view) => Arrival::Reply(with_room(view.octets())),
             Some(view) => {
                 let Some(exact) = same_question(question, view.question(), slot.pattern) else { return false };
                 match case.map_or(Judgement::Take, |case| case.judge(exact)) {
-                    Judgement::Take => Arrival::Reply(view.octets().to_vec()),
+                    Judgement::Take => Arrival::Reply(with_room(view.octets())),
                     Judgement::AskAgain => Arrival::CaseDiffers,
                 }
             }
@@ -92,6 +92,18 @@ impl Waiting {
             let _ = slot.sender.send(arrival);
         }
         true
+    }
+
+    /// Tells one that waits that it could not be sent.
+    pub fn fail_one(&self, id: u16, reason: &str) {
+        if let Some(slot) = self.lock().by_id.remove(&id) {
+            let _ = slot.sender.send(Arrival::Broken(reason.into()));
+        }
+    }
+
+    /// Whether a query with this id waits.
+    pub fn has(&self, id: u16) -> bool {
+        self.lock().by_id.contains_key(&id)
     }
 
     /// Tells all that wait that the socket failed.

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 /// Shuffles a message that may be `limit` octets long. What cannot be read is left as it is.
 pub(super) fn shuffle(packet: &mut Vec<u8>, random: u64, limit: usize) {
-    let Some(view) = ReplyView::parse(packet) else { return };
+    let Some(view) = ReplyView::parse(packet).filter(|view| view.all_records() > 1) else { return };
     let records: Vec<_> = view.records().collect();
     if records.iter().any(|record| record.rtype == RecordType::TSIG) {
         return;

@@ -1,6 +1,6 @@
 //! The table: bounded, and never another name's answer.
 
-use super::super::entry::{Entry, Key};
+use super::super::entry::{Entry, Key, Span};
 use super::super::table::Table;
 use super::*;
 use crate::plugin::Source;
@@ -117,6 +117,20 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    /// What the table knows of an entry is what the entry says.
+    #[test]
+    fn a_span_is_over_when_the_entry_is_worth_nothing(
+        stored in 0u64..10_000, ttl in 1u32..5_000, window in 0u64..5_000, now in 0u64..20_000, rcode in 0u16..4,
+    ) {
+        let packet = query("h.example.org", RecordType::A);
+        let bytes = reply(&packet, NOERROR | rcode, [&[("", RecordType::A, 60, &[10, 0, 0, 1])], &[], &[]]);
+        let mut buffer = NameBuffer::default();
+        let entry =
+            Entry::new(&Query::parse(&packet, &mut buffer).unwrap(), &ReplyView::parse(&bytes).unwrap(), ttl, stored).unwrap();
+        let span = Span::unpacked(entry.span(window).packed());
+        prop_assert_eq!(span.is_over(now), entry.remaining(now).is_none() && !entry.is_stale(now, window));
+    }
+
     /// What the table gives is what was put in last, or nothing.
     #[test]
     fn it_forgets_but_never_lies(steps in proptest::collection::vec(step(), 1..400)) {

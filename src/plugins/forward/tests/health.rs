@@ -141,7 +141,7 @@ async fn next_leaves_replies_to_the_next_forward() {
     let forward = |address: SocketAddr, nodata, next: Vec<Rcode>| {
         let mut options = Options::new(Name::root(), vec![address.into()]);
         (options.next_on_nodata, options.next) = (nodata, next);
-        Arc::new(Forward::new(options, &Metrics::new()).unwrap().0) as Arc<dyn Handler>
+        Arc::new(Forward::new(options, &Metrics::new(), DATAGRAMS).unwrap().0) as Arc<dyn Handler>
     };
     for (nodata, next, expected) in
         [(true, vec![], 1), (false, vec![Rcode::NOERROR], 1), (false, vec![Rcode::NXDOMAIN], 0)]

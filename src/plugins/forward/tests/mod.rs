@@ -1,5 +1,6 @@
 //! Relaying over real sockets to upstreams that follow a script.
 
+mod batches;
 mod directive;
 mod fake;
 mod finding;
@@ -11,8 +12,8 @@ mod udp;
 use super::policy::Policy;
 use super::{DEFINITION, Forward, Options};
 use crate::metrics::Metrics;
-use crate::plugin::{Failure, Handler, Next, Outcome, Request, Transport};
-use crate::plugins::testing::{Bench, query, query_with_edns, request};
+use crate::plugin::{Datagrams, Failure, Handler, Next, Outcome, Request, Transport};
+use crate::plugins::testing::{Bench, DATAGRAMS, query, query_with_edns, request};
 use crate::wire::{HEADER, Name, NameBuffer, Query, Rcode, RecordType};
 use fake::{Act, Fake, Seen};
 use hickory_proto::op::Message;
@@ -27,12 +28,17 @@ struct Relay {
 
 impl Relay {
     fn new(targets: &[SocketAddr], change: impl FnOnce(&mut Options)) -> Relay {
+        Relay::with(DATAGRAMS, targets, change)
+    }
+
+    /// With these in the place of the engine's calls.
+    fn with(datagrams: Datagrams, targets: &[SocketAddr], change: impl FnOnce(&mut Options)) -> Relay {
         let mut options = Options::new(Name::root(), targets.iter().map(|address| (*address).into()).collect());
         options.read_timeout = Duration::from_millis(300);
         options.check.max_fails = 0;
         change(&mut options);
         let metrics = Metrics::new();
-        Relay { forward: Forward::new(options, &metrics).unwrap().0, metrics }
+        Relay { forward: Forward::new(options, &metrics, datagrams).unwrap().0, metrics }
     }
 
     async fn ask(&self, request: &Request) -> Outcome {
