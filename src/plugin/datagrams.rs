@@ -1,6 +1,5 @@
 //! Many datagrams with a system call: the engine's calls, for plugins that ask others.
 
-use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -18,10 +17,4 @@ pub struct Datagrams {
 impl Datagrams {
     /// Packets that a call may carry.
     pub const MOST: usize = 16;
-}
-
-impl fmt::Debug for Datagrams {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Datagrams")
-    }
 }
