@@ -395,12 +395,17 @@ fn kdig_asks_over_quic() {
 
 /// A connection of quinn's, which trusts the server's authority.
 async fn quic(server: &Running) -> (quinn::Endpoint, quinn::Connection) {
+    let endpoint = quic_client(server, [127, 0, 0, 1]);
+    let connection = endpoint.connect(server.dunlin.address(), "127.0.0.1").unwrap().await.unwrap();
+    (endpoint, connection)
+}
+
+fn quic_client(server: &Running, from: [u8; 4]) -> quinn::Endpoint {
     let crypto = server.authority.client(None, &[b"doq"]);
     let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(crypto).unwrap();
-    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    let config = quinn::ClientConfig::new(std::sync::Arc::new(crypto));
-    let connection = endpoint.connect_with(config, server.dunlin.address(), "127.0.0.1").unwrap().await.unwrap();
-    (endpoint, connection)
+    let mut endpoint = quinn::Endpoint::client((from, 0).into()).unwrap();
+    endpoint.set_default_client_config(quinn::ClientConfig::new(std::sync::Arc::new(crypto)));
+    endpoint
 }
 
 async fn ask_quic(connection: &quinn::Connection, message: &[u8]) -> Option<Answer> {
@@ -419,6 +424,41 @@ async fn quic_has_a_stream_a_query_within_bounds() {
     let queries: Vec<_> = (0..200).map(|_| query(0)).collect();
     let answers = futures_util::future::join_all(queries.iter().map(|message| ask_quic(&connection, message))).await;
     assert!(answers.iter().all(|answer| answer.as_ref().is_some_and(|answer| answer.answer.len() == 1)));
+}
+
+/// From many addresses, so that none of them has more than its part.
+#[tokio::test(flavor = "multi_thread")]
+async fn quic_connections_above_the_bound_are_refused_and_counted() {
+    const MOST: usize = 200;
+    const EACH: usize = 4;
+    const CLIENTS: u8 = 52;
+    let server = run("quic", "client_auth nocert\n}\ntimeouts {\nidle 1m");
+    let (mut open, mut refused) = (Vec::new(), 0);
+    for client in 1..=CLIENTS {
+        let endpoint = quic_client(&server, [127, 0, 1, client]);
+        for _ in 0..EACH {
+            match endpoint.connect(server.dunlin.address(), "127.0.0.1").unwrap().await {
+                Ok(connection) => open.push((endpoint.clone(), connection)),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert_eq!((open.len(), refused), (MOST, usize::from(CLIENTS) * EACH - MOST));
+    let text = http_get(server.metrics, "/metrics").map(|(_, text)| text).unwrap_or_default();
+    let counted = |series: &str| text.lines().find_map(|line| line.strip_prefix(series)?.parse::<usize>().ok());
+    assert_eq!(counted("dunlin_engine_connections "), Some(MOST));
+    let dropped = |reason| counted(&format!("dunlin_engine_dropped_total{{reason=\"{reason}\"}} ")).unwrap_or_default();
+    assert!(dropped("connection") > 0 && dropped("connection") + dropped("source") == refused, "{text}");
+    // Those that are open are served, and one that goes makes room.
+    assert!(ask_quic(&open[0].1, &query(0)).await.is_some());
+    open.truncate(MOST - 1);
+    let endpoint = quic_client(&server, [127, 0, 2, 1]);
+    let mut tries = 0;
+    while endpoint.connect(server.dunlin.address(), "127.0.0.1").unwrap().await.is_err() {
+        tries += 1;
+        assert!(tries < 100, "no room");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -501,6 +501,44 @@ async fn connections_above_the_bound_are_closed_and_counted() {
     accepting.await.unwrap();
 }
 
+/// Each from an address of its own, so that none has more than its part. In the clear: what is bounded is the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_over_tls_above_the_bound_are_closed_and_counted() {
+    const MOST: usize = 2_000;
+    const MORE: usize = 50;
+    if system::raise_descriptor_limit() < 4 * (MOST + MORE) {
+        return;
+    }
+    let long = Duration::from_secs(3600);
+    let limits = SharedLimits::new(Arc::new(Limits { read: long, idle: long, ..Limits::default() }).into());
+    let bench = bench_of("127.0.0.1:0", Protocol::Tls(Keys::default()), 1, 100, limits);
+    let counters = Counters::new(&bench.metrics);
+    let connect = |number: usize| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let address = std::net::Ipv4Addr::new(127, 1, (number >> 8) as u8, number as u8);
+        socket.bind(&SocketAddr::new(address.into(), 0).into()).unwrap();
+        socket.connect(&bench.listener.address().into()).unwrap();
+        TcpStream::from(socket)
+    };
+    let mut held = Vec::new();
+    for number in 0..MOST + MORE {
+        held.push(connect(number));
+        // No more wait to be accepted than the system lets.
+        if number % 500 == 499 {
+            until(|| counters.connections.get() as usize == held.len().min(MOST)).await;
+        }
+    }
+    until(|| counters.connection.get() + counters.source.get() == MORE as u64).await;
+    assert_eq!(counters.connections.get() as usize, MOST);
+    assert!(counters.connection.get() > 0);
+    held.truncate(MOST / 2);
+    until(|| counters.connections.get() as usize <= MOST / 2).await;
+    let mut one_more = connect(0);
+    one_more.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    one_more.write_all(&framed(&[packet(FAST, 1)])).unwrap();
+    assert_eq!(take_framed(&mut one_more), reply(FAST, 1));
+}
+
 /// One client takes all that it can: it is stopped while there is room, and another is let in.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_client_s_connections_leave_room_for_another() {

@@ -1,5 +1,6 @@
 //! One listener: its routes, its connections.
 
+use super::counters::Counters;
 use super::{Request, Response, address};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
@@ -64,7 +65,7 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Binds `address` and serves 404 there. A port that one of `leaving` has is shared with it until that is closed.
-    pub async fn bind(address: &str, leaving: &[(&String, &Listener)]) -> io::Result<Listener> {
+    pub async fn bind(address: &str, leaving: &[(&String, &Listener)], counters: Counters) -> io::Result<Listener> {
         let port = address.rsplit_once(':').map(|(_, port)| port);
         let same_port = leaving.iter().filter(|(other, _)| other.rsplit_once(':').map(|(_, port)| port) == port);
         let mut shared = false;
@@ -76,7 +77,8 @@ impl Listener {
         let (closing, watching) = watch::channel(false);
         let routes = Arc::<ArcSwap<Routes>>::default();
         let keys = Keys::default();
-        let task = tokio::spawn(accept(socket.clone(), routes.clone(), keys.clone(), watching));
+        let serving = Serving { routes: routes.clone(), counters, closing: watching };
+        let task = tokio::spawn(accept(socket.clone(), keys.clone(), serving));
         Ok(Listener { socket, routes, keys, closing, task })
     }
 
@@ -99,24 +101,32 @@ impl Listener {
     }
 }
 
-async fn accept(socket: Arc<TcpListener>, routes: Arc<ArcSwap<Routes>>, keys: Keys, closing: watch::Receiver<bool>) {
+/// What every connection of a listener needs.
+#[derive(Clone)]
+struct Serving {
+    routes: Arc<ArcSwap<Routes>>,
+    counters: Counters,
+    closing: watch::Receiver<bool>,
+}
+
+async fn accept(socket: Arc<TcpListener>, keys: Keys, serving: Serving) {
     let (mut connections, mut ages) = (JoinSet::new(), VecDeque::new());
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, _)) => {
                     if connections.len() >= MAX_CONNECTIONS {
-                        end_oldest(&mut ages);
+                        end_oldest(&mut ages, &serving.counters);
                     } else if ages.len() > 2 * MAX_CONNECTIONS {
                         forget_ended(&mut ages);
                     }
-                    let connection = open(stream, keys.load_full(), routes.clone(), closing.clone());
+                    let connection = open(stream, keys.load_full(), serving.clone());
                     ages.push_back(connections.spawn(connection));
                 }
                 Err(_) => sleep(ERROR_PAUSE).await,
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            () = is_true(&closing) => break,
+            () = is_true(&serving.closing) => break,
         }
     }
     drop(socket);
@@ -127,39 +137,40 @@ fn forget_ended(ages: &mut VecDeque<AbortHandle>) {
     ages.retain(|connection| !connection.is_finished());
 }
 
-fn end_oldest(ages: &mut VecDeque<AbortHandle>) {
+fn end_oldest(ages: &mut VecDeque<AbortHandle>, counters: &Counters) {
     forget_ended(ages);
     if let Some(oldest) = ages.pop_front() {
         oldest.abort();
+        counters.ended_connection.inc();
     }
 }
 
 /// Shakes hands where the connection is encrypted, and serves it.
-async fn open(
-    stream: TcpStream,
-    keys: Option<Arc<rustls::ServerConfig>>,
-    routes: Arc<ArcSwap<Routes>>,
-    closing: watch::Receiver<bool>,
-) {
-    let Some(keys) = keys else { return serve(stream, routes, closing).await };
-    if let Ok(Ok(stream)) = timeout(HEAD, TlsAcceptor::from(keys).accept(stream)).await {
-        serve(stream, routes, closing).await;
+async fn open(stream: TcpStream, keys: Option<Arc<rustls::ServerConfig>>, serving: Serving) {
+    let _open = serving.counters.open();
+    let Some(keys) = keys else { return serve(stream, serving).await };
+    match timeout(HEAD, TlsAcceptor::from(keys).accept(stream)).await {
+        Ok(Ok(stream)) => serve(stream, serving).await,
+        Ok(Err(_)) => {}
+        Err(_) => serving.counters.ended_first.inc(),
     }
 }
 
-async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    routes: Arc<ArcSwap<Routes>>,
-    closing: watch::Receiver<bool>,
-) {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Serving) {
+    let Serving { routes, counters, closing } = serving;
     let service = service_fn(move |request| answer(routes.load_full(), request));
     let mut builder = http1::Builder::new();
     let connection = builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
     let mut connection = pin!(connection.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
-        _ = connection.as_mut() => return,
+        ended = connection.as_mut() => {
+            if ended.is_err_and(|why| why.is_timeout()) {
+                counters.ended_first.inc();
+            }
+            return;
+        }
         () = is_true(&closing) => {}
-        () = sleep(LIFE) => {}
+        () = sleep(LIFE) => counters.ended_life.inc(),
     }
     connection.as_mut().graceful_shutdown();
     let _ = timeout(GRACE, connection).await;

@@ -4,11 +4,14 @@
 //! address share one listener, which lives on across reloads where the next plan has it too.
 
 mod address;
+mod counters;
 mod listener;
 
 #[cfg(test)]
 mod tests;
 
+use crate::metrics::Metrics;
+use counters::Counters;
 use listener::Listener;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -56,13 +59,18 @@ pub struct Endpoint {
 }
 
 /// The listeners of the process.
-#[derive(Default)]
 pub struct Listeners {
+    counters: Counters,
     /// By address as configured.
     open: Mutex<HashMap<String, Listener>>,
 }
 
 impl Listeners {
+    /// None open yet; their connections are counted there.
+    pub fn new(metrics: &Metrics) -> Listeners {
+        Listeners { counters: Counters::new(metrics), open: Mutex::default() }
+    }
+
     /// Makes these the endpoints: binds what is new, keeps what stays, closes what is gone. Nothing changes on error.
     ///
     /// Of several endpoints with one address and path the last counts.
@@ -75,7 +83,7 @@ impl Listeners {
             wanted.entry(endpoint.address.clone()).or_default().push(endpoint);
         }
         let mut open = self.open.lock().await;
-        let bound = bind_new(&open, &wanted).await?;
+        let bound = bind_new(&open, &wanted, &self.counters).await?;
         open.extend(bound);
         let (stay, leave) = open.drain().partition(|(address, _)| wanted.contains_key(address));
         *open = stay;
@@ -98,11 +106,12 @@ impl Listeners {
 async fn bind_new(
     open: &HashMap<String, Listener>,
     wanted: &HashMap<String, Vec<Endpoint>>,
+    counters: &Counters,
 ) -> Result<HashMap<String, Listener>, String> {
     let leaving: Vec<_> = open.iter().filter(|(address, _)| !wanted.contains_key(*address)).collect();
     let mut bound = HashMap::new();
     for (address, endpoints) in wanted.iter().filter(|(address, _)| !open.contains_key(*address)) {
-        match Listener::bind(address, &leaving).await {
+        match Listener::bind(address, &leaving, counters.clone()).await {
             Ok(listener) => {
                 bound.insert(address.clone(), listener);
             }

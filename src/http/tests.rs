@@ -13,7 +13,7 @@ fn endpoint(address: &str, path: &'static str, body: &'static str) -> Endpoint {
 }
 
 async fn open(endpoints: &[(&str, &'static str, &'static str)]) -> Listeners {
-    let listeners = Listeners::default();
+    let listeners = Listeners::new(&Metrics::new());
     apply(&listeners, endpoints).await.unwrap();
     listeners
 }
@@ -54,7 +54,7 @@ async fn endpoints_are_served_by_path_and_method() {
 
 #[tokio::test]
 async fn a_page_may_use_nothing_inline_and_nothing_from_elsewhere() {
-    let listeners = Listeners::default();
+    let listeners = Listeners::new(&Metrics::new());
     let mut page = endpoint("127.0.0.1:0", "/", "<!doctype html>");
     let respond = |_: &Request| Response { status: 200, content_type: "text/html; charset=utf-8", body: Vec::new() };
     page.respond = Arc::new(respond);
@@ -73,7 +73,7 @@ async fn a_page_may_use_nothing_inline_and_nothing_from_elsewhere() {
 
 #[tokio::test]
 async fn long_texts_are_compressed_for_those_who_take_it() {
-    let listeners = Listeners::default();
+    let listeners = Listeners::new(&Metrics::new());
     let long = Endpoint {
         respond: Arc::new(|_| Response { status: 200, content_type: "text/plain", body: b"metric 1\n".repeat(1000) }),
         ..endpoint("127.0.0.1:0", "/metrics", "")
@@ -106,7 +106,7 @@ async fn long_texts_are_compressed_for_those_who_take_it() {
 
 #[tokio::test]
 async fn a_panic_is_an_error_page() {
-    let listeners = Listeners::default();
+    let listeners = Listeners::new(&Metrics::new());
     let mut broken = endpoint("127.0.0.1:0", "/metrics", "");
     broken.respond = Arc::new(|_| panic!("asked to"));
     listeners.apply(vec![broken]).await.unwrap();
@@ -159,7 +159,7 @@ async fn an_empty_host_is_every_address() {
 #[tokio::test]
 async fn another_address_takes_over_the_port() {
     let port = std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
-    let listeners = Listeners::default();
+    let listeners = Listeners::new(&Metrics::new());
     for host in ["", "0.0.0.0", "127.0.0.1", "[::]", "localhost", ""] {
         apply(&listeners, &[(&format!("{host}:{port}"), "/health", host)]).await.unwrap();
         assert_eq!(get(SocketAddr::from(([127, 0, 0, 1], port)), "/health").await, host);
@@ -174,11 +174,14 @@ async fn a_client_that_says_nothing_is_let_go() {
     let begun = std::time::Instant::now();
     let _ = stream.read_to_end(&mut Vec::new()).await;
     assert!((4..8).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert_eq!(listeners.counters.ended_first.get(), 1);
 }
 
 #[tokio::test]
 async fn who_asks_now_is_served_whoever_holds_connections() {
-    let listeners = open(&[("127.0.0.1:0", "/health", "OK")]).await;
+    let metrics = Metrics::new();
+    let listeners = Listeners::new(&metrics);
+    apply(&listeners, &[("127.0.0.1:0", "/health", "OK")]).await.unwrap();
     let to = bound(&listeners, "127.0.0.1:0").await;
     let mut held = Vec::new();
     for _ in 0..600 {
@@ -189,6 +192,15 @@ async fn who_asks_now_is_served_whoever_holds_connections() {
             assert_eq!(get(to, "/health").await, "OK", "beside {} that say nothing", held.len());
         }
     }
+    let counted = |series: &str| {
+        let text = metrics.render();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse::<f64>().ok());
+        value.unwrap_or_else(|| panic!("no {series} in\n{text}"))
+    };
+    let open = counted("dunlin_http_connections ");
+    assert!((200.0..=257.0).contains(&open), "{open} open");
+    let ended = counted("dunlin_http_connections_ended_total{reason=\"connection\"} ");
+    assert!(ended >= 600.0 - open, "{ended} ended, {open} open");
     // The oldest had to go, not the newest.
     assert_eq!(held[0].read(&mut [0]).await.ok().filter(|octets| *octets > 0), None);
     let newest = held.last_mut().unwrap();
