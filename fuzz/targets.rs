@@ -203,5 +203,6 @@ impl Sink for Nobody {
     fn list_begins(&self, _: Kind) {}
     fn apply(&self, _: Object) {}
     fn delete(&self, _: Kind, _: &Key) {}
+    fn list_breaks(&self, _: Kind) {}
     fn list_ends(&self, _: Kind) {}
 }

@@ -53,6 +53,7 @@ impl Sink for Known {
         self.0.lock().unwrap().objects.remove(&(kind, key.clone()));
     }
 
+    fn list_breaks(&self, _: Kind) {}
     fn list_ends(&self, kind: Kind) {
         let mut state = self.0.lock().unwrap();
         let (gone, stale) = std::mem::take(&mut state.stale).into_iter().partition(|(one, _)| *one == kind);

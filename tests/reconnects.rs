@@ -28,6 +28,7 @@ impl Sink for Ignored {
     fn list_begins(&self, _: Kind) {}
     fn apply(&self, _: Object) {}
     fn delete(&self, _: Kind, _: &Key) {}
+    fn list_breaks(&self, _: Kind) {}
     fn list_ends(&self, _: Kind) {}
 }
 

@@ -43,6 +43,8 @@ pub trait Sink: Send + Sync + 'static {
     fn apply(&self, object: Object);
     /// An object is gone.
     fn delete(&self, kind: Kind, key: &Key);
+    /// The list has broken off and is begun again sooner or later: what came of it is known from now on, if it was not.
+    fn list_breaks(&self, kind: Kind);
     /// The list has ended: of this kind, what was not applied since it began is gone.
     fn list_ends(&self, kind: Kind);
 }

@@ -55,6 +55,10 @@ impl Sink for Recorder {
         self.note(format!("delete {}/{}", key.namespace, key.name));
     }
 
+    fn list_breaks(&self, kind: Kind) {
+        self.note(format!("break {}", kind.name()));
+    }
+
     fn list_ends(&self, kind: Kind) {
         self.note(format!("end {}", kind.name()));
     }

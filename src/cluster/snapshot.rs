@@ -415,6 +415,7 @@ mod tests {
             self.0.lock().unwrap().push(object);
         }
         fn delete(&self, _: Kind, _: &Key) {}
+        fn list_breaks(&self, _: Kind) {}
         fn list_ends(&self, _: Kind) {}
     }
 

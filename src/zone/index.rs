@@ -11,6 +11,26 @@ type Pair<A> = (A, u32);
 /// Sorted pairs.
 type Shard<A> = Box<[Pair<A>]>;
 
+/// Pairs that wait until they are published together, each with those of its shard: a shard is copied once for all of
+/// them, and not once for each.
+pub struct Gathered<A> {
+    shards: Vec<Vec<Pair<A>>>,
+    count: usize,
+}
+
+impl<A> Default for Gathered<A> {
+    fn default() -> Gathered<A> {
+        Gathered { shards: Vec::new(), count: 0 }
+    }
+}
+
+impl<A> Gathered<A> {
+    /// How many wait.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
 /// Owners by address. An owner is four octets whose meaning is the caller's; it may own an address more than once.
 ///
 /// Eight octets an IPv4 address, twenty an IPv6 one. Read without waiting; one writer at a time, whose update copies a
@@ -58,6 +78,26 @@ impl<A: Address + std::hash::Hash> AddressIndex<A> {
         shard.store(Arc::new(changed.into()));
     }
 
+    /// Notes the same, to be seen by readers once it is published.
+    pub fn gather(&self, gathered: &mut Gathered<A>, address: A, owner: u32) {
+        gathered.shards.resize_with(self.shards.len(), Vec::new);
+        gathered.shards[self.place(address)].push((address, owner));
+        gathered.count += 1;
+    }
+
+    /// Lets readers see what has been gathered.
+    pub fn publish(&self, gathered: &mut Gathered<A>) {
+        for (shard, pairs) in self.shards.iter().zip(&mut gathered.shards).filter(|(_, pairs)| !pairs.is_empty()) {
+            pairs.sort_unstable();
+            let mut all = [&shard.load()[..], pairs].concat();
+            // Two ascending runs, which this merges.
+            all.sort();
+            shard.store(Arc::new(all.into()));
+            pairs.clear();
+        }
+        gathered.count = 0;
+    }
+
     /// Notes that `owner` has `address` once less.
     pub fn remove(&self, address: A, owner: u32) {
         let shard = self.shard(address);
@@ -102,7 +142,11 @@ impl<A: Address + std::hash::Hash> AddressIndex<A> {
     }
 
     fn shard(&self, address: A) -> &ArcSwap<Shard<A>> {
-        &self.shards[self.seed.hash_one(address) as usize & (self.shards.len() - 1)]
+        &self.shards[self.place(address)]
+    }
+
+    fn place(&self, address: A) -> usize {
+        self.seed.hash_one(address) as usize & (self.shards.len() - 1)
     }
 }
 
@@ -146,6 +190,26 @@ mod tests {
         index.remove(address(1), 7);
         index.remove(address(1), 7);
         assert_eq!((owners(&index, 1), index.count()), (vec![3], 3));
+    }
+
+    #[test]
+    fn what_is_gathered_is_seen_once_it_is_published_beside_what_was_there() {
+        let (index, one_by_one, mut gathered) = (AddressIndex::new(2), AddressIndex::new(2), Gathered::default());
+        for round in 0..3 {
+            for last in [9, 1, 5, 1, 200].map(|last| last + round) {
+                index.gather(&mut gathered, address(last), u32::from(round));
+                one_by_one.insert(address(last), u32::from(round));
+            }
+            index.insert(address(5), 77);
+            one_by_one.insert(address(5), 77);
+            assert!(!owners(&index, 9 + round).contains(&u32::from(round)));
+            assert_eq!(gathered.count(), 5);
+            index.publish(&mut gathered);
+            assert_eq!((gathered.count(), index.count()), (0, one_by_one.count()));
+            for last in 0..=255 {
+                assert_eq!(owners(&index, last), owners(&one_by_one, last), "{last}");
+            }
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod table;
 pub use address::{Address, Addresses, of_family};
 pub use apex::Soa;
 pub use few::Few;
-pub use index::{AddressIndex, Owners};
+pub use index::{AddressIndex, Gathered, Owners};
 pub use octets::Octets;
 pub use order::Shuffle;
 pub use suffixes::Suffixes;

@@ -144,6 +144,7 @@ impl Follower {
                     return Place { version, has_bookmarks: false, heard: 0 };
                 }
                 Err(failure) => {
+                    self.sink.list_breaks(self.target.kind);
                     self.counters.failures.inc();
                     // Nobody waits for a kind that the cluster does not know: its names do not exist until it does.
                     let is_unknown = failure.code == Some(NOT_FOUND) && self.target.is_custom();

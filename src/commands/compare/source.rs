@@ -92,6 +92,7 @@ impl Sink for Collected {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(object);
     }
     fn delete(&self, _: Kind, _: &Key) {}
+    fn list_breaks(&self, _: Kind) {}
     fn list_ends(&self, _: Kind) {}
 }
 

@@ -184,6 +184,10 @@ impl Sink for Keeper {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn list_breaks(&self, kind: Kind) {
+        self.models.list_breaks(kind);
+    }
+
     fn list_ends(&self, kind: Kind) {
         self.models.list_ends(kind);
         self.changes.fetch_add(1, Ordering::Relaxed);

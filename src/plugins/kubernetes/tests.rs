@@ -10,6 +10,7 @@ use hickory_proto::rr::Record;
 
 mod answers;
 mod changes;
+mod first;
 mod handout;
 mod kept;
 mod lanes;

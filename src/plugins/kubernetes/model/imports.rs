@@ -59,6 +59,10 @@ impl Sink for Models {
         self.of(kind).for_each(|model| model.delete(kind, key));
     }
 
+    fn list_breaks(&self, kind: Kind) {
+        self.of(kind).for_each(|model| model.list_breaks(kind));
+    }
+
     fn list_ends(&self, kind: Kind) {
         self.of(kind).for_each(|model| model.list_ends(kind));
     }

@@ -12,7 +12,7 @@ mod services;
 mod slices;
 
 use super::programming::Programming;
-use super::store::Store;
+use super::store::{Store, Waiting};
 use crate::cluster::{self, Key, Object, Sink};
 pub(super) use imports::Models;
 use pods::Pod;
@@ -49,6 +49,10 @@ struct Writer {
     ports: PortLists,
     /// How many lists of each kind have begun. What was not seen since the last beginning is gone at its end.
     lists: [u32; 4],
+    /// Of which kinds a list has come to its end.
+    listed: [bool; 4],
+    /// Addresses of first lists that readers see later.
+    waiting: Waiting,
     namespaces: u32,
 }
 
@@ -111,8 +115,14 @@ impl Sink for Model {
         self.release_namespace(&namespace.to_ascii_lowercase().into_bytes());
     }
 
+    fn list_breaks(&self, _: cluster::Kind) {
+        self.store.publish(&mut self.writer().waiting);
+    }
+
     fn list_ends(&self, kind: cluster::Kind) {
         let writer = &mut *self.writer();
+        self.store.publish(&mut writer.waiting);
+        writer.listed[place(kind)] = true;
         let list = writer.lists[place(kind)];
         match kind {
             cluster::Kind::Namespace => self.sweep_namespaces(list),
@@ -122,6 +132,13 @@ impl Sink for Model {
         }
         self.release_namespaces();
         writer.ports.forget_unused();
+    }
+}
+
+impl Writer {
+    /// Whether the first list of a kind is running. What it brings may be seen a little later than what an event does.
+    fn lists_first(&self, kind: cluster::Kind) -> bool {
+        self.lists[place(kind)] > 0 && !self.listed[place(kind)]
     }
 }
 

@@ -53,8 +53,9 @@ impl Model {
         if before.is_none_or(|before| before.kind == Kind::Absent || before.bumps(&service)) {
             self.bump_serial();
         }
-        self.index::<Ipv4Addr>(&service.key, cluster_ips(before), cluster_ips(Some(&service)));
-        self.index::<Ipv6Addr>(&service.key, cluster_ips(before), cluster_ips(Some(&service)));
+        let of = cluster::Kind::Service;
+        self.index::<Ipv4Addr>(writer, of, &key, cluster_ips(before), cluster_ips(Some(&service)));
+        self.index::<Ipv6Addr>(writer, of, &key, cluster_ips(before), cluster_ips(Some(&service)));
         self.store.services.insert(service);
     }
 
@@ -62,8 +63,8 @@ impl Model {
         let view = self.store.services.view(key);
         let Some(before) = view.get().filter(|service| service.kind != Kind::Absent) else { return };
         self.remove_external(key);
-        self.index::<Ipv4Addr>(key, cluster_ips(Some(before)), Vec::new());
-        self.index::<Ipv6Addr>(key, cluster_ips(Some(before)), Vec::new());
+        self.index::<Ipv4Addr>(writer, cluster::Kind::Service, key, cluster_ips(Some(before)), Vec::new());
+        self.index::<Ipv6Addr>(writer, cluster::Kind::Service, key, cluster_ips(Some(before)), Vec::new());
         let ports = writer.ports.intern(&[]);
         let without = Service { kind: Kind::Absent, ports, v4: Few::None, v6: Few::None, ..before.clone() };
         self.publish(without, before.slices.clone());
@@ -91,8 +92,17 @@ impl Model {
         self.store.services.insert(service);
     }
 
-    pub(super) fn index<A: Family>(&self, key: &[u8], before: Vec<A>, after: Vec<A>) {
-        A::index(&self.store).replace(self.store.services.fingerprint(key), before, after);
+    /// Makes a service own other addresses, as an object of this kind says.
+    pub(super) fn index<A: Family>(
+        &self,
+        writer: &mut Writer,
+        kind: cluster::Kind,
+        key: &[u8],
+        before: Vec<A>,
+        after: Vec<A>,
+    ) {
+        let (owner, may_wait) = (self.store.services.fingerprint(key), writer.lists_first(kind));
+        self.store.set_owner(&mut writer.waiting, owner, (before, after), may_wait);
     }
 }
 

@@ -59,8 +59,8 @@ impl Model {
     fn put_slice(&self, writer: &mut Writer, before: Option<&Arc<Slice>>, slice: Slice, namespace: Arc<Namespace>) {
         let slice = Arc::new(slice);
         let (old, key) = (before.map(|before| &**before), &slice.service);
-        self.index_slice::<Ipv4Addr>(key, old, Some(&slice));
-        self.index_slice::<Ipv6Addr>(key, old, Some(&slice));
+        self.index_slice::<Ipv4Addr>(writer, key, old, Some(&slice));
+        self.index_slice::<Ipv6Addr>(writer, key, old, Some(&slice));
         let service = self.store.services.get(key).unwrap_or_else(|| Service {
             key: key.clone(),
             namespace,
@@ -81,8 +81,8 @@ impl Model {
 
     pub(super) fn delete_slice(&self, writer: &mut Writer, slice: &Arc<Slice>) {
         writer.slices.remove(slice);
-        self.index_slice::<Ipv4Addr>(&slice.service, Some(slice), None);
-        self.index_slice::<Ipv6Addr>(&slice.service, Some(slice), None);
+        self.index_slice::<Ipv4Addr>(writer, &slice.service, Some(slice), None);
+        self.index_slice::<Ipv6Addr>(writer, &slice.service, Some(slice), None);
         if let Some(service) = self.store.services.get(&slice.service) {
             if service.kind == Kind::Headless {
                 self.bump_external_serial();
@@ -95,7 +95,7 @@ impl Model {
 
     /// Makes a service own the endpoints of `new` where it owned those of `old`. Most often they differ in one, and only
     /// what is between the first and the last difference is looked at.
-    fn index_slice<A: Family>(&self, key: &[u8], old: Option<&Slice>, new: Option<&Slice>) {
+    fn index_slice<A: Family>(&self, writer: &mut Writer, key: &[u8], old: Option<&Slice>, new: Option<&Slice>) {
         let [mut before, mut after] =
             [old, new].map(|slice| slice.map(|slice| A::plain(slice).as_slice()).unwrap_or_default());
         while let ([first, before_rest @ ..], [other, after_rest @ ..]) = (before, after)
@@ -114,7 +114,7 @@ impl Model {
         };
         let (before, after) = (whole(before, old), whole(after, new));
         if !before.is_empty() || !after.is_empty() {
-            self.index(key, before, after);
+            self.index(writer, cluster::Kind::EndpointSlice, key, before, after);
         }
     }
 

@@ -4,6 +4,7 @@
 //! addresses as bare octets, and labels only where they are not made of the address. 100,000 endpoints are a few MB.
 
 mod memory;
+mod owners;
 mod pods;
 mod port;
 mod serial;
@@ -11,12 +12,13 @@ mod service;
 mod slice;
 
 pub use memory::PARTS;
+pub use owners::Waiting;
 pub use port::Port;
 pub use serial::Serial;
 pub use service::{Kind, Service};
 pub use slice::{EndpointLabel, Named, Slice, Topology, TopologyZone};
 
-use crate::zone::{Address, AddressIndex, Addresses, Keyed, Table};
+use crate::zone::{Address, AddressIndex, Addresses, Gathered, Keyed, Table};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -128,6 +130,7 @@ pub trait Family: Address + std::hash::Hash {
     fn named(named: &Named) -> &[(Self, u32)];
     fn addresses(service: &Service) -> &Addresses<Self>;
     fn index(store: &Store) -> &AddressIndex<Self>;
+    fn waiting(waiting: &mut Waiting) -> &mut Gathered<Self>;
     fn pods(store: &Store) -> &AddressIndex<Self>;
     fn clients(store: &Store) -> &AddressIndex<Self>;
     fn external(store: &Store) -> &AddressIndex<Self>;
@@ -151,6 +154,10 @@ macro_rules! family {
 
             fn index(store: &Store) -> &AddressIndex<$address> {
                 &store.$field
+            }
+
+            fn waiting(waiting: &mut Waiting) -> &mut Gathered<$address> {
+                &mut waiting.$field
             }
 
             fn pods(store: &Store) -> &AddressIndex<$address> {
