@@ -32,6 +32,8 @@ pub enum Fault {
     GoneInAList,
     /// 429 with Retry-After.
     TooMany,
+    /// 429 with Retry-After to lists beyond [`BUSY`] in a second.
+    Busy,
     /// 500 to everything.
     InternalError,
     /// 401 to everything.
@@ -56,7 +58,10 @@ pub enum Fault {
     OlderInstance,
 }
 
-/// Each of them.
+/// So many lists a busy server takes in a second.
+pub const BUSY: usize = 60;
+
+/// Each of them that can come over one instance alone.
 pub const FAULTS: [Fault; 17] = [
     Fault::CutInAnEvent,
     Fault::CleanEnd,
@@ -107,6 +112,8 @@ struct State {
     generation: u64,
     /// When lists and watches were begun.
     lists: Vec<Instant>,
+    /// When first lists were asked for, those that were refused too, and whether they were taken.
+    first: Vec<(Instant, bool)>,
     watches: Vec<Instant>,
     /// The bearer token without which nothing is answered.
     token: Option<String>,
@@ -221,7 +228,13 @@ impl FakeApi {
         self.shared.changed.notify_all();
     }
 
-    /// When lists and watches were begun, other than by a server that is down.
+    /// When first lists were asked for, those too that were refused by a server that is busy.
+    pub fn asked(&self) -> Vec<Instant> {
+        self.shared.state().first.iter().map(|(at, _)| *at).collect()
+    }
+
+    /// When lists and watches were begun, other than by a server that is down. A first list that is asked for as a whole
+    /// does not count: this server speaks JSON, so it is not taken but asked for again, page by page.
     pub fn requests(&self) -> (Vec<Instant>, Vec<Instant>) {
         let state = self.shared.state();
         (state.lists.clone(), state.watches.clone())
@@ -334,12 +347,33 @@ impl Shared {
         if is_watch {
             return self.watch(stream, kind, parameter("resourceVersion").parse().unwrap_or(0));
         }
-        self.list(stream, kind, &parameter("continue"), parameter("limit").parse().ok())
+        let counts = parameter("resourceVersion") != "0";
+        if !counts && self.is_too_busy() {
+            return refuse(stream, "429 Too Many Requests", "Retry-After: 1\r\n");
+        }
+        self.list(stream, kind, &parameter("continue"), parameter("limit").parse().ok(), counts)
     }
 
-    fn list(&self, stream: &mut TcpStream, kind: &'static str, token: &str, limit: Option<usize>) -> Goes {
+    /// Whether one more first list is one too many in this second.
+    fn is_too_busy(&self) -> bool {
         let mut state = self.state();
-        if token.is_empty() {
+        let now = Instant::now();
+        let recent = state.first.iter().rev().take_while(|(at, _)| now - *at < Duration::from_secs(1));
+        let is_too_busy = state.fault == Some(Fault::Busy) && recent.filter(|(_, taken)| *taken).count() >= BUSY;
+        state.first.push((now, !is_too_busy));
+        is_too_busy
+    }
+
+    fn list(
+        &self,
+        stream: &mut TcpStream,
+        kind: &'static str,
+        token: &str,
+        limit: Option<usize>,
+        counts: bool,
+    ) -> Goes {
+        let mut state = self.state();
+        if token.is_empty() && counts {
             state.lists.push(Instant::now());
         }
         if state.fault == Some(Fault::GoneInAList) && !token.is_empty() {

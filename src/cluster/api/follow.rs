@@ -2,7 +2,7 @@
 //! longer knows the place.
 
 use super::super::counters::WatchCounters;
-use super::super::decode::{self, Event, ListReader, State};
+use super::super::decode::{self, Event, Format, ListReader, State};
 use super::super::{First, Sink};
 use super::backoff::{Backoff, random_between};
 use super::connection::{Connection, Failure};
@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 /// HTTP and Status code of a resourceVersion or continue token that is too old.
 const GONE: u16 = 410;
+/// HTTP code of a server that has more to do than it can.
+const TOO_MANY: u16 = 429;
 /// What an API server says to a resourceVersion that its store has not come to: the store was set back, or another
 /// instance with older data answers (client-go knows it by this text, too).
 const TOO_LARGE: &str = "Too large resource version";
@@ -156,10 +158,16 @@ impl Follower {
                     extent = match failure.code {
                         // The continue token did not live as long as the list took.
                         Some(GONE) => Extent::Whole,
+                        // What is the least work for the server stays so.
+                        Some(TOO_MANY) => extent,
                         _ if extent == Extent::Cached => Extent::Pages,
                         _ => extent,
                     };
                     backoff.wait(failure.retry_after).await;
+                    if failure.code == Some(TOO_MANY) {
+                        // Others were refused with us, and come again after the same while.
+                        self.spread().await;
+                    }
                 }
             }
         }
@@ -168,10 +176,16 @@ impl Follower {
     /// One attempt at a list, told object by object as it arrives.
     async fn list(&self, extent: Extent, log: &mut Log) -> Result<String, Failure> {
         let kind = self.target.kind;
-        let mut next = String::new();
+        let (mut extent, mut next) = (extent, String::new());
         loop {
             let answer = self.connection.get(self.target.list(extent, &next), self.pace.answer).await?;
-            let mut reader = ListReader::new(kind, format_of(answer.headers()));
+            let format = format_of(answer.headers());
+            if extent == Extent::Cached && next.is_empty() && format == Format::Json {
+                // Of JSON all of an answer is held until it is read. It is not taken, and comes page by page instead.
+                extent = Extent::Pages;
+                continue;
+            }
+            let mut reader = ListReader::new(kind, format);
             let mut body = answer.into_body();
             if next.is_empty() {
                 self.sink.list_begins(kind);
@@ -213,7 +227,7 @@ impl Follower {
             }
             refusals = match &ended {
                 // Too many requests, or no access yet: neither says anything of the place.
-                Err(Failure { code: Some(401 | 403 | 429), .. }) => refusals,
+                Err(Failure { code: Some(401 | 403 | TOO_MANY), .. }) => refusals,
                 Err(Failure { code: Some(_), .. }) => refusals + 1,
                 _ => 0,
             };

@@ -81,7 +81,7 @@ impl Target {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Extent {
     /// All of it at once from the API server's own memory, which may be a moment behind etcd: the quickest, and the least
-    /// work for the server. For a start, where nothing newer is known yet.
+    /// work for the server. For a start, where nothing newer is known yet, and a server that speaks protobuf.
     Cached,
     /// Page by page, as it is when asked.
     Pages,
