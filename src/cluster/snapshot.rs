@@ -23,6 +23,8 @@ const BATCHES: usize = 8;
 const MAGIC: &[u8; 16] = b"dunlin snapshot\n";
 /// The version that is written, and the only one that is read.
 const VERSION: u32 = 2;
+/// What is said of a file that is not as it was written.
+const DAMAGED: &str = "is damaged: it is not as long as it says, or its checksum is another";
 const KINDS: [Kind; 6] =
     [Kind::Namespace, Kind::Service, Kind::EndpointSlice, Kind::Pod, Kind::ServiceImport, Kind::ImportedSlice];
 
@@ -60,12 +62,11 @@ pub struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    /// Reads the header and looks at every object.
+    /// Reads the header and adds up the checksum.
     ///
     /// # Errors
     /// Why the file is not used, as the end of a sentence that begins with its name.
     pub fn open(file: &'a [u8], scope: &str) -> Result<Snapshot<'a>, String> {
-        const DAMAGED: &str = "is damaged: it is not as long as it says, or its checksum is another";
         let mut reader = Reader(file);
         if reader.array::<16>() != Some(*MAGIC) {
             return Err("is no snapshot of dunlin".to_owned());
@@ -86,19 +87,22 @@ impl<'a> Snapshot<'a> {
         if theirs != scope {
             return Err("was made with other options of kubernetes, or for another cluster".to_owned());
         }
-        let snapshot = Snapshot { written_at, objects: reader.0 };
-        while !reader.0.is_empty() {
-            reader.pass_object().ok_or(DAMAGED)?;
-        }
-        Ok(snapshot)
+        Ok(Snapshot { written_at, objects: reader.0 })
     }
 
     /// Tells the sink all objects, as a list of each kind. Returns how many. Objects are made by a thread of their own while
     /// the sink takes those before them: a start waits for this.
-    pub fn tell(&self, sink: &dyn Sink) -> usize {
-        KINDS.iter().for_each(|kind| sink.list_begins(*kind));
-        let mut count = 0;
-        let mut take = |objects: Vec<Object>| {
+    ///
+    /// # Errors
+    /// As [`open`](Snapshot::open), of a file whose checksum is right and whose objects are none. What has been told of it is
+    /// taken back by a list of nothing.
+    pub fn tell(&self, sink: &dyn Sink) -> Result<usize, String> {
+        let begin = || KINDS.iter().for_each(|kind| sink.list_begins(*kind));
+        begin();
+        let (mut count, mut is_whole) = (0, true);
+        let mut take = |batch: Option<Vec<Object>>| {
+            is_whole &= batch.is_some();
+            let objects = batch.unwrap_or_default();
             count += objects.len();
             objects.into_iter().for_each(|object| sink.apply(object));
         };
@@ -113,17 +117,27 @@ impl<'a> Snapshot<'a> {
         if !is_made_beside {
             self.batches().for_each(take);
         }
+        if !is_whole {
+            begin();
+        }
         KINDS.iter().for_each(|kind| sink.list_ends(*kind));
-        count
+        if is_whole { Ok(count) } else { Err(DAMAGED.to_owned()) }
     }
 
-    fn batches(&self) -> impl Iterator<Item = Vec<Object>> {
+    /// The objects, some at a time; at last `None` where the octets are nothing that is written here.
+    fn batches(&self) -> impl Iterator<Item = Option<Vec<Object>>> {
         let mut reader = Reader(self.objects);
-        let batch = move || {
-            let batch: Vec<Object> = std::iter::from_fn(|| reader.object()).take(BATCH).collect();
-            (!batch.is_empty()).then_some(batch)
-        };
-        std::iter::from_fn(batch)
+        std::iter::from_fn(move || {
+            let mut batch = Vec::with_capacity(BATCH);
+            while batch.len() < BATCH && !reader.0.is_empty() {
+                let Some(object) = reader.object() else {
+                    reader.0 = &[];
+                    return Some(None);
+                };
+                batch.push(object);
+            }
+            (!batch.is_empty()).then_some(Some(batch))
+        })
     }
 }
 
@@ -259,50 +273,6 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Looks at an object without making it: most of what one costs are its texts.
-    fn pass_object(&mut self) -> Option<()> {
-        let mark = self.octet()?;
-        self.pass_texts(2)?;
-        match mark {
-            0 => {}
-            1 | 4 => {
-                self.octet()?;
-                self.pass_texts(1)?;
-                self.pass_list(|reader| reader.address()?.map(drop))?;
-                self.pass_list(Reader::pass_port)?;
-                self.pass_list(|reader| reader.pass_texts(1))?;
-            }
-            2 | 5 => {
-                self.pass_texts(2)?;
-                self.pass_list(|reader| {
-                    reader.address()?;
-                    reader.pass_texts(4)
-                })?;
-                self.pass_list(Reader::pass_port)?;
-            }
-            3 => {
-                self.address()??;
-                self.octet()?;
-            }
-            _ => return None,
-        }
-        Some(())
-    }
-
-    fn pass_texts(&mut self, count: usize) -> Option<()> {
-        (0..count).try_for_each(|_| self.text().map(drop))
-    }
-
-    fn pass_port(&mut self) -> Option<()> {
-        self.pass_texts(2)?;
-        self.array::<2>().map(drop)
-    }
-
-    fn pass_list(&mut self, pass: impl Fn(&mut Reader<'a>) -> Option<()>) -> Option<()> {
-        let length = self.length()?;
-        (0..length).try_for_each(|_| pass(self))
-    }
-
     fn service(&mut self) -> Option<Service> {
         let key = Some(self.key()?);
         let (flags, external_name) = (self.octet()?, self.text()?);
@@ -405,12 +375,14 @@ mod tests {
     use proptest::prelude::*;
     use std::sync::Mutex;
 
-    /// Keeps what is applied.
+    /// Keeps what a list has.
     #[derive(Default)]
     struct Kept(Mutex<Vec<Object>>);
 
     impl Sink for Kept {
-        fn list_begins(&self, _: Kind) {}
+        fn list_begins(&self, _: Kind) {
+            self.0.lock().unwrap().clear();
+        }
         fn apply(&self, object: Object) {
             self.0.lock().unwrap().push(object);
         }
@@ -447,7 +419,7 @@ mod tests {
         let snapshot = Snapshot::open(&file, "scope").unwrap();
         assert_eq!(snapshot.written_at, 1_700_000_000);
         let kept = Kept::default();
-        assert_eq!(snapshot.tell(&kept), objects.len());
+        assert_eq!(snapshot.tell(&kept), Ok(objects.len()));
         assert_eq!(*kept.0.lock().unwrap(), objects);
     }
 
@@ -473,6 +445,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_object_takes_back_those_before_it() {
+        let objects = objects();
+        for (octets, is_whole) in
+            [(&b""[..], true), (b"\x09", false), (b"\x00\x04shop", false), (b"\x03\0\0\0\0", false)]
+        {
+            let mut builder = Builder::new("scope", 0);
+            (0..20).flat_map(|_| &objects).for_each(|object| builder.push(object));
+            builder.0.0.extend(octets);
+            let (file, kept) = (builder.finish(), Kept::default());
+            let told = Snapshot::open(&file, "scope").unwrap().tell(&kept);
+            let expected = if is_whole { Ok(20 * objects.len()) } else { Err(DAMAGED.to_owned()) };
+            assert_eq!((told, kept.0.lock().unwrap().is_empty()), (expected, !is_whole), "{octets:?}");
+        }
+    }
+
+    #[test]
     fn a_file_is_there_whole_or_as_before() {
         let directory = std::env::temp_dir().join(format!("dunlin-snapshot-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
@@ -491,9 +479,9 @@ mod tests {
         fn any_octets_are_read_or_refused(octets in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mut builder = Builder::new("scope", 0);
             builder.0.0.extend(octets);
-            if let Ok(snapshot) = Snapshot::open(&builder.finish(), "scope") {
-                snapshot.tell(&Kept::default());
-            }
+            let (file, kept) = (builder.finish(), Kept::default());
+            let told = Snapshot::open(&file, "scope").unwrap().tell(&kept);
+            prop_assert_eq!(told.unwrap_or_default(), kept.0.lock().unwrap().len());
         }
     }
 }

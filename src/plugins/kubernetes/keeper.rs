@@ -90,7 +90,10 @@ impl Keeper {
             Ok(snapshot) => snapshot,
             Err(why) => return self.refused(&why),
         };
-        let count = snapshot.tell(&*self.models);
+        let count = match snapshot.tell(&*self.models) {
+            Ok(count) => count,
+            Err(why) => return self.refused(&why),
+        };
         let age = now().saturating_sub(snapshot.written_at);
         self.in_use.store(true, Ordering::Relaxed);
         self.gauge.set(1.0);
