@@ -90,8 +90,10 @@ impl<A: Address + std::hash::Hash> AddressIndex<A> {
         for (shard, pairs) in self.shards.iter().zip(&mut gathered.shards).filter(|(_, pairs)| !pairs.is_empty()) {
             pairs.sort_unstable();
             let mut all = [&shard.load()[..], pairs].concat();
-            // Two ascending runs, which this merges.
-            all.sort();
+            if all.len() > pairs.len() {
+                // Two ascending runs, which this merges.
+                all.sort();
+            }
             shard.store(Arc::new(all.into()));
             pairs.clear();
         }

@@ -64,13 +64,14 @@ fn what_changes_or_goes_in_a_first_list_leaves_nothing_behind() {
 #[test]
 fn a_first_list_of_many_is_not_held_back_as_a_whole() {
     let fixture = fixture();
-    let address = |number: usize| format!("172.1.{}.{}", number >> 8, number & 255);
-    for first in (0..40_000).step_by(100) {
+    let address = |number: usize| format!("172.{}.{}.{}", number >> 16, number >> 8 & 255, number & 255);
+    for first in (0..150_000).step_by(100) {
         let addresses: Vec<String> = (first..first + 100).map(address).collect();
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-        fixture.apply(slice("shop", &format!("web-{first}"), "web", &addresses, &[]));
+        let service = format!("web-{first}");
+        fixture.apply(slice("shop", &service, &service, &addresses, &[]));
     }
-    assert!(fixture.plugin.cluster.store().addresses() >= 30_000);
+    assert!(fixture.plugin.cluster.store().addresses() >= 130_000);
     fixture.plugin.cluster.model().list_ends(Kind::EndpointSlice);
-    assert_eq!(fixture.plugin.cluster.store().addresses(), 40_000);
+    assert_eq!(fixture.plugin.cluster.store().addresses(), 150_000);
 }
