@@ -128,6 +128,12 @@ fn dig_transfers_the_zone() {
     assert_eq!(known.lines().filter(|line| line.contains("IN\tSOA")).count(), 1, "{known}");
     let older = dunlin.dig(&["+noall", "+answer", "cluster.local", "IXFR=1"]).unwrap();
     assert_eq!(older.lines().filter(|line| line.contains("IN\tSOA")).count(), 2, "{older}");
+    // Over UDP it is the SOA record alone: whoever has another serial asks over TCP.
+    for known in [serial, "1"] {
+        let alone = dunlin.dig(&["+notcp", "+noall", "+answer", "cluster.local", &format!("IXFR={known}")]).unwrap();
+        let records: Vec<_> = alone.lines().filter(|line| line.contains("\tIN\t")).collect();
+        assert!(records.len() == 1 && records[0].contains(serial), "{alone}");
+    }
     // Over UDP (dig would go over to TCP by itself), of other zones, and by others.
     assert_eq!(dunlin.ask("cluster.local. AXFR").rcode, "REFUSED");
     assert_eq!(dunlin.ask("in-addr.arpa. AXFR tcp").rcode, "REFUSED");

@@ -15,6 +15,11 @@ pub trait ZoneHolder: Send + Sync {
 
     /// The records of a zone: SOA first, with the serial that is taken as handed out, then all others.
     fn records(&self, zone: &Name) -> Option<Vec<ResourceRecord>>;
+
+    /// The first of these alone. Who knows the rest, or asks by UDP, is sent no more.
+    fn soa(&self, zone: &Name) -> Option<ResourceRecord> {
+        self.records(zone)?.into_iter().next()
+    }
 }
 
 /// The holders of a server block, filled by its plugins when they are set up.

@@ -188,6 +188,10 @@ impl ZoneHolder for Files {
     fn records(&self, zone: &Name) -> Option<Vec<ResourceRecord>> {
         self.zone(zone).map(|zone| zone.records())
     }
+
+    fn soa(&self, zone: &Name) -> Option<ResourceRecord> {
+        self.zone(zone)?.soa()
+    }
 }
 
 /// Looks after the files for as long as the plan is in use.

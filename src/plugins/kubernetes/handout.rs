@@ -47,6 +47,11 @@ impl ZoneHolder for Kubernetes {
         });
         Some(handout.records)
     }
+
+    fn soa(&self, zone: &Name) -> Option<ResourceRecord> {
+        self.zone_store(zone)?.serial.hand_out();
+        self.ask(zone, RecordType::SOA)?.answers.into_iter().next()
+    }
 }
 
 impl Kubernetes {

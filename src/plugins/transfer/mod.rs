@@ -1,7 +1,7 @@
 //! # Description
 //! `transfer` hands whole zones of the block to other name servers: AXFR (RFC 5936), and IXFR (RFC 1995) as the SOA
-//! record alone where the client has the current serial, else as the whole zone. It is asked over TCP; what comes over
-//! UDP is refused. When a zone changes, the addresses in `to` are told (NOTIFY, RFC 1996) within a second or so.
+//! record alone where the client has the current serial, else as the whole zone. AXFR over UDP is refused; IXFR over UDP
+//! is the SOA record alone, which tells the client whether to ask over TCP (section 2 there). When a zone changes, the addresses in `to` are told (NOTIFY, RFC 1996) within a second or so.
 //!
 //! The zones are those of `kubernetes` (services, endpoints and aliases, without pods and reverse names), `file`, `auto`
 //! and `secondary` in the same block. A request that `tsig` has verified gets every message of its answer signed.
@@ -180,15 +180,19 @@ impl Transfer {
 
     async fn transfer(&self, request: &Request, rule: &Rule, next: Next<'_>) -> Outcome {
         let refused = |reason: &str| Outcome::Failed(Failure { rcode: Rcode::REFUSED, reason: reason.into() });
-        if request.transport == Transport::Udp {
-            return refused("transfers are made over TCP");
+        let is_incremental = request.qtype == RecordType::IXFR;
+        if request.transport == Transport::Udp && !is_incremental {
+            return refused("AXFR is made over TCP");
         }
         if !rule.allows(request.client.ip()) {
             return refused("the client is not in 'to'");
         }
         let holder = self.holders.all().into_iter().find_map(|holder| Some((holder.serial(&request.name)?, holder)));
         let Some((serial, holder)) = holder else { return next.run(request).await };
-        let known = request.qtype == RecordType::IXFR && send::client_serial(&request.packet) == Some(serial);
+        let is_known = is_incremental && send::client_serial(&request.packet) == Some(serial);
+        if is_known || request.transport == Transport::Udp {
+            return send::current(request, holder.soa(&request.name));
+        }
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             return Outcome::Failed(Failure::servfail("too many transfers at a time"));
         };
@@ -197,6 +201,6 @@ impl Transfer {
         let Ok(Some(records)) = tokio::task::spawn_blocking(move || from.records(&zone)).await else {
             return Outcome::Failed(Failure::servfail("the zone cannot be handed out"));
         };
-        send::reply(request, records, known, place)
+        send::reply(request, records, place)
     }
 }

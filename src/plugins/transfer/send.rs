@@ -20,25 +20,24 @@ pub(super) fn client_serial(packet: &[u8]) -> Option<u32> {
     soa.rdata.get(at..)?.first_chunk().map(|octets| u32::from_be_bytes(*octets))
 }
 
-/// The whole zone, `records` with the SOA record behind them again, or that record alone for a client that knows the rest.
-pub(super) fn reply(
-    request: &Request,
-    mut records: Vec<ResourceRecord>,
-    known: bool,
-    place: OwnedSemaphorePermit,
-) -> Outcome {
+/// The SOA record alone, for a client that knows the rest or has to come again over TCP (RFC 1995 section 2).
+pub(super) fn current(request: &Request, soa: Option<ResourceRecord>) -> Outcome {
+    let (Some(template), Some(soa)) = (request.answer(), soa) else {
+        return Outcome::Failed(Failure::servfail("the zone has no SOA record"));
+    };
+    request.reply(&Message { flags: template.flags | flags::AA, answers: vec![soa], ..template })
+}
+
+/// The whole zone, `records` with the SOA record behind them again.
+pub(super) fn reply(request: &Request, mut records: Vec<ResourceRecord>, place: OwnedSemaphorePermit) -> Outcome {
     let (Some(template), Some(soa)) = (request.answer(), records.first().cloned()) else {
         return Outcome::Failed(Failure::servfail("the zone has no SOA record"));
     };
-    if known {
-        records.truncate(1);
-    } else {
-        records.push(soa);
-        tracing::info!(
-            target: "plugin/transfer",
-            "Outgoing transfer of {} records of zone {} to {}", records.len(), request.name, request.client
-        );
-    }
+    records.push(soa);
+    tracing::info!(
+        target: "plugin/transfer",
+        "Outgoing transfer of {} records of zone {} to {}", records.len(), request.name, request.client
+    );
     let mut messages = Vec::new();
     let mut message = Message { flags: template.flags | flags::AA, ..template };
     let mut octets = 0;

@@ -112,6 +112,17 @@ async fn ixfr_is_the_soa_record_or_everything() {
     assert_eq!(transferred(&bench, &incremental(7)).await.unwrap().0, [soa(7)]);
     assert_eq!(transferred(&bench, &incremental(6)).await.unwrap().0.len(), 5);
     assert_eq!(transferred(&bench, &asking("held.test", RecordType::IXFR)).await.unwrap().0.len(), 5);
+    // Over UDP it is that record in any case: with another serial the client asks again over TCP.
+    for serial in [6, 7] {
+        let mut request = incremental(serial);
+        request.transport = Transport::Udp;
+        assert_eq!(transferred(&bench, &request).await.unwrap(), (vec![soa(7)], 1));
+    }
+    let strange = self::bench("transfer {\nto 10.1.2.4\n}", 3).0;
+    let mut request = incremental(7);
+    request.transport = Transport::Udp;
+    let outcome = strange.ask(&request, last()).await;
+    assert!(matches!(outcome, Outcome::Failed(failure) if failure.rcode == Rcode::REFUSED), "a stranger");
 }
 
 #[tokio::test]

@@ -39,23 +39,16 @@ impl MasterZone {
 
     /// All records, SOA first.
     pub fn records(&self) -> Vec<ResourceRecord> {
-        let of = |owner: &Name, set: &RRset| {
-            let record = |rdata: &Vec<u8>| ResourceRecord {
-                owner: owner.wire().to_vec(),
-                rtype: set.rtype,
-                class: CLASS_IN,
-                ttl: set.ttl,
-                rdata: rdata.clone(),
-            };
-            set.rdata.iter().map(record).collect::<Vec<_>>()
-        };
-        let mut records = Vec::new();
-        records
-            .extend(self.rrset(self.origin.wire(), RecordType::SOA).into_iter().flat_map(|set| of(&self.origin, set)));
+        let mut records: Vec<_> = self.soa().into_iter().collect();
         for (owner, node) in &self.nodes {
             records.extend(node.iter().filter(|set| set.rtype != RecordType::SOA).flat_map(|set| of(owner, set)));
         }
         records
+    }
+
+    /// The SOA record.
+    pub fn soa(&self) -> Option<ResourceRecord> {
+        of(&self.origin, self.rrset(self.origin.wire(), RecordType::SOA)?).next()
     }
 
     /// Seconds between looks at the primary, between looks that fail, and until the zone is not answered from any more
@@ -78,6 +71,17 @@ impl MasterZone {
         self.add_empty_non_terminals();
         Ok(())
     }
+}
+
+/// The records of a set.
+fn of<'s>(owner: &'s Name, set: &'s RRset) -> impl Iterator<Item = ResourceRecord> + 's {
+    set.rdata.iter().map(|rdata| ResourceRecord {
+        owner: owner.wire().to_vec(),
+        rtype: set.rtype,
+        class: CLASS_IN,
+        ttl: set.ttl,
+        rdata: rdata.clone(),
+    })
 }
 
 #[cfg(test)]
