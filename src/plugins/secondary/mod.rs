@@ -8,6 +8,7 @@
 //! secondary [ZONE...] {
 //!     transfer from ADDRESS...
 //!     key NAME
+//!     catalog [ZONE...]
 //!     fallthrough [ZONE...]
 //! }
 //! ```
@@ -16,11 +17,15 @@
 //!   It may be given several times, and once at least. Only from these NOTIFY is taken.
 //! * `key`: every request is signed with this key (RFC 8945), and answers that are not signed with it are refused. `tsig`
 //!   in this block or one before it has the key. CoreDNS does not have this option.
+//! * `catalog`: each **ZONE** of the directive is a catalog zone (RFC 9432), whose members are taken from the same
+//!   primaries with the same key, and answered and handed on as it is. Members have to be within the zones that stand
+//!   behind `catalog`, which RFC 9432 section 7 recommends to give, or may be any. A broken catalog changes nothing. Only
+//!   queries that this server block serves come here: it has to be for the members' zones too, for `.` say.
 //! * `fallthrough`: names that the zone does not have go to the next plugin, those below **ZONE...** or all.
 //!
 //! A zone is SERVFAIL before its first transfer, which is tried every 10 seconds, and when no primary has confirmed it
 //! for the SOA's expiry time. A transfer of more than 256 MiB or 2,000,000 records is given up, and so is one in which the
-//! primary is silent for 10 seconds. IXFR is not asked for, and catalog zones (`catalog`) are not supported yet. The
+//! primary is silent for 10 seconds. Of a catalog 10,000 members are followed, 16 at a time. IXFR is not asked for. The
 //! records of DNSSEC are handed on by `transfer` and answered where they are asked for by name, but not added to answers.
 //!
 //! # Examples
@@ -47,6 +52,17 @@
 //! }
 //! ```
 //!
+//! The zones of a catalog, below two names only:
+//! ```corefile
+//! . {
+//!     secondary catalog.example {
+//!         transfer from 192.0.2.1
+//!         catalog example.org internal.example
+//!     }
+//!     forward . /etc/resolv.conf
+//! }
+//! ```
+//!
 //! # Metrics
 //! * `dunlin_secondary_refreshes_total{zone, result}`: looks at the primaries: `transferred`, `current`, `failed`.
 //! * `dunlin_secondary_notifies_total{zone, result}`: NOTIFY from a primary (`taken`) or from elsewhere (`dropped`).
@@ -54,6 +70,7 @@
 //! # See also
 //! `file`, `transfer`, `tsig`.
 
+mod catalog;
 mod fetch;
 mod refresh;
 #[cfg(test)]
@@ -68,10 +85,12 @@ use crate::plugin::{
 use crate::wire::tsig::Key;
 use crate::wire::{Name, Rcode, RecordType, ResourceRecord, flags};
 use crate::zone::master::MasterZone;
+use catalog::{Catalog, Members};
 use prometheus::IntCounterVec;
 use refresh::{Followed, Following};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// `secondary`.
 pub const DEFINITION: Definition = Definition { directive: "secondary", setup, metrics: &[&REFRESHES, &NOTIFIES] };
@@ -99,23 +118,59 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     }
     // The longest zone is found first.
     zones.sort_by_key(|zone| std::cmp::Reverse(zone.followed.origin.label_count()));
+    let names: Vec<_> = zones.iter().map(|zone| zone.followed.origin.clone()).collect();
+    let members = members(setup, &zones);
     let refreshes = setup.metrics.counter(&REFRESHES);
     for zone in &zones {
-        let (followed, key) = (zone.followed.clone(), zone.key.clone());
-        setup.process.lifecycles.push(Arc::new(Following::new(followed, key, refreshes.clone())));
+        let (key, refreshes, names) = (zone.key.clone(), refreshes.clone(), names.clone());
+        let following = match &zone.catalog {
+            None => {
+                let followed = zone.followed.clone();
+                Following::new(move || {
+                    let (followed, key, refreshes) = (followed.clone(), key.clone(), refreshes.clone());
+                    Box::pin(async move { followed.follow(key, refreshes).await })
+                })
+            }
+            Some(catalog) => {
+                let (members, catalog) = (members.clone(), catalog.clone());
+                Following::new(move || {
+                    let (catalog, names) = (catalog.clone(), names.clone());
+                    Box::pin(members.clone().follow(catalog, names, key.clone(), refreshes.clone()))
+                })
+            }
+        };
+        setup.process.lifecycles.push(Arc::new(following));
     }
-    let names: Vec<_> = zones.iter().map(|zone| zone.followed.origin.clone()).collect();
     // Only the slow lane answers from these zones; what stands behind in the chain is not asked before it.
-    setup.plan.leave_fast_lane_for(move |query| names.iter().any(|zone| query.name.is_within(zone)));
-    let secondary = Arc::new(Secondary { zones, notifies: setup.metrics.counter(&NOTIFIES) });
+    let listed = members.clone();
+    setup.plan.leave_fast_lane_for(move |query| {
+        names.iter().any(|zone| query.name.is_within(zone)) || listed.covering(query.name.wire()).is_some()
+    });
+    let secondary = Arc::new(Secondary { zones, members, notifies: setup.metrics.counter(&NOTIFIES) });
     setup.plan.holders.add(secondary.clone());
     setup.plan.chain.push(secondary);
     Ok(())
 }
 
+/// The members of the block's catalogs, as they were before a reload of the same catalogs.
+fn members(setup: &Setup<'_>, zones: &[Zone]) -> Arc<Members> {
+    let catalogs = zones.iter().filter_map(|zone| zone.catalog.as_ref());
+    let catalogs: Vec<_> = catalogs
+        .map(|catalog| format!("{} {:?} {:?}", catalog.followed.origin, catalog.followed.primaries, catalog.allowed))
+        .collect();
+    if catalogs.is_empty() {
+        return Arc::default();
+    }
+    let kept = format!("secondary catalogs {}", catalogs.join(", "));
+    let members = setup.kept.get::<Members>(&kept).unwrap_or_default();
+    setup.keep.put(kept, members.clone());
+    members
+}
+
 fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Vec<Zone>, Error> {
     let zones = setup.zones_or_block(&directive.args)?;
     let (mut primaries, mut key, mut fallthrough) = (Vec::new(), None, Fallthrough::default());
+    let mut catalog: Option<Vec<Name>> = None;
     for option in directive.options() {
         match (option.name.text.as_str(), option.args.as_slice()) {
             ("transfer", [from, addresses @ ..]) if from.text == "from" && !addresses.is_empty() => {
@@ -133,8 +188,13 @@ fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Vec<Zone>, Error> {
             }
             ("key", _) => return Err(setup.arguments(option, "key NAME")),
             ("fallthrough", _) => fallthrough = Fallthrough::read(setup, option)?,
-            ("catalog", _) => return Err(setup.not_supported(&option.name)),
-            _ => return Err(setup.unknown(option, "transfer, key, fallthrough")),
+            ("catalog", words) => {
+                let allowed = catalog.get_or_insert_default();
+                for word in words {
+                    allowed.push(Name::from_text(&word.text).map_err(|why| setup.error(word, why))?);
+                }
+            }
+            _ => return Err(setup.unknown(option, "transfer, key, catalog, fallthrough")),
         }
     }
     if primaries.is_empty() {
@@ -145,7 +205,11 @@ fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Vec<Zone>, Error> {
         let fresh = || Arc::new(Followed::new(origin.clone(), primaries.clone()));
         let followed = setup.kept.get::<Followed>(&kept).unwrap_or_else(fresh);
         setup.keep.put(kept, followed.clone());
-        Zone { followed, key: key.clone(), fallthrough: fallthrough.clone() }
+        let catalog = catalog.clone().map(|allowed| {
+            let (followed, fallthrough) = (followed.clone(), fallthrough.clone());
+            Arc::new(Catalog { followed, allowed, fallthrough, turns: Arc::new(Semaphore::new(catalog::TURNS)) })
+        });
+        Zone { followed, key: key.clone(), fallthrough: fallthrough.clone(), catalog }
     };
     Ok(zones.into_iter().map(zone).collect())
 }
@@ -164,11 +228,14 @@ struct Zone {
     followed: Arc<Followed>,
     key: Option<Arc<Key>>,
     fallthrough: Fallthrough,
+    /// What it lists, where it is a catalog.
+    catalog: Option<Arc<Catalog>>,
 }
 
 /// The zones of a server block, the longest first.
 struct Secondary {
     zones: Vec<Zone>,
+    members: Arc<Members>,
     notifies: IntCounterVec,
 }
 
@@ -179,16 +246,16 @@ impl Handler for Secondary {
 
     fn handle<'a>(&'a self, request: &'a Request, next: Next<'a>) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
-            let Some(zone) = self.zones.iter().find(|zone| request.name.is_within(&zone.followed.origin)) else {
+            let Some((followed, fallthrough)) = self.covering(&request.name) else {
                 return not_ours(request, next).await;
             };
             if request.with_query(|query| query.opcode()) == Some(NOTIFY) {
-                return self.notified(&zone.followed, request);
+                return self.notified(&followed, request);
             }
-            match zone.followed.zone() {
-                Some(held) => answer_from(&held, &zone.fallthrough, request, next).await,
+            match followed.zone() {
+                Some(held) => answer_from(&held, &fallthrough, request, next).await,
                 None => {
-                    let reason = format!("the zone {} has not come yet, or has expired", zone.followed.origin);
+                    let reason = format!("the zone {} has not come yet, or has expired", followed.origin);
                     Outcome::Failed(Failure::servfail(reason))
                 }
             }
@@ -220,14 +287,32 @@ impl Secondary {
         }
     }
 
+    /// The longest zone that a name is within, of the Corefile's and those of catalogs.
+    fn covering(&self, name: &Name) -> Option<(Arc<Followed>, Fallthrough)> {
+        let fixed = self.zones.iter().find(|zone| name.is_within(&zone.followed.origin));
+        let listed = self.members.covering(name.wire());
+        match (fixed, listed) {
+            (Some(zone), Some(listed)) if zone.followed.origin.is_within(&listed.followed.origin) => {
+                Some((zone.followed.clone(), zone.fallthrough.clone()))
+            }
+            (_, Some(listed)) => Some((listed.followed, listed.fallthrough)),
+            (Some(zone), None) => Some((zone.followed.clone(), zone.fallthrough.clone())),
+            (None, None) => None,
+        }
+    }
+
     fn zone(&self, name: &Name) -> Option<Arc<MasterZone>> {
-        self.zones.iter().find(|zone| zone.followed.origin == *name)?.followed.zone()
+        match self.zones.iter().find(|zone| zone.followed.origin == *name) {
+            Some(zone) => zone.followed.zone(),
+            None => self.members.get(name)?.followed.zone(),
+        }
     }
 }
 
 impl ZoneHolder for Secondary {
     fn zones(&self) -> Vec<Name> {
-        self.zones.iter().map(|zone| zone.followed.origin.clone()).collect()
+        let fixed = self.zones.iter().map(|zone| zone.followed.origin.clone());
+        fixed.chain(self.members.all().into_iter().map(|listed| listed.followed.origin.clone())).collect()
     }
 
     fn serial(&self, zone: &Name) -> Option<u32> {
@@ -236,5 +321,9 @@ impl ZoneHolder for Secondary {
 
     fn records(&self, zone: &Name) -> Option<Vec<ResourceRecord>> {
         self.zone(zone).map(|zone| zone.records())
+    }
+
+    fn soa(&self, zone: &Name) -> Option<ResourceRecord> {
+        self.zone(zone)?.soa()
     }
 }

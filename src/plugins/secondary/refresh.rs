@@ -11,7 +11,7 @@ use rand::RngExt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -30,7 +30,11 @@ pub(super) struct Followed {
     pub primaries: Vec<SocketAddr>,
     /// Told when a primary has said that there is a change.
     pub wake: Notify,
+    /// Told when another zone has come.
+    pub transferred: Notify,
     held: ArcSwapOption<Held>,
+    /// The turns of those that share primaries with many; everyone else talks when it wants.
+    turns: Option<Arc<Semaphore>>,
 }
 
 struct Held {
@@ -40,7 +44,19 @@ struct Held {
 
 impl Followed {
     pub fn new(origin: Name, primaries: Vec<SocketAddr>) -> Followed {
-        Followed { origin, primaries, wake: Notify::new(), held: ArcSwapOption::empty() }
+        let (wake, transferred) = (Notify::new(), Notify::new());
+        Followed { origin, primaries, wake, transferred, held: ArcSwapOption::empty(), turns: None }
+    }
+
+    /// Talking to its primaries in turns with others.
+    pub fn in_turns(self, turns: Arc<Semaphore>) -> Followed {
+        Followed { turns: Some(turns), ..self }
+    }
+
+    /// Answered from what another one holds, until its own primaries have been asked.
+    pub fn holding_what(self, other: &Followed) -> Followed {
+        self.held.store(other.held.load_full());
+        self
     }
 
     /// The zone; `None` before it has come and when it has expired.
@@ -59,6 +75,10 @@ impl Followed {
     /// Looks at the primaries one after another, and takes the zone of the first that answers.
     async fn refresh(&self, key: Option<&Arc<Key>>) -> Result<&'static str, String> {
         let known = self.held.load().as_ref().map(|held| held.zone.clone());
+        let _turn = match &self.turns {
+            Some(turns) => Some(turns.acquire().await.map_err(|why| why.to_string())?),
+            None => None,
+        };
         let mut failures = Vec::new();
         for primary in &self.primaries {
             let serial = known.as_ref().map(|zone| zone.serial());
@@ -66,6 +86,7 @@ impl Followed {
                 (Ok(Fetched::Zone(zone)), _) => {
                     let (origin, serial) = (&self.origin, zone.serial());
                     self.hold(Arc::new(*zone));
+                    self.transferred.notify_one();
                     tracing::info!(
                         target: "plugin/secondary",
                         "Transferred: {origin} from {primary} with {serial} SOA serial"
@@ -93,7 +114,8 @@ impl Followed {
         if has_succeeded { jittered(refresh, REFRESH_JITTER) } else { jittered(retry, RETRY_JITTER) }
     }
 
-    async fn follow(&self, key: Option<Arc<Key>>, refreshes: IntCounterVec) {
+    /// Looks at the primaries when it is time to, for ever.
+    pub async fn follow(&self, key: Option<Arc<Key>>, refreshes: IntCounterVec) {
         let origin = self.origin.to_string();
         let mut said = String::new();
         loop {
@@ -119,15 +141,14 @@ impl Followed {
 
 /// Follows a zone while its plan runs.
 pub(super) struct Following {
-    followed: Arc<Followed>,
-    key: Option<Arc<Key>>,
-    refreshes: IntCounterVec,
+    follow: Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
     task: Mutex<Option<AbortHandle>>,
 }
 
 impl Following {
-    pub fn new(followed: Arc<Followed>, key: Option<Arc<Key>>, refreshes: IntCounterVec) -> Following {
-        Following { followed, key, refreshes, task: Mutex::default() }
+    /// What is to be done while it runs.
+    pub fn new(follow: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Following {
+        Following { follow: Box::new(follow), task: Mutex::default() }
     }
 
     fn replace(&self, task: Option<AbortHandle>) {
@@ -142,8 +163,7 @@ impl Lifecycle for Following {
     }
 
     fn start(&self) -> BoxFuture<'_, Result<(), String>> {
-        let (followed, key, refreshes) = (self.followed.clone(), self.key.clone(), self.refreshes.clone());
-        let task = tokio::spawn(async move { followed.follow(key, refreshes).await });
+        let task = tokio::spawn((self.follow)());
         self.replace(Some(task.abort_handle()));
         Box::pin(async { Ok(()) })
     }

@@ -32,6 +32,8 @@ struct Primary {
 #[derive(Clone)]
 struct State {
     records: Vec<ResourceRecord>,
+    /// The records of zones beside that.
+    more: Vec<(Name, Vec<ResourceRecord>)>,
     key: Option<Arc<Key>>,
     /// What is asked.
     asked: Vec<RecordType>,
@@ -42,7 +44,7 @@ impl Primary {
     async fn start(records: Vec<ResourceRecord>, key: Option<Arc<Key>>) -> Primary {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State { records, key, asked: Vec::new(), refuses: false }));
+        let state = Arc::new(Mutex::new(State { records, more: Vec::new(), key, asked: Vec::new(), refuses: false }));
         let shared = state.clone();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
@@ -75,9 +77,11 @@ fn answer(state: &Mutex<State>, packet: &[u8]) -> Vec<Vec<u8>> {
     let mut state = state.lock().unwrap();
     let question = Message::parse(packet).unwrap();
     state.asked.push(question.question.qtype);
+    let of_zone = state.more.iter().find(|(zone, _)| zone.wire() == question.question.name);
+    let of_zone = of_zone.map_or(&state.records, |(_, records)| records);
     let records: Vec<_> = match question.question.qtype {
-        RecordType::SOA => vec![state.records[0].clone()],
-        _ => state.records.iter().chain(&state.records[..1]).cloned().collect(),
+        RecordType::SOA => vec![of_zone[0].clone()],
+        _ => of_zone.iter().chain(&of_zone[..1]).cloned().collect(),
     };
     let mut exchange = state.key.clone().map(|key| {
         let (tsig, stripped) = take(packet).unwrap().expect("a signed request");
@@ -227,6 +231,61 @@ async fn what_is_no_zone_is_refused() {
     }
 }
 
+/// A SOA of another zone than `held.test`.
+fn soa_of(zone: &str, serial: u32) -> ResourceRecord {
+    ResourceRecord { owner: name(zone).wire().to_vec(), ..soa(serial) }
+}
+
+#[tokio::test]
+async fn the_zones_of_a_catalog_come_and_go_with_it() {
+    let listing = |serial: u32, zones: &[&str]| {
+        let version = ResourceRecord {
+            owner: name("version.held.test").wire().to_vec(),
+            rtype: RecordType::TXT,
+            rdata: b"\x012".to_vec(),
+            ..soa(1)
+        };
+        let pointer = |zone: &&str| ResourceRecord {
+            owner: name(&format!("{}.zones.held.test", zone.replace('.', "-"))).wire().to_vec(),
+            rtype: RecordType::PTR,
+            rdata: name(zone).wire().to_vec(),
+            ..soa(1)
+        };
+        [soa(serial), version].into_iter().chain(zones.iter().map(pointer)).collect::<Vec<_>>()
+    };
+    let primary = Primary::start(listing(1, &["one.org", "two.org", "out.net"]), None).await;
+    primary.set(|state| {
+        let zone = |zone: &str, last| (name(zone), vec![soa_of(zone, 1), address(&format!("web.{zone}"), last)]);
+        state.more = vec![zone("one.org", 1), zone("two.org", 2), zone("out.net", 3), zone("three.org", 4)];
+    });
+    let lines = format!("secondary held.test {{\ntransfer from {}\ncatalog org\n}}", primary.at);
+    let bench = bench(&lines).await;
+    wait(&bench, "web.one.org", (Rcode::NOERROR, Some(1))).await;
+    wait(&bench, "web.two.org", (Rcode::NOERROR, Some(2))).await;
+    assert_eq!(
+        ask(&bench, "web.out.net").await.0,
+        Rcode::NOTIMP,
+        "outside what the catalog may list: the next plugin's"
+    );
+    // A broken catalog changes nothing.
+    primary.set(|state| state.records = vec![soa(2)]);
+    let before = primary.asked(RecordType::AXFR);
+    while primary.asked(RecordType::AXFR) == before {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(ask(&bench, "web.one.org").await, (Rcode::NOERROR, Some(1)));
+    primary.set(|state| state.records = listing(3, &["two.org", "three.org"]));
+    wait(&bench, "web.three.org", (Rcode::NOERROR, Some(4))).await;
+    assert_eq!(ask(&bench, "web.one.org").await.0, Rcode::NOTIMP);
+    // A reload keeps them, and hands them on.
+    let next = bench.reloaded();
+    next.set_up(&DEFINITION, &lines).unwrap();
+    assert_eq!(ask(&next, "web.three.org").await.1, Some(4));
+    let holder = next.done().plan.holders.all().remove(0);
+    assert_eq!((holder.serial(&name("three.org")), holder.zones().len()), (Some(1), 3));
+}
+
 #[test]
 fn errors() {
     Bench::errors(
@@ -239,8 +298,8 @@ fn errors() {
             ("secondary {\ntransfer from tls://192.0.2.1\n}", "expecting IP[:PORT]"),
             ("secondary {\ntransfer from 192.0.2.1\nkey k.test\n}", "the key k.test. is not there"),
             ("secondary {\ntransfer from 192.0.2.1\nkey\n}", "expected: key NAME"),
-            ("secondary {\ntransfer from 192.0.2.1\ncatalog\n}", "'catalog' is not supported by dunlin yet"),
-            ("secondary {\nx\n}", "unknown property 'x'; expected one of: transfer, key, fallthrough"),
+            ("secondary {\ntransfer from 192.0.2.1\ncatalog a..b\n}", "a label is empty"),
+            ("secondary {\nx\n}", "unknown property 'x'; expected one of: transfer, key, catalog, fallthrough"),
         ],
     );
 }
