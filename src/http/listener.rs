@@ -1,16 +1,16 @@
 //! One listener: its routes, its connections.
 
 use super::counters::Counters;
-use super::{Request, Response, address};
-use arc_swap::{ArcSwap, ArcSwapOption};
+use super::{Admits, Request, Response, address};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderMap,
-    HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    HOST, HeaderMap, HeaderValue, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -51,14 +51,27 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 type Respond = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
-/// What new connections are encrypted with; nothing for those in the clear.
-type Keys = Arc<ArcSwapOption<rustls::ServerConfig>>;
 pub(super) type Routes = HashMap<&'static str, Respond>;
+
+/// What stands before the routes.
+#[derive(Clone, Default)]
+pub(super) struct Guard {
+    /// What new connections are encrypted with; nothing for those in the clear.
+    pub keys: Option<Arc<rustls::ServerConfig>>,
+    /// Who is answered.
+    pub admits: Option<Admits>,
+}
+
+/// What connections share with their listener.
+#[derive(Clone, Default)]
+struct Shared {
+    routes: Arc<ArcSwap<Routes>>,
+    guard: Arc<ArcSwap<Guard>>,
+}
 
 pub(super) struct Listener {
     pub socket: Arc<TcpListener>,
-    routes: Arc<ArcSwap<Routes>>,
-    keys: Keys,
+    now: Shared,
     closing: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -75,21 +88,20 @@ impl Listener {
         }
         let socket = Arc::new(address::bind(address, shared).await?);
         let (closing, watching) = watch::channel(false);
-        let routes = Arc::<ArcSwap<Routes>>::default();
-        let keys = Keys::default();
-        let serving = Serving { routes: routes.clone(), counters, closing: watching };
-        let task = tokio::spawn(accept(socket.clone(), keys.clone(), serving));
-        Ok(Listener { socket, routes, keys, closing, task })
+        let now = Shared::default();
+        let serving = Serving { now: now.clone(), counters, closing: watching };
+        let task = tokio::spawn(accept(socket.clone(), serving));
+        Ok(Listener { socket, now, closing, task })
     }
 
     /// Answers with these from the next request on.
     pub fn route(&self, routes: Routes) {
-        self.routes.store(Arc::new(routes));
+        self.now.routes.store(Arc::new(routes));
     }
 
-    /// Encrypts connections from the next one on, or does not.
-    pub fn prove_with(&self, keys: Option<Arc<rustls::ServerConfig>>) {
-        self.keys.store(keys);
+    /// Encrypts connections from the next one on, or does not; asks who is answered from the next request on.
+    pub fn guard(&self, guard: Guard) {
+        self.now.guard.store(Arc::new(guard));
     }
 
     /// Stops accepting, and waits for what is being answered.
@@ -104,12 +116,12 @@ impl Listener {
 /// What every connection of a listener needs.
 #[derive(Clone)]
 struct Serving {
-    routes: Arc<ArcSwap<Routes>>,
+    now: Shared,
     counters: Counters,
     closing: watch::Receiver<bool>,
 }
 
-async fn accept(socket: Arc<TcpListener>, keys: Keys, serving: Serving) {
+async fn accept(socket: Arc<TcpListener>, serving: Serving) {
     let (mut connections, mut ages) = (JoinSet::new(), VecDeque::new());
     loop {
         tokio::select! {
@@ -120,7 +132,7 @@ async fn accept(socket: Arc<TcpListener>, keys: Keys, serving: Serving) {
                     } else if ages.len() > 2 * MAX_CONNECTIONS {
                         forget_ended(&mut ages);
                     }
-                    let connection = open(stream, keys.load_full(), serving.clone());
+                    let connection = open(stream, serving.clone());
                     ages.push_back(connections.spawn(connection));
                 }
                 Err(_) => sleep(ERROR_PAUSE).await,
@@ -146,9 +158,9 @@ fn end_oldest(ages: &mut VecDeque<AbortHandle>, counters: &Counters) {
 }
 
 /// Shakes hands where the connection is encrypted, and serves it.
-async fn open(stream: TcpStream, keys: Option<Arc<rustls::ServerConfig>>, serving: Serving) {
+async fn open(stream: TcpStream, serving: Serving) {
     let _open = serving.counters.open();
-    let Some(keys) = keys else { return serve(stream, serving).await };
+    let Some(keys) = serving.now.guard.load().keys.clone() else { return serve(stream, serving).await };
     match timeout(HEAD, TlsAcceptor::from(keys).accept(stream)).await {
         Ok(Ok(stream)) => serve(stream, serving).await,
         Ok(Err(_)) => {}
@@ -157,8 +169,8 @@ async fn open(stream: TcpStream, keys: Option<Arc<rustls::ServerConfig>>, servin
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Serving) {
-    let Serving { routes, counters, closing } = serving;
-    let service = service_fn(move |request| answer(routes.load_full(), request));
+    let Serving { now, counters, closing } = serving;
+    let service = service_fn(move |request| answer(now.routes.load_full(), now.guard.load().admits.clone(), request));
     let mut builder = http1::Builder::new();
     let connection = builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
     let mut connection = pin!(connection.serve_connection(TokioIo::new(stream), service));
@@ -183,8 +195,17 @@ async fn is_true(watched: &watch::Receiver<bool>) {
 
 async fn answer(
     routes: Arc<Routes>,
+    admits: Option<Admits>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+    if let Some(admits) = admits {
+        let header = request.headers().get(AUTHORIZATION).and_then(|header| header.to_str().ok());
+        if !admits(header.unwrap_or_default().to_owned()).await {
+            let mut refusal = plain(StatusCode::UNAUTHORIZED, "Unauthorized\n");
+            refusal.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+            return Ok(refusal);
+        }
+    }
     let Some(respond) = routes.get(request.uri().path()).cloned() else {
         return Ok(plain(StatusCode::NOT_FOUND, "404 page not found\n"));
     };

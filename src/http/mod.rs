@@ -12,8 +12,9 @@ mod tests;
 
 use crate::metrics::Metrics;
 use counters::Counters;
-use listener::Listener;
+use listener::{Guard, Listener};
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -43,6 +44,10 @@ pub struct Request {
     pub host: String,
 }
 
+/// Whether a request is answered, by its header `Authorization` (RFC 9110 section 11.6.2), which is empty where there was
+/// none. Asked of every request; what takes a while has to go to the blocking pool.
+pub type Admits = Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+
 /// A path on a listen address.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -56,6 +61,8 @@ pub struct Endpoint {
     pub required: bool,
     /// What the listener proves itself with, where it speaks HTTPS. Endpoints of one address share it: the last counts.
     pub keys: Option<Arc<rustls::ServerConfig>>,
+    /// Who is answered; everyone where there is none. Endpoints of one address share it too.
+    pub admits: Option<Admits>,
 }
 
 /// The listeners of the process.
@@ -89,7 +96,9 @@ impl Listeners {
         *open = stay;
         for (address, listener) in &*open {
             let endpoints = wanted.remove(address).unwrap_or_default();
-            listener.prove_with(endpoints.iter().rev().find_map(|endpoint| endpoint.keys.clone()));
+            let keys = endpoints.iter().rev().find_map(|endpoint| endpoint.keys.clone());
+            let admits = endpoints.iter().rev().find_map(|endpoint| endpoint.admits.clone());
+            listener.guard(Guard { keys, admits });
             listener.route(endpoints.into_iter().map(|endpoint| (endpoint.path, endpoint.respond)).collect());
         }
         close(leave).await;

@@ -9,7 +9,7 @@ fn endpoint(address: &str, path: &'static str, body: &'static str) -> Endpoint {
         content_type: "text/plain",
         body: format!("{body}{}", request.query).into(),
     };
-    Endpoint { address: address.into(), path, respond: Arc::new(respond), required: true, keys: None }
+    Endpoint { address: address.into(), path, respond: Arc::new(respond), required: true, keys: None, admits: None }
 }
 
 async fn open(endpoints: &[(&str, &'static str, &'static str)]) -> Listeners {
@@ -50,6 +50,33 @@ async fn endpoints_are_served_by_path_and_method() {
     assert_eq!(unknown, ("HTTP/1.1 404 Not Found".into(), "404 page not found\n".into()));
     assert_eq!(request(to, "HEAD", "/health").await.unwrap(), ("HTTP/1.1 200 OK".into(), String::new()));
     assert_eq!(request(to, "POST", "/health").await.unwrap().0, "HTTP/1.1 405 Method Not Allowed");
+}
+
+#[tokio::test]
+async fn who_is_not_admitted_is_asked_for_a_password_whatever_the_path() {
+    let listeners = Listeners::default();
+    let admits: Admits = Arc::new(|header| Box::pin(async move { header == "Basic eA==" }));
+    let guarded = Endpoint { admits: Some(admits), ..endpoint("127.0.0.1:0", "/metrics", "numbers") };
+    listeners.apply(vec![guarded]).await.unwrap();
+    let to = bound(&listeners, "127.0.0.1:0").await;
+    let ask = async |path: &str, header: &str| {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{header}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    };
+    for (path, header) in [("/metrics", ""), ("/other", ""), ("/metrics", "Authorization: Basic eQ==\r\n")] {
+        let refused = ask(path, header).await;
+        assert!(refused.starts_with("HTTP/1.1 401 ") && refused.contains("www-authenticate: Basic\r\n"), "{refused}");
+        assert!(!refused.contains("numbers"));
+    }
+    let answered = ask("/metrics", "Authorization: Basic eA==\r\n").await;
+    assert!(answered.starts_with("HTTP/1.1 200 ") && answered.ends_with("numbers"), "{answered}");
+    // A reload without users lets everyone in.
+    apply(&listeners, &[("127.0.0.1:0", "/metrics", "numbers")]).await.unwrap();
+    assert!(ask("/metrics", "").await.ends_with("numbers"));
 }
 
 #[tokio::test]

@@ -119,6 +119,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         respond: Arc::new(|_| Response::text(200, "OK")),
         required: true,
         keys: None,
+        admits: None,
     });
     let arrivals = setup.control.arrivals.clone();
     let health = Health { lameduck, arrivals, poll: Arc::new(poll), polling: Mutex::new(None) };

@@ -84,6 +84,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         respond: Arc::new(move |_| ready.respond()),
         required: false,
         keys: None,
+        admits: None,
     });
     Ok(())
 }

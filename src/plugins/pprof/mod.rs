@@ -98,7 +98,14 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     ];
     for (path, respond) in pages {
         let address = address.clone();
-        setup.process.add_endpoint(Endpoint { address, path, respond: Arc::new(respond), required: false, keys: None });
+        setup.process.add_endpoint(Endpoint {
+            address,
+            path,
+            respond: Arc::new(respond),
+            required: false,
+            keys: None,
+            admits: None,
+        });
     }
     Ok(())
 }

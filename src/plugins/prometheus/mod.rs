@@ -15,7 +15,9 @@
 //! * `tls` serves the metrics by HTTPS, as **FILE** says in the form of Prometheus' exporters (exporter-toolkit's web
 //!   configuration): `tls_server_config` with `cert_file` and `key_file` (names relative to **FILE**), `client_auth_type`
 //!   and `client_ca_file`, `min_version` and `max_version` (TLS12, TLS13). Ciphers and curves are not chosen, HTTP/2 is not
-//!   spoken, `basic_auth_users` is not supported yet. A renewed certificate is taken without a reload, as by the plugin `tls`.
+//!   spoken. A renewed certificate is taken without a reload, as by the plugin `tls`. `basic_auth_users` has those who may
+//!   read the metrics, each with the bcrypt hash of a password; with it alone the metrics are served in the clear, by HTTP.
+//!   Users are read again from the file without a reload.
 //!
 //! # Examples
 //! ```corefile
@@ -40,6 +42,14 @@
 //!   client_auth_type: RequireAndVerifyClientCert
 //!   client_ca_file: ca.crt
 //! ```
+//! For those who have a password (`htpasswd -nBC 10 ''` hashes one):
+//! ```yaml
+//! tls_server_config:
+//!   cert_file: tls.crt
+//!   key_file: tls.key
+//! basic_auth_users:
+//!   prometheus: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG
+//! ```
 //!
 //! # Metrics
 //! Labels `server` (`dns://:53`), `zone` (of the block; `dropped` where no block serves the name), `view`, and:
@@ -56,9 +66,10 @@
 //! # See also
 //! `health` and `ready`, the other HTTP endpoints.
 
+mod users;
 mod web;
 
-use crate::http::{Endpoint, Response};
+use crate::http::{Admits, Endpoint, Response};
 use crate::plugin::{Definition, Error, RENEWALS, Renewing, Setup};
 use std::sync::Arc;
 
@@ -71,7 +82,7 @@ const ADDRESS: &str = "localhost:9153";
 fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     let directive = setup.once()?;
     let address = setup.endpoint_address(directive, ADDRESS)?;
-    let mut keys = None;
+    let (mut keys, mut users) = (None, None);
     for option in directive.options() {
         match option.name.text.as_str() {
             "runtime_metrics" if option.args.is_empty() => {}
@@ -80,9 +91,12 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
                 [file] => {
                     let read = web::read(&setup.path(&file.text)).map_err(|why| setup.error(file, why))?;
                     read.unused.iter().for_each(|word| setup.warn(file, format!("'{word}' has no effect here")));
-                    let renewals = setup.metrics.counter(&RENEWALS);
-                    setup.process.lifecycles.push(Arc::new(Renewing::new("prometheus", read.certificate, renewals)));
-                    keys = Some(read.config);
+                    if let Some((config, certificate)) = read.tls {
+                        let renewals = setup.metrics.counter(&RENEWALS);
+                        setup.process.lifecycles.push(Arc::new(Renewing::new("prometheus", certificate, renewals)));
+                        keys = Some(config);
+                    }
+                    users = read.users.map(Arc::new);
                 }
                 _ => return Err(setup.arguments(option, "tls FILE")),
             },
@@ -101,6 +115,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         }),
         required: false,
         keys,
+        admits: users.map(|users| -> Admits { Arc::new(move |header| Box::pin(users.clone().admit(header))) }),
     });
     Ok(())
 }

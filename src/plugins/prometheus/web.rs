@@ -1,17 +1,21 @@
-//! The web configuration file of Prometheus' exporters: how metrics are served by HTTPS.
+//! The web configuration file of Prometheus' exporters: how metrics are served by HTTPS, and to whom.
 
+use super::users::Users;
 use crate::plugin::{Certificate, ClientAuth, certificates};
 use rustls::crypto::ring;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use serde_yaml_ng::{Mapping, Value};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What a file comes to.
 pub(super) struct Web {
-    pub config: Arc<ServerConfig>,
-    pub certificate: Arc<Certificate>,
+    /// The keys of HTTPS, and the certificate among them that may be renewed.
+    pub tls: Option<(Arc<ServerConfig>, Arc<Certificate>)>,
+    /// Who is answered, where that is not everyone.
+    pub users: Option<Users>,
     /// The words that are understood and change nothing.
     pub unused: Vec<String>,
 }
@@ -25,11 +29,30 @@ const UNUSED: [&str; 3] = ["cipher_suites", "prefer_server_cipher_suites", "curv
 /// The file, and what is wrong with it or the files it names.
 pub(super) fn read(file: &Path) -> Result<Web, String> {
     let text = std::fs::read_to_string(file).map_err(|why| format!("open {}: {why}", file.display()))?;
-    let folder = file.parent().unwrap_or(Path::new(""));
-    parse(&text, folder).map_err(|why| format!("{}: {why}", file.display()))
+    parse(&text, file).map_err(|why| format!("{}: {why}", file.display()))
 }
 
-fn parse(text: &str, folder: &Path) -> Result<Web, String> {
+/// The passwords' hashes by the users' names, as the text of a file has them (`basic_auth_users`).
+///
+/// # Errors
+/// What is wrong, as [`read`] says it.
+pub(super) fn hashes(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let whole: Mapping = serde_yaml_ng::from_str(text).map_err(|why| why.to_string())?;
+    match whole.get("basic_auth_users") {
+        None | Some(Value::Null) => Ok(BTreeMap::new()),
+        Some(Value::Mapping(users)) => users.iter().map(|(user, hash)| user_of(word(user)?, word(hash)?)).collect(),
+        Some(_) => Err("'basic_auth_users' is no map; expected: users and the bcrypt hashes of their passwords".into()),
+    }
+}
+
+fn user_of(user: &str, hash: &str) -> Result<(String, String), String> {
+    match hash.parse::<bcrypt::HashParts>() {
+        Ok(_) => Ok((user.to_owned(), hash.to_owned())),
+        Err(why) => Err(format!("basic_auth_users: what '{user}' has is no bcrypt hash: {why}")),
+    }
+}
+
+fn parse(text: &str, file: &Path) -> Result<Web, String> {
     let whole: Mapping = serde_yaml_ng::from_str(text).map_err(|why| why.to_string())?;
     let mut tls = None;
     let mut unused = Vec::new();
@@ -37,13 +60,27 @@ fn parse(text: &str, folder: &Path) -> Result<Web, String> {
         match (word(key)?, value) {
             ("tls_server_config", Value::Mapping(inner)) => tls = Some(inner),
             ("http_server_config", Value::Mapping(_)) => unused.push("http_server_config".to_owned()),
-            ("basic_auth_users", Value::Null) => {}
-            ("basic_auth_users", Value::Mapping(users)) if users.is_empty() => {}
-            ("basic_auth_users", _) => return Err("'basic_auth_users' is not supported by dunlin yet".into()),
-            (other, _) => return Err(format!("unknown property '{other}'; expected: tls_server_config")),
+            ("basic_auth_users", _) => {}
+            (other, _) => {
+                return Err(format!("unknown property '{other}'; expected: tls_server_config, basic_auth_users"));
+            }
         }
     }
-    let tls = tls.ok_or("there is no tls_server_config")?;
+    let hashes = hashes(text)?;
+    if tls.is_none() && hashes.is_empty() {
+        return Err("there is neither a tls_server_config nor anyone in basic_auth_users".into());
+    }
+    let users = (!hashes.is_empty()).then(|| Users::new(file, text, hashes));
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let tls = tls.map(|tls| tls_server(tls, folder, &mut unused)).transpose()?;
+    Ok(Web { tls, users, unused })
+}
+
+fn tls_server(
+    tls: &Mapping,
+    folder: &Path,
+    unused: &mut Vec<String>,
+) -> Result<(Arc<ServerConfig>, Arc<Certificate>), String> {
     let (mut certificate, mut key_file, mut authorities) = (None, None, None);
     let (mut clients, mut least, mut most) = (ClientAuth::Nothing, 12, 13);
     for (key, value) in tls {
@@ -76,7 +113,7 @@ fn parse(text: &str, folder: &Path) -> Result<Web, String> {
     let builder =
         builder.with_protocol_versions(&versions).map_err(|why| format!("min_version, max_version: {why}"))?;
     let config = builder.with_client_cert_verifier(clients.verifier(roots)?).with_cert_resolver(certificate.clone());
-    Ok(Web { config: Arc::new(config), certificate, unused })
+    Ok((Arc::new(config), certificate))
 }
 
 const PROPERTIES: &str = "cert_file, key_file, client_auth_type, client_ca_file, min_version, max_version";
@@ -130,12 +167,15 @@ mod tests {
             ("  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: tls.crt\n".into(), 0),
             ("  cipher_suites: [A]\n  curve_preferences: []\nhttp_server_config:\n  http2: false\n".into(), 3),
             ("basic_auth_users: {}\n".to_owned(), 0),
+            (format!("basic_auth_users: {{a: {}}}\n", bcrypt::hash("a", 4).unwrap()), 0),
         ] {
-            let web = parse(&format!("{pair}{text}"), &folder).unwrap_or_else(|why| panic!("{text}: {why}"));
+            let web =
+                parse(&format!("{pair}{text}"), &folder.join("web.yaml")).unwrap_or_else(|why| panic!("{text}: {why}"));
             assert_eq!(web.unused.len(), unused, "{text}");
         }
         for (text, expected) in [
-            ("{}", "there is no tls_server_config"),
+            ("{}", "there is neither a tls_server_config nor anyone in basic_auth_users"),
+            ("basic_auth_users:\n", "there is neither"),
             ("tls_server_config: {cert_file: tls.crt}", "expected: cert_file and key_file"),
             ("tls_server_config: {cert_file: none.crt, key_file: tls.key}", "none.crt: No such file"),
             (&format!("{pair}  client_auth_type: Sometimes"), "unknown client_auth_type 'Sometimes'"),
@@ -144,10 +184,13 @@ mod tests {
             (&format!("{pair}  min_version: TLS13\n  max_version: TLS12"), "min_version, max_version"),
             (&format!("{pair}  x: y"), "unknown property 'x'; expected one of: cert_file"),
             (&format!("{pair}x: y"), "unknown property 'x'; expected: tls_server_config"),
-            (&format!("{pair}basic_auth_users: {{a: b}}"), "'basic_auth_users' is not supported"),
+            (&format!("{pair}x: y"), "tls_server_config, basic_auth_users"),
+            (&format!("{pair}basic_auth_users: {{a: b}}"), "what 'a' has is no bcrypt hash"),
+            (&format!("{pair}basic_auth_users: {{a: 1}}"), "a text is expected"),
+            (&format!("{pair}basic_auth_users: [a]"), "is no map"),
             ("[", "mapping"),
         ] {
-            let why = parse(text, &folder).err().unwrap_or_default();
+            let why = parse(text, &folder.join("web.yaml")).err().unwrap_or_default();
             assert!(why.contains(expected), "{text}: {why}");
         }
         let _ = std::fs::remove_dir_all(&folder);

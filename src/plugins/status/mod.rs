@@ -154,6 +154,7 @@ fn add(
         respond: Arc::new(respond),
         required: false,
         keys: None,
+        admits: None,
     });
 }
 
