@@ -39,7 +39,9 @@ pub use keys::Keys;
 pub use lifecycle::{Arrivals, Command, Control, History, Keep, Lifecycle, Occasion, Readiness};
 pub use metadata::{Metadata, Provider, Subject};
 pub use plan::{BlockPlan, ConnectionBounds, ProcessPlan};
-pub use server_keys::{ByServerName, CLIENT_AUTH_WORDS, Certificate, ClientAuth, RENEWALS, Renewing, ServerKeys};
+pub use server_keys::{
+    ByServerName, CLIENT_AUTH_WORDS, Certificate, ClientAuth, RENEWALS, Renewable, Renewing, ServerKeys,
+};
 pub use setup::{BlockInfo, Setup};
 pub use status::{Sections, Table};
 pub use transfer::{Following, ZoneHolder, ZoneHolders};

@@ -5,7 +5,7 @@ mod client_auth;
 mod renewing;
 
 pub use client_auth::{ClientAuth, WORDS as CLIENT_AUTH_WORDS};
-pub use renewing::{RENEWALS, Renewing};
+pub use renewing::{RENEWALS, Renewable, Renewing};
 
 use super::certificates::identity;
 use arc_swap::ArcSwap;
@@ -47,11 +47,16 @@ impl Certificate {
         Ok(Certificate { files, current })
     }
 
-    /// Reads the files again; whether there was another certificate, which connections get from now on.
-    ///
-    /// # Errors
-    /// As [`Certificate::read`]: the last certificate stays.
-    pub fn renew(&self) -> Result<bool, String> {
+    /// Whether it was issued for this name.
+    fn is_for(&self, name: &ServerName<'_>) -> bool {
+        let current = self.current.load();
+        let parsed = current.end_entity_cert().and_then(ParsedCertificate::try_from);
+        parsed.is_ok_and(|certificate| verify_server_name(&certificate, name).is_ok())
+    }
+}
+
+impl Renewable for Certificate {
+    fn renew(&self) -> Result<bool, String> {
         let now = pair(&self.files)?;
         let is_new = now.cert != self.current.load().cert;
         if is_new {
@@ -60,16 +65,8 @@ impl Certificate {
         Ok(is_new)
     }
 
-    /// Its file, as messages name it.
-    pub fn file(&self) -> String {
+    fn file(&self) -> String {
         self.files[0].display().to_string()
-    }
-
-    /// Whether it was issued for this name.
-    fn is_for(&self, name: &ServerName<'_>) -> bool {
-        let current = self.current.load();
-        let parsed = current.end_entity_cert().and_then(ParsedCertificate::try_from);
-        parsed.is_ok_and(|certificate| verify_server_name(&certificate, name).is_ok())
     }
 }
 

@@ -1,6 +1,5 @@
-//! A certificate's files are looked at again and again, as cert-manager and its like renew them.
+//! Files of certificates are looked at again and again, as cert-manager and its like renew them.
 
-use super::Certificate;
 use crate::metrics::{Descriptor, MetricKind};
 use crate::plugin::{BoxFuture, Lifecycle};
 use prometheus::IntCounterVec;
@@ -19,18 +18,30 @@ pub const RENEWALS: Descriptor = Descriptor {
     kind: MetricKind::Counter,
 };
 
+/// What is made of files that others write anew.
+pub trait Renewable: Send + Sync {
+    /// Reads the files again; whether there was something else in them, which connections get from now on.
+    ///
+    /// # Errors
+    /// The file, and what is wrong with it: what was read last stays.
+    fn renew(&self) -> Result<bool, String>;
+
+    /// The files, as messages name them.
+    fn file(&self) -> String;
+}
+
 /// Looks at the files while its plan runs.
 pub struct Renewing {
     plugin: &'static str,
-    certificate: Arc<Certificate>,
+    renewable: Arc<dyn Renewable>,
     renewals: IntCounterVec,
     task: Mutex<Option<AbortHandle>>,
 }
 
 impl Renewing {
-    /// For a plugin's certificate.
-    pub fn new(plugin: &'static str, certificate: Arc<Certificate>, renewals: IntCounterVec) -> Renewing {
-        Renewing { plugin, certificate, renewals, task: Mutex::default() }
+    /// For what a plugin has read.
+    pub fn new(plugin: &'static str, renewable: Arc<dyn Renewable>, renewals: IntCounterVec) -> Renewing {
+        Renewing { plugin, renewable, renewals, task: Mutex::default() }
     }
 
     fn replace(&self, task: Option<AbortHandle>) {
@@ -45,7 +56,7 @@ impl Lifecycle for Renewing {
     }
 
     fn start(&self) -> BoxFuture<'_, Result<(), String>> {
-        let task = tokio::spawn(follow(self.plugin, self.certificate.clone(), self.renewals.clone()));
+        let task = tokio::spawn(follow(self.plugin, self.renewable.clone(), self.renewals.clone()));
         self.replace(Some(task.abort_handle()));
         Box::pin(async { Ok(()) })
     }
@@ -62,12 +73,12 @@ impl Drop for Renewing {
     }
 }
 
-async fn follow(plugin: &'static str, certificate: Arc<Certificate>, renewals: IntCounterVec) {
-    let (file, mut said) = (certificate.file(), String::new());
+async fn follow(plugin: &'static str, renewable: Arc<dyn Renewable>, renewals: IntCounterVec) {
+    let (file, mut said) = (renewable.file(), String::new());
     loop {
         tokio::time::sleep(PERIOD).await;
-        let certificate = certificate.clone();
-        let Ok(outcome) = tokio::task::spawn_blocking(move || certificate.renew()).await else { return };
+        let renewable = renewable.clone();
+        let Ok(outcome) = tokio::task::spawn_blocking(move || renewable.renew()).await else { return };
         match outcome {
             Ok(false) => said.clear(),
             Ok(true) => {

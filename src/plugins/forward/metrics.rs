@@ -1,6 +1,7 @@
 //! What `forward` counts.
 
 use crate::metrics::{Descriptor, MetricKind, Metrics};
+use crate::plugin::RENEWALS;
 use crate::wire::Rcode;
 use prometheus::{Gauge, Histogram, HistogramVec, IntCounter};
 use std::sync::OnceLock;
@@ -17,7 +18,7 @@ macro_rules! descriptors {
     ($($name:ident $metric:literal $kind:expr, $labels:expr, $help:literal;)+) => {
         $(static $name: Descriptor = Descriptor { name: $metric, help: $help, labels: &$labels, kind: $kind };)+
         /// All of them.
-        pub(super) static ALL: &[&Descriptor] = &[$(&$name),+];
+        pub(super) static ALL: &[&Descriptor] = &[&RENEWALS, $(&$name),+];
     };
 }
 

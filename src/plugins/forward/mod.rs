@@ -66,7 +66,8 @@
 //! * `failover`: replies of these codes are looked for at the next upstream; the last one's stands.
 //!
 //! * `tls`: PEM files for encrypted upstreams: what we prove ourselves with, and the authorities that they prove
-//!   themselves by; without **CA** those that the machine trusts. The files are read when the configuration is loaded.
+//!   themselves by; without **CA** those that the machine trusts. Files that are written anew count for new connections
+//!   within five seconds, without a reload.
 //! * `tls_servername`: the name in the certificates of encrypted upstreams, where `%NAME` does not say it. Without a name
 //!   the certificate has to be the address's.
 //! * `doh_method`: how `https://` upstreams are asked; `POST` without it.
@@ -127,7 +128,8 @@
 //! `dunlin_forward_failed_checks{to}`: health checks that have failed in a row; 0 for an upstream that is well,
 //! `dunlin_forward_ignored_replies_total{to}`: packets that answered no query in flight,
 //! `dunlin_forward_concurrent_queries`: queries in flight,
-//! `dunlin_forward_unusable_files{file}`: 1 where a file has no usable name server.
+//! `dunlin_forward_unusable_files{file}`: 1 where a file has no usable name server,
+//! `dunlin_tls_renewals_total{file,result}`, as of the plugin `tls`.
 //!
 //! # See also
 //!
@@ -156,11 +158,13 @@ mod waiting;
 pub use legacy::DEFINITION as PROXY;
 
 use crate::metrics::Metrics;
-use crate::plugin::{BoxFuture, Datagrams, Definition, Directive, Error, Handler, Next, Outcome, Request, Setup};
+use crate::plugin::{
+    BoxFuture, Datagrams, Definition, Directive, Error, Handler, Next, Outcome, RENEWALS, Renewing, Request, Setup,
+};
 use crate::wire::{Rcode, ReplyView, Section};
 use metrics::Totals;
 use options::Options;
-use secure::Trust;
+use secure::{Keys, Trust};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use targets::{Scheme, Target};
@@ -183,6 +187,10 @@ fn install(options: Options, directive: &Directive, setup: &mut Setup<'_>) -> Re
     if let Some(warning) = warning {
         setup.warn(&directive.name, warning);
     }
+    if let Some(keys) = forward.keys.clone().filter(|keys| keys.has_files()) {
+        let renewing = Renewing::new("forward", keys, setup.metrics.counter(&RENEWALS));
+        setup.process.lifecycles.push(Arc::new(renewing));
+    }
     files::install(&forward.options.files, directive, setup);
     setup.plan.chain.push(Arc::new(forward));
     setup.plan.any_class = true;
@@ -199,6 +207,8 @@ struct Forward {
     totals: Totals,
     /// Why there is nobody to ask, where that is so.
     without_upstreams: Option<String>,
+    /// What encrypted upstreams are spoken to with.
+    keys: Option<Arc<Keys>>,
 }
 
 impl Forward {
@@ -220,7 +230,8 @@ impl Forward {
         let (turn, in_flight) = Default::default();
         let missing: Vec<_> = options.files.unusable().map(|(_, why)| why.to_owned()).collect();
         let without_upstreams = upstreams.is_empty().then(|| format!("no upstreams: {}", missing.join("; ")));
-        Ok((Forward { options, upstreams, turn, in_flight, totals, without_upstreams }, warning))
+        let keys = trust.map(|trust| trust.keys);
+        Ok((Forward { options, upstreams, turn, in_flight, totals, without_upstreams, keys }, warning))
     }
 }
 

@@ -1,7 +1,8 @@
 //! What `tls` and `tls_servername` say: how encrypted upstreams prove themselves to us, and we to them.
 
 use super::targets::{Scheme, Target};
-use crate::plugin::certificates;
+use crate::plugin::{Renewable, certificates};
+use arc_swap::ArcSwap;
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
@@ -20,14 +21,35 @@ pub(super) struct Files {
 /// How one upstream is spoken to.
 #[derive(Clone)]
 pub(super) struct Secure {
-    pub config: Arc<ClientConfig>,
+    keys: Arc<Keys>,
+    is_https: bool,
     pub name: ServerName<'static>,
+}
+
+impl Secure {
+    /// The configuration for a connection that is opened now.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        let current = self.keys.current.load();
+        if self.is_https { current.https.clone() } else { current.tls.clone() }
+    }
+}
+
+/// The configuration for all upstreams of one `forward`, as its files were when they were read last.
+pub(super) struct Keys {
+    files: Files,
+    current: ArcSwap<Current>,
+}
+
+struct Current {
+    /// What the files held.
+    octets: Vec<Vec<u8>>,
+    tls: Arc<ClientConfig>,
+    https: Arc<ClientConfig>,
 }
 
 /// The configuration for all upstreams of one `forward`.
 pub(super) struct Trust {
-    config: ClientConfig,
-    server_name: Option<String>,
+    pub keys: Arc<Keys>,
     /// What the operator should know.
     pub warning: Option<String>,
 }
@@ -38,15 +60,46 @@ impl Trust {
     /// # Errors
     /// What is wrong, as a sentence without its place.
     pub fn read(files: &Files) -> Result<Trust, String> {
-        let provider = Arc::new(ring::default_provider());
-        let roots = match &files.authority {
-            Some(file) => certificates::authorities(file)?,
-            None => machine_authorities(),
-        };
+        let octets = files.octets()?;
+        let roots = files.roots()?;
         let warning = roots.is_empty().then(|| {
             "this machine has no certificates of authorities: upstreams cannot prove themselves; expected: tls CA"
                 .into()
         });
+        let current = ArcSwap::from_pointee(Current::new(files, octets, roots)?);
+        Ok(Trust { keys: Arc::new(Keys { files: files.clone(), current }), warning })
+    }
+
+    /// How `target` is spoken to. It has to be the server that `%NAME` or `tls_servername` says, else its address.
+    ///
+    /// # Errors
+    /// A name that no certificate could have.
+    pub fn of(&self, target: &Target) -> Result<Secure, String> {
+        let name = match target.server_name.as_ref().or(self.keys.files.server_name.as_ref()) {
+            Some(name) => ServerName::try_from(name.clone()).map_err(|_| format!("'{name}' is no server name"))?,
+            None => ServerName::from(target.address.ip()),
+        };
+        Ok(Secure { keys: self.keys.clone(), is_https: target.scheme == Scheme::Https, name })
+    }
+}
+
+impl Files {
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        self.identity.iter().flat_map(|(certificate, key)| [certificate, key]).chain(&self.authority)
+    }
+
+    fn octets(&self) -> Result<Vec<Vec<u8>>, String> {
+        self.all().map(|file| std::fs::read(file).map_err(|why| format!("open {}: {why}", file.display()))).collect()
+    }
+
+    fn roots(&self) -> Result<RootCertStore, String> {
+        self.authority.as_ref().map_or_else(|| Ok(machine_authorities()), |file| certificates::authorities(file))
+    }
+}
+
+impl Current {
+    fn new(files: &Files, octets: Vec<Vec<u8>>, roots: RootCertStore) -> Result<Current, String> {
+        let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone());
         let builder = builder.with_safe_default_protocol_versions().map_err(|why| why.to_string())?;
         let builder = match roots.is_empty() {
@@ -64,23 +117,33 @@ impl Trust {
                 built.map_err(|why| format!("{}: {why}", certificate.display()))?
             }
         };
-        Ok(Trust { config, server_name: files.server_name.clone(), warning })
+        let mut https = config.clone();
+        https.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Current { octets, tls: Arc::new(config), https: Arc::new(https) })
+    }
+}
+
+impl Keys {
+    /// Whether there are files that may be written anew.
+    pub fn has_files(&self) -> bool {
+        self.files.all().next().is_some()
+    }
+}
+
+/// Connections that are open stay as they are: what they were opened with was right then.
+impl Renewable for Keys {
+    fn renew(&self) -> Result<bool, String> {
+        let octets = self.files.octets()?;
+        if octets == self.current.load().octets {
+            return Ok(false);
+        }
+        self.current.store(Arc::new(Current::new(&self.files, octets, self.files.roots()?)?));
+        Ok(true)
     }
 
-    /// How `target` is spoken to. It has to be the server that `%NAME` or `tls_servername` says, else its address.
-    ///
-    /// # Errors
-    /// A name that no certificate could have.
-    pub fn of(&self, target: &Target) -> Result<Secure, String> {
-        let name = match target.server_name.as_ref().or(self.server_name.as_ref()) {
-            Some(name) => ServerName::try_from(name.clone()).map_err(|_| format!("'{name}' is no server name"))?,
-            None => ServerName::from(target.address.ip()),
-        };
-        let mut config = self.config.clone();
-        if target.scheme == Scheme::Https {
-            config.alpn_protocols = vec![b"h2".to_vec()];
-        }
-        Ok(Secure { config: Arc::new(config), name })
+    fn file(&self) -> String {
+        let names: Vec<_> = self.files.all().map(|file| file.display().to_string()).collect();
+        names.join(" ")
     }
 }
 

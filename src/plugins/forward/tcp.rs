@@ -137,8 +137,8 @@ pub(super) async fn dial(
     let dialing = async {
         let stream = connect(upstream, source).await.map_err(|error| trouble(words("connect", &error)))?;
         stream.set_nodelay(true).map_err(|error| trouble(words("setsockopt", &error)))?;
-        let Some(Secure { config, name }) = secure else { return Ok(Box::new(stream) as Box<dyn Stream>) };
-        let shaking = TlsConnector::from(config.clone()).connect(name.clone(), stream);
+        let Some(secure) = secure else { return Ok(Box::new(stream) as Box<dyn Stream>) };
+        let shaking = TlsConnector::from(secure.config()).connect(secure.name.clone(), stream);
         let encrypted = shaking.await.map_err(|error| trouble(words("tls", &error)))?;
         Ok(Box::new(encrypted) as Box<dyn Stream>)
     };

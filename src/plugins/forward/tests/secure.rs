@@ -2,6 +2,7 @@
 
 use super::super::targets::{Scheme, Target};
 use super::*;
+use crate::plugin::Renewable;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, crypto::ring};
@@ -105,6 +106,25 @@ async fn a_server_that_is_not_who_it_should_be_gets_no_query() {
         );
     }
     assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn authorities_that_are_written_anew_count_for_new_connections() {
+    let upstream = good().await;
+    let front = Front::start("dns.test", upstream.address).await;
+    let right = std::fs::read(&front.authority).unwrap();
+    let stranger = generate_simple_self_signed(vec!["stranger".to_owned()]).unwrap().cert.pem();
+    std::fs::write(&front.authority, stranger).unwrap();
+    let relay = front.relay(|options| options.tls.server_name = Some("dns.test".into()));
+    assert!(failure(&relay.ask(&question()).await).reason.contains("invalid peer certificate"));
+    let keys = relay.forward.keys.as_ref().unwrap();
+    assert_eq!((keys.renew(), keys.file()), (Ok(false), front.authority.display().to_string()));
+    // What is half written is said, and changes nothing.
+    std::fs::write(&front.authority, "-----BEGIN").unwrap();
+    assert!(keys.renew().unwrap_err().contains("it holds no certificate"));
+    std::fs::write(&front.authority, right).unwrap();
+    assert_eq!((keys.renew(), keys.renew()), (Ok(true), Ok(false)));
+    assert_eq!(relay.message(&question()).await.answers.len(), 1);
 }
 
 #[tokio::test]
