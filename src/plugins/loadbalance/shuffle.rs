@@ -128,19 +128,31 @@ fn needs_moving(records: &[Record]) -> bool {
     })
 }
 
-/// The message taken apart, in order, and written again: CNAMEs, others, addresses, MX.
+/// The message taken apart, in order, and written again: CNAMEs, others, addresses, MX. Records change places with those of
+/// their own owner and type only: whoever looks for the addresses of one name finds them together, as they were.
 fn moved(packet: &[u8], dice: &mut Dice) -> Option<Vec<u8>> {
     let mut message = Message::parse(packet)?;
     for section in message.sections_mut() {
         // What is not random keeps the order it had.
         let (mut random, fixed): (Vec<_>, Vec<_>) = section.drain(..).partition(|record| place(record) >= FIRST_RANDOM);
+        let mut numbers = HashMap::new();
+        for record in &random {
+            let next = numbers.len();
+            numbers.entry(set_of(record)).or_insert(next);
+        }
         for (last, index) in dice.swaps(random.len()) {
             random.swap(last, index);
         }
+        random.sort_by_key(|record| numbers.get(&set_of(record)).copied());
         section.extend(fixed.into_iter().chain(random));
         section.sort_by_key(place);
     }
     Some(message.to_octets(usize::from(u16::MAX)))
+}
+
+/// The RRset that a record belongs to.
+fn set_of(record: &ResourceRecord) -> (RecordType, Vec<u8>) {
+    (record.rtype, record.owner.to_ascii_lowercase())
 }
 
 /// The first place in which the order is random.
@@ -292,6 +304,36 @@ mod tests {
         ]);
         assert_eq!(orders.len(), 2);
         assert!(orders.iter().all(|order| order[0].contains("CNAME") && order[1].contains(" A ")), "{orders:?}");
+    }
+
+    /// Additional addresses of the exchangers, which the MX records make a whole message of.
+    #[test]
+    fn the_addresses_of_one_exchanger_stay_together() {
+        let answer = vec![mx("m.test.", "a.test."), mx("m.test.", "b.test.")];
+        let mut whole = Message::from_vec(&message(answer)).unwrap();
+        whole.additionals =
+            vec![a("a.test.", 1), a("a.test.", 2), a("b.test.", 3), a("b.test.", 4), a("A.test.", 5), a("c.test.", 6)];
+        let before = whole.to_vec().unwrap();
+        let mut orders = HashSet::new();
+        for random in 0..400 {
+            let mut packet = before.clone();
+            shuffle(&mut packet, random, 4096);
+            let after = Message::from_vec(&packet).unwrap();
+            let lasts: Vec<u8> = after
+                .additionals
+                .iter()
+                .map(|record| match &record.data {
+                    RData::A(address) => address.0.octets()[3],
+                    other => panic!("{other}"),
+                })
+                .collect();
+            let mut sorted = lasts.clone();
+            sorted[..3].sort_unstable();
+            sorted[3..5].sort_unstable();
+            assert_eq!(sorted, [1, 2, 5, 3, 4, 6], "{lasts:?}");
+            orders.insert((answers(&packet), lasts));
+        }
+        assert_eq!(orders.len(), 2 * 6 * 2);
     }
 
     #[test]
