@@ -10,6 +10,21 @@ pub fn base64url(text: &str) -> Option<Vec<u8>> {
     decode(text, [b'-', b'_'])
 }
 
+/// Encodes base64 with its padding (RFC 4648 section 4).
+pub fn to_base64(octets: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(octets.len().div_ceil(3) * 4);
+    for group in octets.chunks(3) {
+        let octet = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
+        let bits = octet(0) << 16 | octet(1) << 8 | octet(2);
+        for digit in 0..4 {
+            let is_there = digit <= group.len();
+            text.push(if is_there { char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63]) } else { '=' });
+        }
+    }
+    text
+}
+
 /// `last` has the digits for 62 and 63.
 fn decode(text: &str, last: [u8; 2]) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=').as_bytes();
@@ -55,6 +70,10 @@ mod tests {
         ] {
             assert_eq!(base64url(text).as_deref(), octets, "{text}");
         }
+        for octets in [&b""[..], b"a", b"ab", b"abc", b"\xff\xef\xbe\x00"] {
+            assert_eq!(base64(&to_base64(octets)).as_deref(), Some(octets), "{}", to_base64(octets));
+        }
+        assert_eq!(to_base64(b"hello"), "aGVsbG8=");
         assert_eq!((base64("/+8=").as_deref(), base64("_-8")), (Some(&[0xff, 0xef][..]), None));
     }
 }

@@ -16,7 +16,7 @@ mod types;
 
 pub use alias::join_alias;
 pub use answer::{Answer, Owner, Section, error_reply};
-pub use base64::{base64, base64url};
+pub use base64::{base64, base64url, to_base64};
 pub use message::{Message, Opt, Question, ResourceRecord, flags, read_options, whole_name};
 pub use name::{LowerName, MAX_NAME, Name, NameBuffer, NameError, same};
 pub use query::{Edns, Query, Refusal, answer_limit, skip_name};

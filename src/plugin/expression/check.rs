@@ -44,7 +44,8 @@ impl Check<'_> {
     fn kind(&mut self, node: &Node) -> Result<Kind> {
         Ok(match &node.what {
             What::Literal(value) => value.kind(),
-            What::Element => Kind::Any,
+            What::Element | What::Accumulated => Kind::Any,
+            What::Place => Kind::Integer,
             What::Variable(name) => self.variable(node.at, name)?,
             What::List(items) => {
                 self.each(items)?;
@@ -95,7 +96,7 @@ impl Check<'_> {
                     (at, format!("{}: the argument is {kind}; expected {expected}", builtin.name()))
                 })?
             }
-            What::Loop(looped, over, each) => {
+            What::Loop(looped, over, each, more) => {
                 let kind = self.kind(over)?;
                 if !kind.may_be(Kind::List) && kind != Kind::Map {
                     return Err((
@@ -107,6 +108,9 @@ impl Check<'_> {
                     Some(wanted) => self.expect(each, wanted, "the expression for each element")?,
                     None => self.kind(each)?,
                 };
+                if let Some(more) = more {
+                    self.kind(more)?;
+                }
                 looped.result()
             }
             What::Let(name, value, rest) => {

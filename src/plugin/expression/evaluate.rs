@@ -38,7 +38,15 @@ pub(super) struct Run<'r> {
     left: Cell<u32>,
     lets: RefCell<Vec<(Arc<str>, Value)>>,
     /// What the loops are at, the innermost last.
-    elements: RefCell<Vec<Value>>,
+    elements: RefCell<Vec<Element>>,
+}
+
+/// What a loop is at.
+struct Element {
+    value: Value,
+    index: usize,
+    /// What `reduce` has so far.
+    accumulated: Value,
 }
 
 impl Run<'_> {
@@ -62,8 +70,19 @@ impl Run<'_> {
     }
 
     /// Evaluates for one element of a loop.
-    pub(super) fn with_element(&self, element: &Value, each: &Node) -> Result<Value, String> {
-        self.elements.borrow_mut().push(element.clone());
+    pub(super) fn with_element(&self, element: &Value, index: usize, each: &Node) -> Result<Value, String> {
+        self.with_accumulated(element, index, Value::Nil, each)
+    }
+
+    /// As that, with what `reduce` has so far.
+    pub(super) fn with_accumulated(
+        &self,
+        element: &Value,
+        index: usize,
+        accumulated: Value,
+        each: &Node,
+    ) -> Result<Value, String> {
+        self.elements.borrow_mut().push(Element { value: element.clone(), index, accumulated });
         let value = self.value(each);
         self.elements.borrow_mut().pop();
         value
@@ -74,7 +93,9 @@ impl Run<'_> {
         match &node.what {
             What::Literal(value) => Ok(value.clone()),
             What::Variable(name) => Ok(self.variable(name)),
-            What::Element => Ok(self.elements.borrow().last().cloned().unwrap_or(Value::Nil)),
+            What::Element => Ok(self.elements.borrow().last().map_or(Value::Nil, |at| at.value.clone())),
+            What::Place => Ok(self.elements.borrow().last().map_or(Value::Nil, |at| Value::Integer(at.index as i64))),
+            What::Accumulated => Ok(self.elements.borrow().last().map_or(Value::Nil, |at| at.accumulated.clone())),
             What::List(items) => self.list(self.values(items)?),
             What::Map(entries) => self.map(entries),
             What::Not(inner) => Ok(Value::Truth(!self.truth(inner)?)),
@@ -109,7 +130,10 @@ impl Run<'_> {
                 Ok(value)
             }
             What::Builtin(builtin, arguments) => builtin.call(self, &self.values(arguments)?),
-            What::Loop(looped, over, each) => looped.run(self, &self.value(over)?, each),
+            What::Loop(looped, over, each, more) => {
+                let more = more.as_ref().map(|more| self.value(more)).transpose()?;
+                looped.run(self, &self.value(over)?, each, more)
+            }
             What::Let(name, value, rest) => {
                 let value = self.value(value)?;
                 self.lets.borrow_mut().push((Arc::clone(name), value));

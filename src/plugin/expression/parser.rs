@@ -73,6 +73,14 @@ impl Parser {
         matches!(self.peek(), Some(Word::Name(found)) if found == name)
     }
 
+    /// The name that stands at this very place, if one does.
+    fn word_at(&self, place: usize) -> Option<&str> {
+        match self.words.get(self.at) {
+            Some((at, Word::Name(name))) if *at == place => Some(name),
+            _ => None,
+        }
+    }
+
     fn take(&mut self, sign: &str) -> bool {
         let found = self.is_sign(sign);
         self.at += usize::from(found);
@@ -98,6 +106,9 @@ impl Parser {
 
     /// `let NAME = VALUE; REST`, or one expression.
     fn sequence(&mut self) -> Result<Node> {
+        if self.is_name("if") {
+            return self.nested(Parser::choice);
+        }
         if !self.is_name("let") {
             return self.expression();
         }
@@ -112,6 +123,27 @@ impl Parser {
         self.expect(";")?;
         let rest = self.nested(Parser::sequence)?;
         self.node(at, What::Let(name.into(), value.into(), rest.into()))
+    }
+
+    /// `if CONDITION { VALUE } else { VALUE }`; another `if` may stand behind `else`.
+    fn choice(&mut self) -> Result<Node> {
+        let at = self.place();
+        self.at += 1;
+        let condition = self.expression()?;
+        let then = self.braced()?;
+        if !self.is_name("else") {
+            return Err((self.place(), "'else' is expected behind 'if'".to_owned()));
+        }
+        self.at += 1;
+        let otherwise = if self.is_name("if") { self.nested(Parser::choice)? } else { self.braced()? };
+        self.node(at, What::Conditional(condition.into(), then.into(), otherwise.into()))
+    }
+
+    fn braced(&mut self) -> Result<Node> {
+        self.expect("{")?;
+        let inner = self.nested(Parser::sequence)?;
+        self.expect("}")?;
+        Ok(inner)
     }
 
     /// Reads something inside brackets, which may not stand in each other without end.
@@ -131,7 +163,12 @@ impl Parser {
         if !self.take("?") {
             return Ok(condition);
         }
-        // `a ?: b` is `a ? a : b`, which nobody needs here.
+        if self.take(":") {
+            // What stands before `?:` is the value too where it is true.
+            let otherwise = self.nested(Parser::expression)?;
+            let then = self.node(at, What::Literal(Value::Truth(true)))?;
+            return self.node(at, What::Conditional(condition.into(), then.into(), otherwise.into()));
+        }
         let then = self.expression()?;
         self.expect(":")?;
         let otherwise = self.nested(Parser::expression)?;
@@ -284,7 +321,17 @@ impl Parser {
                 let entries = self.nested(|parser| parser.separated("}", Parser::entry))?;
                 self.node(at, What::Map(entries))
             }
-            Word::Sign("#") if self.loops > 0 => self.node(at, What::Element),
+            Word::Sign("#") if self.loops > 0 => match self.word_at(at + 1) {
+                Some("index") => {
+                    self.at += 1;
+                    self.node(at, What::Place)
+                }
+                Some("acc") => {
+                    self.at += 1;
+                    self.node(at, What::Accumulated)
+                }
+                _ => self.node(at, What::Element),
+            },
             Word::Sign(".") if self.loops > 0 => {
                 let element = self.node(at, What::Element)?;
                 self.member(at, element, false)
@@ -368,13 +415,18 @@ impl Parser {
     /// `filter(list, # > 1)`, the expression with or without braces.
     fn looped(&mut self, at: usize, kind: Loop, first: Option<Node>) -> Result<Node> {
         let over = match first {
+            Some(first) if self.is_sign(")") && kind.may_be_bare() => {
+                self.at += 1;
+                let each = self.node(at, What::Element)?;
+                return self.node(at, What::Loop(kind, first.into(), each.into(), None));
+            }
             Some(first) => first,
             None => {
                 let over = self.expression()?;
                 if self.is_sign(")") && kind.may_be_bare() {
                     self.at += 1;
                     let each = self.node(at, What::Element)?;
-                    return self.node(at, What::Loop(kind, over.into(), each.into()));
+                    return self.node(at, What::Loop(kind, over.into(), each.into(), None));
                 }
                 self.expect(",")?;
                 over
@@ -389,8 +441,9 @@ impl Parser {
             self.expression()?
         };
         self.loops -= 1;
+        let more = if kind.may_have_more() && self.take(",") { Some(Box::new(self.expression()?)) } else { None };
         self.expect(")")?;
-        self.node(at, What::Loop(kind, over.into(), each.into()))
+        self.node(at, What::Loop(kind, over.into(), each.into(), more))
     }
 
     /// Members, indexes and slices behind a value.

@@ -22,6 +22,10 @@ pub(super) enum What {
     Variable(Arc<str>),
     /// `#`: what a loop is at.
     Element,
+    /// `#index`: where in the list it is.
+    Place,
+    /// `#acc`: what `reduce` has so far.
+    Accumulated,
     Not(Box<Node>),
     Negative(Box<Node>),
     /// `and`, flat: all have to be true.
@@ -40,8 +44,8 @@ pub(super) enum What {
     /// A function of the scope.
     Call(Arc<str>, Vec<Node>),
     Builtin(Builtin, Vec<Node>),
-    /// A built-in with an expression for each element.
-    Loop(Loop, Box<Node>, Box<Node>),
+    /// A built-in with an expression for each element, and what may stand behind that.
+    Loop(Loop, Box<Node>, Box<Node>, Option<Box<Node>>),
     /// `let NAME = VALUE; REST`.
     Let(Arc<str>, Box<Node>, Box<Node>),
 }
@@ -73,12 +77,13 @@ pub(super) enum Binary {
 impl Node {
     pub(super) fn children(&self) -> Vec<&Node> {
         match &self.what {
-            What::Literal(_) | What::Variable(_) | What::Element => Vec::new(),
+            What::Literal(_) | What::Variable(_) | What::Element | What::Place | What::Accumulated => Vec::new(),
             What::List(nodes) | What::All(nodes) | What::Any(nodes) => nodes.iter().collect(),
             What::Call(_, nodes) | What::Builtin(_, nodes) => nodes.iter().collect(),
             What::Map(entries) => entries.iter().flat_map(|(key, value)| [key, value]).collect(),
             What::Not(node) | What::Negative(node) | What::Matches(node, _) => vec![node],
-            What::Binary(_, a, b) | What::Index(a, b, _) | What::Loop(_, a, b) | What::Let(_, a, b) => vec![a, b],
+            What::Binary(_, a, b) | What::Index(a, b, _) | What::Let(_, a, b) => vec![a, b],
+            What::Loop(_, over, each, more) => [&**over, each].into_iter().chain(more.as_deref()).collect(),
             What::Conditional(a, b, c) => vec![a, b, c],
             What::Slice(base, from, to) => {
                 std::iter::once(&**base).chain(from.as_deref()).chain(to.as_deref()).collect()

@@ -93,7 +93,7 @@ impl fmt::Display for Value {
             Value::Nil => f.write_str("<nil>"),
             Value::Truth(truth) => write!(f, "{truth}"),
             Value::Integer(number) => write!(f, "{number}"),
-            Value::Float(number) => write!(f, "{number}"),
+            Value::Float(number) => f.write_str(&float(*number)),
             Value::Text(text) => f.write_str(text),
             Value::List(items) => {
                 f.write_str("[")?;
@@ -110,6 +110,20 @@ impl fmt::Display for Value {
                 f.write_str("]")
             }
         }
+    }
+}
+
+/// As Go prints a float: the shortest digits that tell it from others, with an exponent where that is below -4 or above 5.
+fn float(number: f64) -> String {
+    let shortest = format!("{number:e}");
+    match shortest.split_once('e').and_then(|(digits, exponent)| Some((digits, exponent.parse::<i32>().ok()?))) {
+        Some((_, -4..=5)) => number.to_string(),
+        Some((digits, exponent)) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+        }
+        None if number.is_nan() => "NaN".to_owned(),
+        None => if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned(),
     }
 }
 

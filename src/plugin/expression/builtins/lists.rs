@@ -2,7 +2,9 @@
 
 use super::super::evaluate::Run;
 use super::super::value::Value;
-use super::{member, of_numbers, wrong};
+use super::{member, wrong};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) fn of_list(run: &Run<'_>, name: &str, items: &Arc<[Value]>, rest: &[Value]) -> Result<Value, String> {
@@ -40,22 +42,47 @@ pub(super) fn of_list(run: &Run<'_>, name: &str, items: &Arc<[Value]>, rest: &[V
             }
             run.list(seen)
         }
-        ("sort", []) => {
+        ("sort", order) => {
+            let is_down = is_descending(name, order.first())?;
             let mut sorted = items.to_vec();
-            sorted.sort_by(|a, b| a.order(b).unwrap_or(std::cmp::Ordering::Equal));
+            sorted.sort_by(|a, b| in_order(a, b, is_down));
             run.list(sorted)
+        }
+        ("fromPairs", []) => {
+            let mut map = BTreeMap::new();
+            for pair in items.iter() {
+                let Value::List(pair) = pair else { return Err(wrong(name)) };
+                let [key, value] = &**pair else { return Err(wrong(name)) };
+                map.insert(Arc::from(key.to_string()), value.clone());
+            }
+            run.pay(map.len())?;
+            Ok(Value::Map(map.into()))
         }
         ("join", []) => join(run, items, ""),
         ("join", [Value::Text(by)]) => join(run, items, by),
         ("get", [key]) => Ok(member(&Value::List(Arc::clone(items)), key).unwrap_or(Value::Nil)),
         ("string", []) => run.text(Value::List(Arc::clone(items)).to_string()),
-        ("min" | "max" | "mean", []) => of_numbers(name, items),
         _ => Err(wrong(name)),
     }
 }
 
+/// Whether what follows the list asks for the greatest first.
+pub(super) fn is_descending(name: &str, order: Option<&Value>) -> Result<bool, String> {
+    match order {
+        None => Ok(false),
+        Some(Value::Text(word)) if &**word == "asc" => Ok(false),
+        Some(Value::Text(word)) if &**word == "desc" => Ok(true),
+        Some(other) => Err(format!("{name}: the order is {other}; expected asc or desc")),
+    }
+}
+
+pub(super) fn in_order(a: &Value, b: &Value, is_down: bool) -> Ordering {
+    let order = a.order(b).unwrap_or(Ordering::Equal);
+    if is_down { order.reverse() } else { order }
+}
+
 /// Lists cannot hold themselves, and are as deep as the expression that made them, but paying bounds it anyway.
-fn flatten(run: &Run<'_>, items: &[Value], flat: &mut Vec<Value>) -> Result<(), String> {
+pub(super) fn flatten(run: &Run<'_>, items: &[Value], flat: &mut Vec<Value>) -> Result<(), String> {
     for item in items {
         run.pay(1)?;
         match item {

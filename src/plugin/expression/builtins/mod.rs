@@ -1,5 +1,6 @@
 //! The functions of the language itself.
 
+mod json;
 mod lists;
 mod loops;
 mod members;
@@ -14,6 +15,7 @@ use super::value::{Kind, Value};
 use lists::of_list;
 use numbers::of_numbers;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use texts::of_text;
 
 /// A function of values; an index into [`BUILTINS`].
@@ -31,6 +33,7 @@ const BUILTINS: &[(&str, RangeInclusive<usize>, &[Kind], Kind)] = {
         ("trimPrefix", 2..=2, &[Text], Text),
         ("trimSuffix", 2..=2, &[Text], Text),
         ("split", 2..=3, &[Text, Text, Integer], List),
+        ("splitAfter", 2..=3, &[Text, Text, Integer], List),
         ("join", 1..=2, &[List, Text], Text),
         ("replace", 3..=3, &[Text], Text),
         ("repeat", 2..=2, &[Text, Integer], Text),
@@ -47,7 +50,8 @@ const BUILTINS: &[(&str, RangeInclusive<usize>, &[Kind], Kind)] = {
         ("round", 1..=1, &[Number], Number),
         ("min", 1..=64, &[Any], Number),
         ("max", 1..=64, &[Any], Number),
-        ("mean", 1..=1, &[List], Number),
+        ("mean", 1..=64, &[Any], Number),
+        ("median", 1..=64, &[Any], Number),
         ("first", 1..=1, &[List], Any),
         ("last", 1..=1, &[List], Any),
         ("take", 2..=2, &[List, Integer], List),
@@ -55,15 +59,24 @@ const BUILTINS: &[(&str, RangeInclusive<usize>, &[Kind], Kind)] = {
         ("concat", 1..=64, &[List], List),
         ("flatten", 1..=1, &[List], List),
         ("uniq", 1..=1, &[List], List),
-        ("sort", 1..=1, &[List], List),
+        ("sort", 1..=2, &[List, Text], List),
         ("keys", 1..=1, &[Map], List),
         ("values", 1..=1, &[Map], List),
+        ("toPairs", 1..=1, &[Map], List),
+        ("fromPairs", 1..=1, &[List], Map),
+        ("toJSON", 1..=1, &[Any], Text),
+        ("fromJSON", 1..=1, &[Text], Any),
+        ("toBase64", 1..=1, &[Text], Text),
+        ("fromBase64", 1..=1, &[Text], Text),
         ("get", 2..=2, &[Any], Any),
         ("bitand", 2..=2, &[Integer], Integer),
         ("bitor", 2..=2, &[Integer], Integer),
         ("bitxor", 2..=2, &[Integer], Integer),
+        ("bitnand", 2..=2, &[Integer], Integer),
+        ("bitnot", 1..=1, &[Integer], Integer),
         ("bitshl", 2..=2, &[Integer], Integer),
         ("bitshr", 2..=2, &[Integer], Integer),
+        ("bitushr", 2..=2, &[Integer], Integer),
     ]
 };
 
@@ -121,12 +134,20 @@ impl Builtin {
     pub(super) fn call(self, run: &Run<'_>, arguments: &[Value]) -> Result<Value, String> {
         let name = self.name();
         match arguments {
+            [value] if name == "toJSON" => json::write(run, value),
+            _ if matches!(name, "min" | "max" | "mean" | "median") => of_numbers(name, &flattened(run, arguments)?),
             [Value::Text(text), rest @ ..] => of_text(run, name, text, rest),
             [Value::List(items), rest @ ..] => of_list(run, name, items, rest),
             [Value::Map(map), rest @ ..] => match (name, rest) {
                 ("len", []) => Ok(Value::Integer(map.len() as i64)),
                 ("keys", []) => run.list(map.keys().cloned().map(Value::Text).collect()),
                 ("values", []) => run.list(map.values().cloned().collect()),
+                ("toPairs", []) => {
+                    let pair = |(key, value): (&Arc<str>, &Value)| {
+                        Value::List([Value::Text(key.clone()), value.clone()].into())
+                    };
+                    run.list(map.iter().map(pair).collect())
+                }
                 ("get", [Value::Text(key)]) => Ok(map.get(key).cloned().unwrap_or(Value::Nil)),
                 ("string", []) => run.text(arguments[0].to_string()),
                 _ => Err(wrong(name)),
@@ -136,6 +157,13 @@ impl Builtin {
             _ => of_numbers(name, arguments),
         }
     }
+}
+
+/// Numbers and lists of them, as one list.
+fn flattened(run: &Run<'_>, arguments: &[Value]) -> Result<Vec<Value>, String> {
+    let mut flat = Vec::new();
+    lists::flatten(run, arguments, &mut flat)?;
+    Ok(flat)
 }
 
 fn wrong(name: &str) -> String {

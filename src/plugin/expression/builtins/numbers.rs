@@ -18,11 +18,18 @@ pub(super) fn of_numbers(name: &str, arguments: &[Value]) -> Result<Value, Strin
         ("bitand", [Value::Integer(a), Value::Integer(b)]) => Ok(Value::Integer(a & b)),
         ("bitor", [Value::Integer(a), Value::Integer(b)]) => Ok(Value::Integer(a | b)),
         ("bitxor", [Value::Integer(a), Value::Integer(b)]) => Ok(Value::Integer(a ^ b)),
+        ("bitnand", [Value::Integer(a), Value::Integer(b)]) => Ok(Value::Integer(a & !b)),
+        ("bitnot", [Value::Integer(number)]) => Ok(Value::Integer(!number)),
+        ("bitushr", [Value::Integer(number), Value::Integer(by)]) => {
+            let by = u32::try_from(*by).map_err(|_| format!("{name}: the count is negative"))?;
+            Ok(Value::Integer((*number as u64).checked_shr(by).unwrap_or(0) as i64))
+        }
         ("bitshl" | "bitshr", [Value::Integer(number), Value::Integer(by)]) => {
             let by = u32::try_from(*by).map_err(|_| format!("{name}: the count is negative"))?;
             let shifted = if name == "bitshl" { number.checked_shl(by) } else { number.checked_shr(by) };
             Ok(Value::Integer(shifted.unwrap_or(0)))
         }
+        ("min" | "max", []) => Ok(Value::Nil),
         ("min" | "max", [first, others @ ..]) => {
             let mut best = first;
             for other in others {
@@ -32,6 +39,12 @@ pub(super) fn of_numbers(name: &str, arguments: &[Value]) -> Result<Value, Strin
                 }
             }
             best.number().map(|_| best.clone()).ok_or_else(|| wrong(name))
+        }
+        ("median", numbers) if !numbers.is_empty() => {
+            let mut sorted = numbers.iter().map(float).collect::<Result<Vec<f64>, String>>()?;
+            sorted.sort_by(f64::total_cmp);
+            let (below, above) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
+            Ok(Value::Float((below + above) / 2.0))
         }
         ("mean", numbers) if !numbers.is_empty() => {
             let sum = numbers.iter().map(float).sum::<Result<f64, String>>()?;

@@ -3,6 +3,7 @@
 use super::super::evaluate::Run;
 use super::super::value::Value;
 use super::{member, wrong};
+use crate::wire::{base64, to_base64};
 use std::sync::Arc;
 
 pub(super) fn of_text(run: &Run<'_>, name: &str, text: &Arc<str>, rest: &[Value]) -> Result<Value, String> {
@@ -12,7 +13,7 @@ pub(super) fn of_text(run: &Run<'_>, name: &str, text: &Arc<str>, rest: &[Value]
     match (name, rest) {
         ("len", []) => Ok(Value::Integer(text.chars().count() as i64)),
         ("lower", []) => run.text(text.to_lowercase()),
-        ("upper", []) => run.text(text.to_uppercase()),
+        ("upper", []) => run.text(text.chars().map(upper).collect::<String>()),
         ("trim", []) => run.text(text.trim()),
         ("trim", [Value::Text(set)]) => run.text(text.trim_matches(|one| set.contains(one))),
         ("trimPrefix", [Value::Text(prefix)]) => run.text(text.strip_prefix(&**prefix).unwrap_or(text)),
@@ -20,6 +21,16 @@ pub(super) fn of_text(run: &Run<'_>, name: &str, text: &Arc<str>, rest: &[Value]
         ("split", [Value::Text(by)]) => split(run, text, by, usize::MAX),
         ("split", [Value::Text(by), Value::Integer(most)]) => {
             split(run, text, by, usize::try_from(*most).unwrap_or(usize::MAX))
+        }
+        ("splitAfter", [Value::Text(by)]) => split_after(run, text, by, usize::MAX),
+        ("splitAfter", [Value::Text(by), Value::Integer(most)]) => {
+            split_after(run, text, by, usize::try_from(*most).unwrap_or(usize::MAX))
+        }
+        ("fromJSON", []) => super::json::read(run, text),
+        ("toBase64", []) => run.text(to_base64(text.as_bytes())),
+        ("fromBase64", []) => {
+            let octets = base64(text).ok_or_else(|| format!("'{text}' is no base64"))?;
+            run.text(String::from_utf8_lossy(&octets))
         }
         ("replace", [Value::Text(from), Value::Text(to)]) => {
             // Every place may grow to the new text.
@@ -41,6 +52,35 @@ pub(super) fn of_text(run: &Run<'_>, name: &str, text: &Arc<str>, rest: &[Value]
         ("string", []) => Ok(Value::Text(Arc::clone(text))),
         ("get", [key]) => Ok(member(&Value::Text(Arc::clone(text)), key).unwrap_or(Value::Nil)),
         _ => Err(wrong(name)),
+    }
+}
+
+/// As [`split`], what separates staying at the end of its part.
+fn split_after(run: &Run<'_>, text: &str, by: &str, most: usize) -> Result<Value, String> {
+    if by.is_empty() {
+        return split(run, text, by, most);
+    }
+    run.pay(text.matches(by).count() + 1)?;
+    let (mut parts, mut rest) = (Vec::new(), text);
+    while parts.len() + 1 < most
+        && let Some(at) = rest.find(by)
+    {
+        let (part, behind) = rest.split_at(at + by.len());
+        parts.push(Value::text(part));
+        rest = behind;
+    }
+    if most > 0 {
+        parts.push(Value::text(rest));
+    }
+    run.list(parts)
+}
+
+/// As Go: a letter is one letter.
+fn upper(letter: char) -> char {
+    let mut upper = letter.to_uppercase();
+    match (upper.next(), upper.next()) {
+        (Some(only), None) => only,
+        _ => letter,
     }
 }
 
