@@ -31,11 +31,11 @@
 //!
 //! Templates know these values: `.Zone`, `.Name` (lower case), `.Class`, `.Type`, `.Match` and `.Group` (what the pattern
 //! matched, by number and by name), `.Remote` (the client's address), `.Question.Name`, `.Question.Qtype`,
-//! `.Question.Qclass`, `.Message.Id`, `.Message.RecursionDesired`, `.Message.CheckingDisabled`, `.Var.NAME`, and
-//! `.Meta "label"`, the value of a label of `metadata`. They know pipelines, variables, `if`, `with`
-//! and `range` with their `else` and `end` (`.` is then the value gone over, and `$` what stands above), and the functions
-//! `index` `len` `parseInt` `print` `printf` `eq` `ne` `lt` `le` `gt` `ge` `and` `or` `not`. What is not known is an error at
-//! load. `{{$x}}` has to be written `{{ $x }}`: the Corefile would take it for a variable of the environment.
+//! `.Question.Qclass`, `.Message.Id` and the message's other header fields (`.Message.RecursionDesired`), `.Regex` (the
+//! pattern), `.Var.NAME`, and `.Meta "label"`, the value of a label of `metadata`. They know pipelines, variables, `if`, `with`
+//! and `range` with their `else`, `end`, `break` and `continue` (`.` is then the value gone over, and `$` what stands above),
+//! and the functions `index` `slice` `len` `parseInt` `print` `printf` `println` `html` `js` `urlquery` `eq` `ne` `lt` `le` `gt`
+//! `ge` `and` `or` `not`. What is not known is an error at load, as are `define`, `template`, `block` and floating-point numbers. `{{$x}}` has to be written `{{ $x }}`: the Corefile would take it for a variable of the environment.
 //!
 //! A template without records costs no more than an answer from memory; one with records makes only the queries it fits
 //! leave the fast lane, and so do those that conditions are asked about.
@@ -95,7 +95,9 @@
 //! `nodata`, for the commonest template in one line. `rewrite`. Go's text/template.
 
 mod conditions;
+mod functions;
 mod language;
+mod printf;
 mod read;
 mod record;
 #[cfg(test)]
@@ -180,6 +182,7 @@ impl Rule {
             && self.conditions.is_empty()
             && self.extended_error.is_none()
             && self.rcode != Rcode::SERVFAIL
+            && self.rcode.0 <= 0x0f
     }
 
     /// The longest of the zones that the query is for, if class and type fit too.
@@ -281,6 +284,10 @@ impl Templates {
         let Some(mut message) = request.answer().filter(|_| rule.rcode != Rcode::SERVFAIL) else {
             return Err(String::new());
         };
+        // A code of more than four bits cannot be said without an OPT (RFC 6891 section 6.1.3).
+        if rule.rcode.0 > 0x0f && message.opt.is_none() {
+            return Err(format!("{} is for clients that send an OPT", rule.rcode));
+        }
         message.flags |= AA;
         message.set_rcode(rule.rcode);
         for (section, template) in &rule.records {

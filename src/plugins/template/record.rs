@@ -3,6 +3,7 @@
 //! hickory reads RDATA here; nothing of it leaves this file.
 
 use crate::wire::{CLASS_CH, CLASS_IN, Name, RecordType, ResourceRecord};
+use crate::zone::master;
 use hickory_proto::rr::{RData, RecordType as HickoryType};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 use hickory_proto::serialize::txt::parse_ttl;
@@ -64,8 +65,9 @@ fn rdata(rtype: RecordType, text: &str) -> Result<Vec<u8>, String> {
     if let Some(rest) = text.strip_prefix("\\#") {
         return generic(rest).ok_or_else(|| format!("'{text}' is not of the form \\# LENGTH HEX"));
     }
-    if rtype == RecordType::DNAME {
-        return Name::from_text(text).map(|name| name.wire().to_vec()).map_err(|why| format!("'{text}': {why}"));
+    // What hickory does not read.
+    if matches!(rtype, RecordType::DNAME | RecordType::DS | RecordType::CDS | RecordType::RP | RecordType::URI) {
+        return master::rdata(rtype, text);
     }
     // SPF is TXT by another number (RFC 7208 section 3.1).
     let read_as = if rtype == RecordType::SPF { RecordType::TXT } else { rtype };

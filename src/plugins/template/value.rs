@@ -1,4 +1,4 @@
-//! What templates calculate with: the question's values, and functions.
+//! What templates calculate with: the question's values.
 
 use super::conditions::Variables;
 use crate::plugin::{Request, expression};
@@ -6,7 +6,6 @@ use crate::wire::Name;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::RangeInclusive;
 
 /// The largest number that `range` counts to.
 const MAX_COUNT: i64 = 1000;
@@ -98,10 +97,19 @@ const FIELDS: &[&str] = &[
     "Group",
     "Remote",
     "Meta",
+    "Regex",
     "Question.Name",
     "Question.Qtype",
     "Question.Qclass",
     "Message.Id",
+    "Message.Opcode",
+    "Message.Rcode",
+    "Message.Response",
+    "Message.Authoritative",
+    "Message.Truncated",
+    "Message.RecursionAvailable",
+    "Message.Zero",
+    "Message.AuthenticatedData",
     "Message.RecursionDesired",
     "Message.CheckingDisabled",
 ];
@@ -121,6 +129,8 @@ pub(super) struct Scope<'s> {
     zone: String,
     matched: Vec<String>,
     groups: BTreeMap<String, String>,
+    /// The pattern that matched.
+    pattern: String,
     /// Those of `var`.
     variables: Variables,
 }
@@ -128,20 +138,29 @@ pub(super) struct Scope<'s> {
 impl<'s> Scope<'s> {
     pub(super) fn new(request: &'s Request, zone: &Name, pattern: Option<&Regex>, variables: Variables) -> Scope<'s> {
         let name = request.name.to_string();
-        let mut scope =
-            Scope { request, zone: zone.to_string(), matched: Vec::new(), groups: BTreeMap::new(), variables };
+        let mut scope = Scope {
+            request,
+            zone: zone.to_string(),
+            matched: Vec::new(),
+            groups: BTreeMap::new(),
+            // Everything fits where there is no `match`.
+            pattern: pattern.map_or(".*", Regex::as_str).to_owned(),
+            variables,
+        };
         let captures = pattern.and_then(|pattern| Some((pattern, pattern.captures(&name)?)));
         match captures {
             Some((pattern, captures)) => {
                 let text = |index: usize| captures.get(index).map_or("", |group| group.as_str()).to_owned();
                 scope.matched = (0..captures.len()).map(text).collect();
-                for (index, group) in pattern.capture_names().enumerate() {
-                    // As in Go, groups without a name go by their number.
-                    let key = group.map_or_else(|| index.to_string(), str::to_owned);
-                    scope.groups.insert(key, text(index));
-                }
+                // Every group by its number, and those with names by these too, which count where they are numbers.
+                scope.groups.extend((0..captures.len()).map(|index| (index.to_string(), text(index))));
+                let named = pattern.capture_names().enumerate().filter_map(|(index, name)| Some((name?, index)));
+                scope.groups.extend(named.map(|(name, index)| (name.to_owned(), text(index))));
             }
-            None => scope.matched = vec![name],
+            None => {
+                scope.groups.insert("0".to_owned(), name.clone());
+                scope.matched = vec![name];
+            }
         }
         scope
     }
@@ -174,8 +193,23 @@ impl<'s> Scope<'s> {
             ["Message", "Id"] => {
                 Value::Number(request.packet.first_chunk().map_or(0, |id| u16::from_be_bytes(*id)).into())
             }
-            ["Message", "RecursionDesired"] => Value::Truth(flags[0] & 0x01 != 0),
-            ["Message", "CheckingDisabled"] => Value::Truth(flags[1] & 0x10 != 0),
+            ["Message", "Opcode"] => Value::Number((flags[0] >> 3 & 0x0f).into()),
+            ["Message", "Rcode"] => Value::Number((flags[1] & 0x0f).into()),
+            ["Message", flag] => {
+                let (octet, bit) = match *flag {
+                    "Response" => (0, 0x80),
+                    "Authoritative" => (0, 0x04),
+                    "Truncated" => (0, 0x02),
+                    "RecursionDesired" => (0, 0x01),
+                    "RecursionAvailable" => (1, 0x80),
+                    "Zero" => (1, 0x40),
+                    "AuthenticatedData" => (1, 0x20),
+                    "CheckingDisabled" => (1, 0x10),
+                    _ => return Err(format!("can't evaluate field {flag}")),
+                };
+                Value::Truth(flags[octet] & bit != 0)
+            }
+            ["Regex"] => Value::Text(self.pattern.clone()),
             path => return Err(format!("can't evaluate field {}", path.join("."))),
         })
     }
@@ -205,129 +239,4 @@ pub(super) fn class(class: u16) -> String {
         255 => "ANY".to_owned(),
         other => format!("CLASS{other}"),
     }
-}
-
-/// The functions, and how many arguments they take.
-pub(super) const FUNCTIONS: &[(&str, RangeInclusive<usize>)] = &[
-    ("and", 1..=99),
-    ("eq", 2..=99),
-    ("ge", 2..=2),
-    ("gt", 2..=2),
-    ("index", 2..=2),
-    ("le", 2..=2),
-    ("len", 1..=1),
-    ("lt", 2..=2),
-    ("ne", 2..=2),
-    ("not", 1..=1),
-    ("or", 1..=99),
-    ("parseInt", 3..=3),
-    ("print", 0..=99),
-    ("printf", 1..=99),
-];
-
-/// Calls a function, or `.Meta`.
-pub(super) fn call(request: &Request, name: &str, arguments: Vec<Value>) -> Result<Value, String> {
-    match (name, arguments.as_slice()) {
-        (".Meta", [Value::Text(label)]) => Ok(Value::Text(request.metadata.value(label).unwrap_or_default())),
-        ("and", values) => {
-            Ok(values.iter().find(|value| !value.is_true()).or(values.last()).cloned().unwrap_or(Value::Nothing))
-        }
-        ("or", values) => {
-            Ok(values.iter().find(|value| value.is_true()).or(values.last()).cloned().unwrap_or(Value::Nothing))
-        }
-        ("not", [value]) => Ok(Value::Truth(!value.is_true())),
-        ("eq", [first, others @ ..]) => {
-            let same = others.iter().map(|other| compare(first, other).map(std::cmp::Ordering::is_eq));
-            Ok(Value::Truth(same.collect::<Result<Vec<_>, _>>()?.contains(&true)))
-        }
-        ("ne", [a, b]) => Ok(Value::Truth(compare(a, b)?.is_ne())),
-        ("lt", [a, b]) => Ok(Value::Truth(compare(a, b)?.is_lt())),
-        ("le", [a, b]) => Ok(Value::Truth(compare(a, b)?.is_le())),
-        ("gt", [a, b]) => Ok(Value::Truth(compare(a, b)?.is_gt())),
-        ("ge", [a, b]) => Ok(Value::Truth(compare(a, b)?.is_ge())),
-        ("len", [Value::Text(text)]) => Ok(Value::Number(text.len() as i64)),
-        ("len", [Value::List(items)]) => Ok(Value::Number(items.len() as i64)),
-        ("len", [Value::Map(map)]) => Ok(Value::Number(map.len() as i64)),
-        ("index", [Value::List(items), Value::Number(at)]) => {
-            let item = usize::try_from(*at).ok().and_then(|at| items.get(at));
-            item.cloned().map(Value::Text).ok_or_else(|| format!("index out of range: {at}"))
-        }
-        ("index", [map @ Value::Map(_), Value::Text(key)]) => map.field(key),
-        ("parseInt", [Value::Text(text), Value::Number(base), Value::Number(bits)]) => parse_int(text, *base, *bits),
-        ("print", values) => Ok(Value::Text(print(values))),
-        ("printf", [Value::Text(format), values @ ..]) => printf(format, values).map(Value::Text),
-        _ => Err(format!("error calling {name}: its arguments are of the wrong kind")),
-    }
-}
-
-fn compare(a: &Value, b: &Value) -> Result<std::cmp::Ordering, String> {
-    match (a, b) {
-        (Value::Text(a), Value::Text(b)) => Ok(a.cmp(b)),
-        (Value::Number(a), Value::Number(b)) => Ok(a.cmp(b)),
-        (Value::Truth(a), Value::Truth(b)) => Ok(a.cmp(b)),
-        _ => Err("incompatible types for comparison".to_owned()),
-    }
-}
-
-/// A number without a sign in a base (0 takes it from the prefix) that fits in so many bits.
-fn parse_int(text: &str, base: i64, bits: i64) -> Result<Value, String> {
-    let (digits, base) = match (base, text.get(..2).map(str::to_ascii_lowercase).as_deref()) {
-        (0, Some("0x")) => (&text[2..], 16),
-        (0, Some("0b")) => (&text[2..], 2),
-        (0, Some("0o")) => (&text[2..], 8),
-        (0, _) => (text, 10),
-        (base, _) => (text, base),
-    };
-    let base = u32::try_from(base).ok().filter(|base| (2..=36).contains(base)).ok_or("invalid base")?;
-    let plain = !digits.starts_with(['+', '-']);
-    let number =
-        i64::from_str_radix(digits, base).ok().filter(|_| plain).ok_or_else(|| format!("'{text}' is no number"))?;
-    let bits = if bits == 0 { 63 } else { bits.clamp(1, 63) };
-    if number >> bits != 0 { Err(format!("'{text}' is out of range")) } else { Ok(Value::Number(number)) }
-}
-
-/// Blanks stand between values that are no text, as Go has it.
-fn print(values: &[Value]) -> String {
-    let mut text = String::new();
-    for (at, value) in values.iter().enumerate() {
-        let is_text = |value: &Value| matches!(value, Value::Text(_));
-        if at > 0 && !is_text(value) && !is_text(&values[at - 1]) {
-            text.push(' ');
-        }
-        text.push_str(&value.to_string());
-    }
-    text
-}
-
-/// `%s %d %v %x %X %o %b %q %%`, with a width of up to two digits and zeros in front.
-fn printf(format: &str, values: &[Value]) -> Result<String, String> {
-    let (mut text, mut values, mut rest) = (String::new(), values.iter(), format);
-    while let Some(at) = rest.find('%') {
-        text.push_str(&rest[..at]);
-        let behind = &rest[at + 1..];
-        let digits = behind.len() - behind.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
-        let (width, verb) = (&behind[..digits], behind[digits..].chars().next().ok_or("printf: a verb is missing")?);
-        rest = &behind[digits + verb.len_utf8()..];
-        if verb == '%' {
-            text.push('%');
-            continue;
-        }
-        let value = values.next().ok_or("printf: a value is missing")?;
-        let shown = match (verb, value) {
-            ('s' | 'v', value) => value.to_string(),
-            ('q', value) => format!("{:?}", value.to_string()),
-            ('d', Value::Number(number)) => number.to_string(),
-            ('x', Value::Number(number)) => format!("{number:x}"),
-            ('X', Value::Number(number)) => format!("{number:X}"),
-            ('o', Value::Number(number)) => format!("{number:o}"),
-            ('b', Value::Number(number)) => format!("{number:b}"),
-            _ => return Err(format!("printf: %{verb} does not fit {value}")),
-        };
-        let columns: usize = width.parse().unwrap_or(0).min(99);
-        let fill = if width.starts_with('0') { "0" } else { " " };
-        text.push_str(&fill.repeat(columns.saturating_sub(shown.chars().count())));
-        text.push_str(&shown);
-    }
-    text.push_str(rest);
-    Ok(text)
 }

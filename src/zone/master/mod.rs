@@ -60,6 +60,15 @@ impl MasterZone {
     }
 }
 
+/// The RDATA of a type from the text of a master file (RFC 1035 section 5), in which every name is absolute.
+///
+/// # Errors
+/// What was expected.
+pub fn rdata(rtype: RecordType, text: &str) -> Result<Vec<u8>, String> {
+    let entries = words::entries(text).map_err(|(_, why)| why)?;
+    rdata::read(rtype, entries.first().map_or(&[][..], |entry| &entry.words), &Name::root())
+}
+
 fn find(node: &[RRset], rtype: RecordType) -> Option<&RRset> {
     node.iter().find(|set| set.rtype == rtype)
 }

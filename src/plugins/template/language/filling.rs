@@ -1,6 +1,7 @@
 //! A tree and a question to a text.
 
-use super::super::value::{self, Scope, Value};
+use super::super::functions;
+use super::super::value::{Scope, Value};
 use super::tree::{Command, Loop, Node, Operand, Pipeline};
 
 /// The longest text that is made of one: more than any record has, and a bound on what loops in loops can make.
@@ -15,6 +16,14 @@ pub(super) fn fill(nodes: &[Node], scope: &Scope<'_>) -> Result<String, String> 
     Ok(filled.text)
 }
 
+/// How it goes on behind a node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    On,
+    Break,
+    Continue,
+}
+
 struct Filling<'f> {
     scope: &'f Scope<'f>,
     variables: Vec<(&'f str, Value)>,
@@ -26,28 +35,35 @@ struct Filling<'f> {
 }
 
 impl<'f> Filling<'f> {
-    fn run(&mut self, nodes: &'f [Node]) -> Result<(), String> {
+    fn run(&mut self, nodes: &'f [Node]) -> Result<Flow, String> {
         for node in nodes {
-            match node {
-                Node::Text(text) => self.text.push_str(text),
+            let flow = match node {
+                Node::Text(text) => {
+                    self.text.push_str(text);
+                    Flow::On
+                }
                 Node::Output(pipeline) => {
                     let value = self.pipeline(pipeline)?;
                     self.text.push_str(&value.to_string());
                     if self.text.len() > MAX_TEXT {
                         return Err(format!("the text is longer than {MAX_TEXT} octets"));
                     }
+                    Flow::On
                 }
                 Node::Assign(name, pipeline) => {
                     let value = self.pipeline(pipeline)?;
                     if let Some((_, held)) = self.variables.iter_mut().rev().find(|(known, _)| known == name) {
                         *held = value;
                     }
+                    Flow::On
                 }
                 Node::Declare(name, pipeline) => {
                     let value = self.pipeline(pipeline)?;
                     self.variables.push((name, value));
+                    Flow::On
                 }
                 Node::If(branches) => {
+                    let mut flow = Flow::On;
                     for (condition, body) in branches {
                         let taken = match condition {
                             Some(condition) => self.pipeline(condition)?.is_true(),
@@ -55,27 +71,33 @@ impl<'f> Filling<'f> {
                         };
                         if taken {
                             let outside = self.variables.len();
-                            self.run(body)?;
+                            flow = self.run(body)?;
                             self.variables.truncate(outside);
                             break;
                         }
                     }
+                    flow
                 }
                 Node::With(name, pipeline, body, otherwise) => {
                     let value = self.pipeline(pipeline)?;
                     if value.is_true() {
-                        self.run_with(name.iter().map(|name| (name.as_str(), value.clone())), value.clone(), body)?;
+                        self.run_with(name.iter().map(|name| (name.as_str(), value.clone())), value.clone(), body)?
                     } else {
-                        self.run(otherwise)?;
+                        self.run(otherwise)?
                     }
                 }
                 Node::Range(range) => self.range(range)?,
+                Node::Break => Flow::Break,
+                Node::Continue => Flow::Continue,
+            };
+            if flow != Flow::On {
+                return Ok(flow);
             }
         }
-        Ok(())
+        Ok(Flow::On)
     }
 
-    fn range(&mut self, range: &'f Loop) -> Result<(), String> {
+    fn range(&mut self, range: &'f Loop) -> Result<Flow, String> {
         let entries = self.pipeline(&range.over)?.entries()?;
         if entries.is_empty() {
             return self.run(&range.otherwise);
@@ -87,9 +109,11 @@ impl<'f> Filling<'f> {
             }
             let place = range.place.iter().map(|name| (name.as_str(), place.clone()));
             let named = range.value.iter().map(|name| (name.as_str(), value.clone()));
-            self.run_with(place.chain(named), value.clone(), &range.body)?;
+            if self.run_with(place.chain(named), value.clone(), &range.body)? == Flow::Break {
+                break;
+            }
         }
-        Ok(())
+        Ok(Flow::On)
     }
 
     /// Runs what has a dot, and perhaps variables, of its own.
@@ -98,7 +122,7 @@ impl<'f> Filling<'f> {
         variables: impl Iterator<Item = (&'f str, Value)>,
         dot: Value,
         body: &'f [Node],
-    ) -> Result<(), String> {
+    ) -> Result<Flow, String> {
         let outside = self.variables.len();
         self.variables.extend(variables);
         self.dots.push(dot);
@@ -116,7 +140,7 @@ impl<'f> Filling<'f> {
                 Command::Function(name, operands) => {
                     let mut arguments = operands.iter().map(|one| self.operand(one)).collect::<Result<Vec<_>, _>>()?;
                     arguments.extend(value.take());
-                    value::call(self.scope.request(), name, arguments)?
+                    functions::call(self.scope.request(), name, arguments)?
                 }
             });
         }

@@ -1,6 +1,7 @@
 //! Pieces to a tree.
 
-use super::super::value::{FUNCTIONS, Value, is_field};
+use super::super::functions::FUNCTIONS;
+use super::super::value::{Value, is_field};
 use super::pieces::{Piece, split};
 use super::tree::{Command, Loop, Node, Operand, Pipeline};
 
@@ -9,7 +10,7 @@ const MAX_DEPTH: usize = 20;
 
 /// The tree of a source; `set` are the names of `var`.
 pub(super) fn parse(source: &str, set: &[String]) -> Result<Vec<Node>, String> {
-    let mut parser = Parser { pieces: split(source)?, at: 0, variables: Vec::new(), dots: 0, set };
+    let mut parser = Parser { pieces: split(source)?, at: 0, variables: Vec::new(), dots: 0, ranges: 0, set };
     let nodes = parser.nodes(0)?;
     match parser.pieces.get(parser.at) {
         None => Ok(nodes),
@@ -25,6 +26,8 @@ struct Parser<'p> {
     variables: Vec<String>,
     /// How many `with` and `range` the place stands in.
     dots: usize,
+    /// How many `range`.
+    ranges: usize,
     set: &'p [String],
 }
 
@@ -57,9 +60,10 @@ impl Parser<'_> {
             ["if", condition @ ..] => self.branches(condition, depth),
             ["with", value @ ..] => self.with(value, depth),
             ["range", over @ ..] => self.range(over, depth),
-            ["define" | "template" | "block" | "break" | "continue", ..] => {
-                Err(format!("'{}' is not known here", words[0]))
-            }
+            ["break"] if self.ranges > 0 => Ok(Node::Break),
+            ["continue"] if self.ranges > 0 => Ok(Node::Continue),
+            ["break" | "continue", ..] => Err(format!("'{}' stands in a range, alone", words[0])),
+            ["define" | "template" | "block", ..] => Err(format!("'{}' is not known here", words[0])),
             [variable, ":=" | "=", value @ ..] if variable.starts_with('$') => {
                 let value = self.pipeline(value)?;
                 if words[1] == "=" && !self.variables.iter().any(|known| known == variable) {
@@ -112,7 +116,10 @@ impl Parser<'_> {
     fn range(&mut self, words: &[&str], depth: usize) -> Result<Node, String> {
         let (mut names, over) = declared(words)?;
         let over = self.pipeline(over)?;
-        let (body, otherwise) = self.body_with_dot(&names, "range", depth)?;
+        self.ranges += 1;
+        let parts = self.body_with_dot(&names, "range", depth);
+        self.ranges -= 1;
+        let (body, otherwise) = parts?;
         let value = names.pop();
         Ok(Node::Range(Loop { over, place: names.pop(), value, body, otherwise }))
     }
@@ -244,12 +251,30 @@ impl Parser<'_> {
             [b'`', inner @ .., b'`'] => Ok(Operand::Literal(Value::Text(String::from_utf8_lossy(inner).into_owned()))),
             b"true" => Ok(Operand::Literal(Value::Truth(true))),
             b"false" => Ok(Operand::Literal(Value::Truth(false))),
-            _ => match word.parse() {
-                Ok(number) => Ok(Operand::Literal(Value::Number(number))),
-                Err(_) => Err(format!("unexpected '{word}'")),
+            _ => match number(word) {
+                Some(number) => Ok(Operand::Literal(Value::Number(number))),
+                None => Err(format!("unexpected '{word}'")),
             },
         }
     }
+}
+
+/// An integer as Go writes it: with a sign, `0x`, `0o`, `0b` or a zero in front, `_` between digits.
+fn number(word: &str) -> Option<i64> {
+    let (sign, digits) = match word.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, word.strip_prefix('+').unwrap_or(word)),
+    };
+    let plain = digits.replace('_', "").to_ascii_lowercase();
+    let (plain, base) = match plain.as_bytes() {
+        [b'0', b'x', ..] => (&plain[2..], 16),
+        [b'0', b'o', ..] => (&plain[2..], 8),
+        [b'0', b'b', ..] => (&plain[2..], 2),
+        [b'0', _, ..] => (&plain[1..], 8),
+        _ => (&plain[..], 10),
+    };
+    let is_plain = plain.starts_with(|digit: char| digit.is_ascii_alphanumeric());
+    i64::from_str_radix(plain, base).ok().filter(|_| is_plain).map(|number| sign * number)
 }
 
 /// The variables that `with` and `range` declare in front of `:=`, and the words behind it.

@@ -15,6 +15,10 @@ pub(super) enum Node {
     /// `with`: the value is the dot of the first branch, and may have a name there.
     With(Option<String>, Pipeline, Vec<Node>, Vec<Node>),
     Range(Loop),
+    /// Ends the `range` it stands in.
+    Break,
+    /// Goes on with its next turn.
+    Continue,
 }
 
 #[derive(Debug)]
