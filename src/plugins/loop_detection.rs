@@ -336,6 +336,7 @@ mod tests {
             qtype,
             qclass: CLASS_IN,
             edns: None,
+            options: Vec::new(),
             client: address,
             local: address,
             transport: Transport::Udp,

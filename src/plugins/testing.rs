@@ -209,6 +209,7 @@ pub fn request(packet: Vec<u8>) -> Request {
         qtype: query.qtype,
         qclass: query.qclass,
         edns: query.edns,
+        options: Vec::new(),
         client: ([10, 1, 2, 3], 40000).into(),
         local: ([10, 96, 0, 10], 53).into(),
         transport: Transport::Udp,

@@ -169,6 +169,7 @@ impl Routes {
             qtype: query.qtype,
             qclass: query.qclass,
             edns: query.edns,
+            options: Vec::new(),
             client: arrival.client,
             local: arrival.local,
             transport: arrival.transport,

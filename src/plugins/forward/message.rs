@@ -17,7 +17,7 @@ impl Outgoing {
     /// The query of a request. `None` if its packet is no query, which the server sees to.
     ///
     /// An OPT is between two neighbours only (RFC 6891 section 6.1.1): ours replaces the client's, with its DO bit and
-    /// no options, and promises no more than the client will be sent. A message that carries more than a question (a
+    /// no options but those that `rewrite` has set, and promises no more than the client will be sent. A message that carries more than a question (a
     /// NOTIFY, an IXFR, a TSIG) goes as it came.
     pub fn of(request: &Request) -> Option<Outgoing> {
         request.with_query(|query| {
@@ -26,10 +26,10 @@ impl Outgoing {
             let mut packet = Vec::with_capacity(question_end + 11);
             if plain {
                 packet.extend(&query.packet[..question_end]);
-                packet.extend(query.edns.iter().flat_map(|edns| {
+                if let Some(edns) = query.edns {
                     let payload = edns.payload.min(request.shape.udp_payload).max(wire::UDP_PLAIN);
-                    wire::opt(payload, edns.dnssec_ok)
-                }));
+                    add_opt(&mut packet, payload, edns.dnssec_ok, &request.options);
+                }
             } else {
                 packet.extend(query.packet);
             }
@@ -126,6 +126,26 @@ fn is_ready(view: &ReplyView<'_>) -> bool {
     let octets = view.octets();
     !view.has_opt() && !view.question().is_empty() && view.records().all(|record| octets[record.start] >= 0xc0)
 }
+
+/// Adds an OPT with options, those of them that fit in it.
+fn add_opt(packet: &mut Vec<u8>, payload: u16, dnssec_ok: bool, options: &[(u16, Vec<u8>)]) {
+    packet.extend(wire::opt(payload, dnssec_ok));
+    let start = packet.len();
+    for (code, data) in options {
+        let Ok(len) = u16::try_from(data.len()) else { continue };
+        if packet.len() - start + 4 + data.len() > MAX_OPTIONS {
+            break;
+        }
+        packet.extend(code.to_be_bytes());
+        packet.extend(len.to_be_bytes());
+        packet.extend(data);
+    }
+    let len = (packet.len() - start) as u16;
+    packet[start - 2..start].copy_from_slice(&len.to_be_bytes());
+}
+
+/// Octets of options in a query: a few for each rule of `rewrite`.
+const MAX_OPTIONS: usize = 2048;
 
 /// Gives owners that repeat the question's name in full the client's case, which need not be the one that was sent.
 fn own_case(view: &ReplyView<'_>, question: &[u8], message: &mut [u8]) {

@@ -30,7 +30,7 @@ enum Verb {
 enum Data {
     Octets(Vec<u8>),
     Variable(Variable),
-    /// A label of `metadata`, empty where there is none.
+    /// A label of `metadata`; where it has no value there is nothing to set.
     Label(String),
     /// Prefix lengths for clients over IPv4 and IPv6.
     Subnet(u8, u8),
@@ -120,6 +120,10 @@ fn read_data(word: &str) -> Option<Data> {
 }
 
 impl OptionRule {
+    pub(super) fn code(&self) -> u16 {
+        self.code
+    }
+
     /// Changes the query's OPT; `None` where there is nothing to change.
     pub(super) fn apply(&self, request: &Request, query: &mut Message) -> Option<Revert> {
         let options = query.opt.as_ref().map_or(&[][..], |opt| &opt.options);
@@ -133,33 +137,35 @@ impl OptionRule {
         if !applies {
             return None;
         }
+        let data = if self.verb == Verb::Unset { Vec::new() } else { self.data.octets(request, query)? };
         let opt = query.opt.get_or_insert_with(|| Opt::new(UDP_PAYLOAD, false));
         match (self.verb, found) {
             (Verb::Unset, _) => opt.options.retain(|(code, _)| *code != self.code),
-            (_, Some(at)) => opt.options[at].1 = self.data.octets(request),
-            (_, None) => opt.options.push((self.code, self.data.octets(request))),
+            (_, Some(at)) => opt.options[at].1 = data,
+            (_, None) => opt.options.push((self.code, data)),
         }
         Some(Revert(self.revert.then_some((self.code, before))))
     }
 }
 
 impl Data {
-    fn octets(&self, request: &Request) -> Vec<u8> {
+    /// The option's data for a query, as the rules before have left it.
+    fn octets(&self, request: &Request, query: &Message) -> Option<Vec<u8>> {
         let address = |ip: IpAddr| match ip.to_canonical() {
             IpAddr::V4(ip) => ip.octets().to_vec(),
             IpAddr::V6(ip) => ip.octets().to_vec(),
         };
-        match self {
+        Some(match self {
             Data::Octets(octets) => octets.clone(),
-            Data::Label(label) => request.metadata.value(label).unwrap_or_default().into_bytes(),
+            Data::Label(label) => request.metadata.value(label).filter(|value| !value.is_empty())?.into_bytes(),
             Data::Subnet(v4, v6) => {
                 let octets = address(request.client.ip());
                 let (family, bits) = if octets.len() == 4 { (1, *v4) } else { (2, *v6) };
                 [&[0, family, bits, 0][..], &network(octets, bits)].concat()
             }
             Data::Variable(variable) => match variable {
-                Variable::Name => request.name.to_string().into_bytes(),
-                Variable::Type => request.qtype.0.to_be_bytes().to_vec(),
+                Variable::Name => Name::from_wire(&query.question.name)?.to_string().into_bytes(),
+                Variable::Type => query.question.qtype.0.to_be_bytes().to_vec(),
                 Variable::ClientAddress => address(request.client.ip()),
                 Variable::ClientPort => request.client.port().to_be_bytes().to_vec(),
                 Variable::Protocol => match request.transport {
@@ -169,7 +175,7 @@ impl Data {
                 Variable::ServerAddress => address(request.local.ip()),
                 Variable::ServerPort => request.local.port().to_be_bytes().to_vec(),
             },
-        }
+        })
     }
 }
 

@@ -31,14 +31,17 @@
 //! - `name`: the chain is asked for the new name; a result that is no name is SERVFAIL. With `exact` the owners and
 //!   targets of the answer get the client's name back, and so they do with `answer auto`: of `suffix` the suffix, of the others the whole name.
 //!   `answer name` changes the owners of all records, `answer value` the names in SRV, MX, CNAME, NS, DNAME, NAPTR and
-//!   PTR records and a SOA's server. The changes of several rules are undone from the last to the first.
+//!   PTR records and a SOA's server, both before what the rule does by itself. The changes of several rules are undone from
+//!   the last to the first.
 //! - `ttl`: all TTLs of the answer become **SECONDS**, or are held to the range.
-//! - `rcode`: **FROM** and **TO** are names or numbers; `ALL` stands for every code.
+//! - `rcode`: **FROM** and **TO** are names or numbers; `ALL` stands for every code. A code above 15 is SERVFAIL for clients
+//!   that send no OPT, without which it cannot be said.
 //! - `cname`: a CNAME whose target matches gets another, and what follows it is looked up anew.
 //! - `edns0`: `set` adds the option or puts another in its place, `append` only adds, `replace` only changes, `unset`
 //!   takes it away. **DATA** is text, hexadecimal behind `0x`, or one of `{qname}` `{qtype}` `{client_ip}`
-//!   `{client_port}` `{protocol}` `{server_ip}` `{server_port}`; `{PLUGIN/LABEL}` is empty, as nothing provides labels.
-//!   `subnet` makes a client subnet of so many bits (RFC 7871). `revert` undoes the change in the answer's OPT.
+//!   `{client_port}` `{protocol}` `{server_ip}` `{server_port}`, or `{PLUGIN/LABEL}`, a label of `metadata`, without a value
+//!   of which nothing is set. `subnet` makes a client subnet of so many bits (RFC 7871). `revert` undoes the change in the
+//!   answer's OPT. `forward` sends these options on, and no others of the client's.
 //!
 //! Only names that a rule can match leave the fast lane.
 //!
@@ -163,20 +166,36 @@ impl Handler for Rewrite {
         Box::pin(async move {
             let Some(mut query) = Message::parse(&request.packet) else { return next.run(request).await };
             let changes = match self.apply(request, &mut query) {
-                Ok(changes) if changes.is_empty() => return next.run(request).await,
+                Ok(changes) if changes.is_empty() => {
+                    let mut named = self.options(query).peekable();
+                    if named.peek().is_none() {
+                        return next.run(request).await;
+                    }
+                    return next.run(&Request { options: named.collect(), ..request.clone() }).await;
+                }
                 Ok(changes) => changes,
                 Err(reason) => return Outcome::Failed(Failure::servfail(reason)),
             };
             let rewritten = request.with_packet(query.to_octets(usize::from(u16::MAX)));
-            let Some(rewritten) = rewritten else {
+            let Some(mut rewritten) = rewritten else {
                 return Outcome::Failed(Failure::servfail("the rewritten query cannot be read"));
             };
+            rewritten.options.extend(self.options(query));
             response::restore(request, next.run(&rewritten).await, changes).await
         })
     }
 }
 
 impl Rewrite {
+    /// The options that a rule speaks of, which so are for upstreams too.
+    fn options(&self, query: Message) -> impl Iterator<Item = (u16, Vec<u8>)> {
+        let options = query.opt.map(|opt| opt.options).unwrap_or_default();
+        let is_named = |code: u16| {
+            self.rules.iter().any(|rule| matches!(&rule.action, Action::Edns(option) if option.code() == code))
+        };
+        options.into_iter().filter(move |(code, _)| is_named(*code))
+    }
+
     /// Whether some rule can have to do with this query; quick, and rather yes than no.
     fn may_apply(&self, query: &Query<'_>) -> bool {
         let mut text = NameText::default();

@@ -40,6 +40,7 @@ pub(super) async fn restore(request: &Request, outcome: Outcome, changes: Vec<Ch
         },
         Outcome::Dropped => return Outcome::Dropped,
     };
+    let mut code = message.rcode();
     for change in changes.iter().rev() {
         match change {
             Change::Question => {}
@@ -51,18 +52,27 @@ pub(super) async fn restore(request: &Request, outcome: Outcome, changes: Vec<Ch
                 records.for_each(|record| record.ttl = record.ttl.clamp(bounds.min, bounds.max));
             }
             Change::Rcode(from, to) => {
-                if from.is_none_or(|from| message.rcode() == from) {
-                    message.set_rcode(*to);
+                if from.is_none_or(|from| code == from) {
+                    code = *to;
                 }
             }
-            Change::Cname(pattern, to) => retarget(request, &mut message, pattern, to).await,
+            Change::Cname(pattern, to) => {
+                message.set_rcode(code);
+                retarget(request, &mut message, pattern, to).await;
+                code = message.rcode();
+            }
             Change::Edns(revert) => revert.apply(&mut message),
         }
     }
     let Some(asked) = Message::parse(&request.packet) else { return Outcome::Dropped };
+    message.set_rcode(code);
     message.question = asked.question;
     message.id = asked.id;
     if asked.opt.is_none() {
+        // A code of more than four bits cannot be said without an OPT (RFC 6891 section 6.1.3).
+        if code.0 > 0x0f {
+            message.set_rcode(Rcode::SERVFAIL);
+        }
         message.opt = None;
     }
     match request.reply(&message) {
@@ -94,13 +104,14 @@ fn rename(message: &mut Message, pattern: &Pattern, answer: &Answer, before: &[u
         _ => None,
     };
     let edit = |edits: &[(Regex, String)], name: &[u8]| {
-        let mut result = back(name);
-        for (regex, to) in edits {
+        // The way back is from the last to the first: what the rule does by itself comes behind what is said of answers.
+        let mut result: Option<Vec<u8>> = None;
+        for (regex, to) in edits.iter().rev() {
             let current = result.as_deref().unwrap_or(name);
             let edited = text(current).and_then(|text| replace_whole(regex, &text, to)).and_then(|new| wire(&new));
             result = edited.or(result);
         }
-        result
+        back(result.as_deref().unwrap_or(name)).or(result)
     };
     for record in message.sections_mut().into_iter().flatten() {
         if let Some(owner) = edit(&answer.owners, &record.owner) {

@@ -235,7 +235,8 @@ async fn options_of_the_question() {
         ("local set 0xffee {protocol}", Some((0xffee, b"udp"))),
         ("local set 0xffee {server_ip}", Some((0xffee, &[10, 96, 0, 10]))),
         ("local set 0xffee {server_port}", Some((0xffee, &[0, 53]))),
-        ("local set 0xffee {some-plugin/label}", Some((0xffee, b""))),
+        // Nothing is set to a label without a value.
+        ("local set 0xffee {some-plugin/label}", None),
         ("local replace 0xffee abcd", None),
         ("nsid set", Some((3, b""))),
         ("subnet set 20 56", Some((8, &[0, 1, 20, 0, 10, 1, 0]))),

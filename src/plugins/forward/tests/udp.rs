@@ -51,6 +51,21 @@ async fn the_opt_is_between_neighbours() {
     assert!(sent[2..].eq_ignore_ascii_case(&expected[2..]));
 }
 
+/// What `rewrite edns0` has set is for upstreams, whatever of it the client sent.
+#[tokio::test]
+async fn options_of_the_configuration_reach_the_upstream() {
+    let upstream = good().await;
+    let relay = Relay::new(&[upstream.address], |_| {});
+    let options = vec![(0xffee, b"ab".to_vec()), (3, Vec::new()), (0xffef, vec![0; 60_000]), (8, vec![1])];
+    let packet = query_with_edns("www.example.org", RecordType::A, 1232, true);
+    relay.message(&Request { options, ..request(packet.clone()) }).await;
+    let sent = &upstream.seen()[0].packet;
+    // What would make a query too large is left out, with what is behind it.
+    let set = b"\xff\xee\x00\x02ab\x00\x03\x00\x00";
+    assert!(sent[2..packet.len() - 2].eq_ignore_ascii_case(&packet[2..packet.len() - 2]));
+    assert_eq!(sent[packet.len() - 2..], [&[0, set.len() as u8][..], set].concat());
+}
+
 #[tokio::test]
 async fn what_does_not_match_is_ignored_and_waiting_goes_on() {
     let upstream = Fake::start(|seen| {
