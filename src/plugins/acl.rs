@@ -119,7 +119,7 @@ fn read_policy(setup: &Setup<'_>, option: &Directive) -> Result<Policy, Error> {
         "drop" => Action::Drop,
         _ => return Err(setup.unknown(option, "allow, block, filter, drop")),
     };
-    let mut policy = Policy { action, types: Vec::new(), nets: Vec::new() };
+    let (mut types, mut nets) = (None, None);
     let mut words = option.args.as_slice();
     while let Some((section, rest)) = words.split_first() {
         let is_section = |word: &Token| matches!(word.text.to_ascii_lowercase().as_str(), "type" | "net");
@@ -133,13 +133,22 @@ fn read_policy(setup: &Setup<'_>, option: &Directive) -> Result<Policy, Error> {
             return Err(setup.error(section, format!("no token specified in '{}' section", section.text)));
         }
         if section.text.eq_ignore_ascii_case("type") {
-            policy.types = read_types(setup, values)?;
+            add(&mut types, read_types(setup, values)?);
         } else {
-            policy.nets = read_nets(setup, values)?;
+            add(&mut nets, read_nets(setup, values)?);
         }
         words = behind;
     }
-    Ok(policy)
+    Ok(Policy { action, types: types.unwrap_or_default(), nets: nets.unwrap_or_default() })
+}
+
+/// Adds what another section of the same kind names; one that names all makes it all.
+fn add<T>(held: &mut Option<Vec<T>>, more: Vec<T>) {
+    match held {
+        Some(held) if held.is_empty() || more.is_empty() => held.clear(),
+        Some(held) => held.extend(more),
+        None => *held = Some(more),
+    }
 }
 
 /// The types named; none for all.
@@ -328,6 +337,24 @@ mod tests {
             ("acl {\nallow net 10.0.0.0/8\nblock\n}", "10.1.2.3", "a.test", RecordType::A, "next"),
             ("acl {\nallow net 10.0.0.0/8\nblock\n}", "::ffff:10.1.2.3", "a.test", RecordType::A, "next"),
             ("acl {\nallow net 10.0.0.0/8\nblock\n}", "192.0.2.1", "a.test", RecordType::A, "refused"),
+            // Sections of one kind add up, and one that is for all makes them all.
+            (
+                "acl {\nallow type A type MX net fd00::/8 net 10.0.0.0/8\nblock\n}",
+                "10.1.2.3",
+                "a.test",
+                RecordType::A,
+                "next",
+            ),
+            (
+                "acl {\nallow type A type MX net fd00::/8 net 10.0.0.0/8\nblock\n}",
+                "fd00::1",
+                "a.test",
+                RecordType::MX,
+                "next",
+            ),
+            ("acl {\nallow type A type MX net fd00::/8\nblock\n}", "fd00::1", "a.test", RecordType::TXT, "refused"),
+            ("acl {\nallow net fd00::/8 net *\nblock\n}", "10.1.2.3", "a.test", RecordType::A, "next"),
+            ("acl {\nblock type NULL\n}", "10.1.2.3", "a.test", RecordType::NULL, "refused"),
             ("acl {\nallow net fd00::/8 10.9.9.9\nblock\n}", "fd12::1", "a.test", RecordType::A, "next"),
             ("acl {\nallow net fd00::/8 10.9.9.9\nblock\n}", "10.9.9.8", "a.test", RecordType::A, "refused"),
             ("acl {\nfilter type AAAA\n}", "10.1.2.3", "a.test", RecordType::AAAA, "filtered"),
