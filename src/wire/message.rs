@@ -193,6 +193,13 @@ impl Message {
         }
     }
 
+    /// How many octets it would have without compression and without its OPT.
+    pub fn uncompressed_len(&self) -> usize {
+        let sections = [&self.answers, &self.authorities, &self.additionals];
+        let records = sections.into_iter().flatten().map(|record| record.owner.len() + 10 + record.rdata.len());
+        HEADER + self.question.name.len() + 4 + records.sum::<usize>()
+    }
+
     /// The message's octets, names compressed, at most `limit` of them: records that do not fit are left out from the
     /// first on, and TC is set (RFC 2181 section 9). Header, question and OPT always stand.
     pub fn to_octets(&self, limit: usize) -> Vec<u8> {

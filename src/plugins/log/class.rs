@@ -61,9 +61,9 @@ impl Classes {
 fn classify(outcome: &Outcome) -> Class {
     match outcome {
         Outcome::Reply(reply) => match (reply.rcode(), answers(&reply.packet)) {
-            (Rcode::NOERROR, 1..) => Class::Success,
-            (Rcode::NOERROR, 0) if is_referral(&reply.packet) => Class::Success,
-            (Rcode::NOERROR | Rcode::NXDOMAIN, _) => Class::Denial,
+            (Rcode::NOERROR, 0) if has_soa(&reply.packet) => Class::Denial,
+            (Rcode::NOERROR, _) => Class::Success,
+            (Rcode::NXDOMAIN, _) => Class::Denial,
             _ => Class::Error,
         },
         Outcome::Failed(_) | Outcome::Dropped => Class::Error,
@@ -77,15 +77,15 @@ pub(super) fn labels(outcome: &Outcome) -> (&'static str, &'static str) {
         Class::Denial => "denial",
         Class::Error => "error",
     };
-    let (rcode, is_empty) = match outcome {
-        Outcome::Reply(reply) => (reply.rcode(), answers(&reply.packet) == 0),
-        Outcome::Failed(failure) => (failure.rcode, true),
+    let (rcode, is_referral) = match outcome {
+        Outcome::Reply(reply) => (reply.rcode(), answers(&reply.packet) == 0 && is_referral(&reply.packet)),
+        Outcome::Failed(failure) => (failure.rcode, false),
         Outcome::Dropped => (Rcode::NOERROR, false),
     };
     let kind = match (rcode, class) {
         (Rcode::NXDOMAIN, _) => "NXDOMAIN",
         (Rcode::NOERROR, "denial") => "NODATA",
-        (Rcode::NOERROR, "success") if is_empty => "DELEGATION",
+        (Rcode::NOERROR, "success") if is_referral => "DELEGATION",
         (Rcode::NOERROR, _) => "NOERROR",
         (Rcode::SERVFAIL | Rcode::NOTIMP, _) => "SERVERERROR",
         _ => "OTHERERROR",
@@ -107,6 +107,11 @@ fn is_error(packet: &[u8]) -> bool {
 
 fn may_be_denial(packet: &[u8]) -> bool {
     rcode(packet) == 3 || rcode(packet) == 0 && answers(packet) == 0
+}
+
+/// Whether it says that there is nothing (RFC 2308 section 2.2): without a SOA it says nothing.
+fn has_soa(packet: &[u8]) -> bool {
+    ReplyView::parse(packet).is_some_and(|reply| reply.has_authority_soa())
 }
 
 /// Whether the authority section has NS records and no SOA (RFC 2308 section 2.2); the answer section is empty.
@@ -139,7 +144,7 @@ mod tests {
             (reply(0, &[], &[2, 2]), Class::Success),
             (reply(0, &[], &[6]), Class::Denial),
             (reply(0, &[], &[2, 6]), Class::Denial),
-            (reply(0, &[], &[]), Class::Denial),
+            (reply(0, &[], &[]), Class::Success),
             (reply(3, &[], &[6]), Class::Denial),
             (reply(3, &[5], &[6]), Class::Denial),
             (reply(2, &[], &[6]), Class::Error),

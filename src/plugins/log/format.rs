@@ -1,7 +1,7 @@
 //! The form of a line: text and placeholders, read once, written for each query.
 
 use crate::plugin::{Outcome, Request, Transport};
-use crate::wire::{CLASS_ANY, CLASS_CH, CLASS_IN, UDP_PLAIN};
+use crate::wire::{CLASS_ANY, CLASS_CH, CLASS_IN, Message, UDP_PLAIN};
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -18,6 +18,28 @@ pub(super) struct Exchange<'a> {
     pub request: &'a Request,
     pub outcome: &'a Outcome,
     pub took: Duration,
+}
+
+impl Exchange<'_> {
+    /// Octets of the answer without compression: the reply's, or those of what the server makes of a failure.
+    fn sent_len(&self) -> usize {
+        match self.outcome {
+            Outcome::Reply(reply) => {
+                Message::parse(&reply.packet).map_or(reply.packet.len(), |message| message.uncompressed_len())
+            }
+            Outcome::Failed(_) => self.request.answer().map_or(0, |message| message.uncompressed_len()),
+            Outcome::Dropped => 0,
+        }
+    }
+
+    /// The answer's third and fourth octets.
+    fn sent_flags(&self) -> Option<[u8; 2]> {
+        match self.outcome {
+            Outcome::Reply(reply) => Some([octet(&reply.packet, 2), octet(&reply.packet, 3)]),
+            Outcome::Failed(_) => self.request.answer().map(|message| message.flags.to_be_bytes()),
+            Outcome::Dropped => None,
+        }
+    }
 }
 
 /// A form of lines.
@@ -110,17 +132,13 @@ fn field(name: &str) -> Option<Field> {
         ">do" => Field::Do,
         ">bufsize" => Field::Bufsize,
         ">rflags" => Field::Rflags,
-        label if label.len() > 1 && label.starts_with('/') => Field::Metadata(label[1..].to_owned()),
+        label if label.starts_with('/') => Field::Metadata(label[1..].to_owned()),
         _ => return None,
     })
 }
 
 fn write_field(line: &mut String, field: &Field, exchange: &Exchange<'_>) {
     let request = exchange.request;
-    let reply = match exchange.outcome {
-        Outcome::Reply(reply) => Some(reply),
-        Outcome::Failed(_) | Outcome::Dropped => None,
-    };
     // Writing to a String does not fail.
     let _ = match field {
         Field::Type => write!(line, "{}", request.qtype),
@@ -134,7 +152,7 @@ fn write_field(line: &mut String, field: &Field, exchange: &Exchange<'_>) {
         Field::Port => write!(line, "{}", request.client.port()),
         Field::Local => write_ip(line, request.local),
         Field::Size => write!(line, "{}", request.packet.len()),
-        Field::Rsize => write!(line, "{}", reply.map_or(0, |reply| reply.packet.len())),
+        Field::Rsize => write!(line, "{}", exchange.sent_len()),
         Field::Duration => write!(line, "{}s", exchange.took.as_secs_f64()),
         Field::Rcode => match exchange.outcome {
             Outcome::Reply(reply) => write!(line, "{}", reply.rcode()),
@@ -145,8 +163,8 @@ fn write_field(line: &mut String, field: &Field, exchange: &Exchange<'_>) {
         Field::Opcode => write!(line, "{}", octet(&request.packet, 2) >> 3 & 0x0f),
         Field::Do => write!(line, "{}", request.edns.is_some_and(|edns| edns.dnssec_ok)),
         Field::Bufsize => write!(line, "{}", buffer_size(request)),
-        Field::Rflags => match reply {
-            Some(reply) => write_flags(line, &reply.packet),
+        Field::Rflags => match exchange.sent_flags() {
+            Some(flags) => write_flags(line, flags),
             None => line.write_str(EMPTY),
         },
         Field::Metadata(label) => match request.metadata.value(label) {
@@ -186,8 +204,7 @@ fn buffer_size(request: &Request) -> u16 {
 }
 
 /// The flags of a message in the header's order (RFC 1035 section 4.1.1, RFC 4035 section 3.2).
-fn write_flags(line: &mut String, packet: &[u8]) -> std::fmt::Result {
-    let (high, low) = (octet(packet, 2), octet(packet, 3));
+fn write_flags(line: &mut String, [high, low]: [u8; 2]) -> std::fmt::Result {
     let flags = [
         ("qr", high & 0x80),
         ("aa", high & 0x04),

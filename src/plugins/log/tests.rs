@@ -54,7 +54,7 @@ fn every_placeholder() {
         ("{>bufsize}", "4096"),
         ("{>rflags}", "qr,tc,ra,ad,cd"),
         ("{/forward/upstream}", "-"),
-        ("{/} {nope} {>nope} {", "{/} {nope} {>nope} {"),
+        ("{/} {nope} {>nope} {", "- {nope} {>nope} {"),
         ("x{{type}}y", "x{TYPE65280}y"),
     ] {
         assert_eq!(line(format, &request, &reply([0x82, 0xb5], 0)), expected, "{format}");
@@ -64,10 +64,10 @@ fn every_placeholder() {
 }
 
 #[test]
-fn what_the_server_answers_has_no_flags() {
+fn what_the_server_answers_has_its_flags_and_length() {
     let request = request(query("a.b", RecordType::A));
     let failed = Outcome::Failed(Failure::servfail("no upstream"));
-    assert_eq!(line("{rcode} {>rflags} {rsize}", &request, &failed), "SERVFAIL - 0");
+    assert_eq!(line("{rcode} {>rflags} {rsize}", &request, &failed), "SERVFAIL qr,rd 21");
     assert_eq!(line("{rcode} {>rflags} {rsize}", &request, &Outcome::Dropped), "- - 0");
 }
 
