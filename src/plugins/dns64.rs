@@ -148,9 +148,7 @@ impl Dns64 {
         if !made || message.rcode() != Rcode::NOERROR {
             return None;
         }
-        // They belong to the answer for A.
-        message.authorities.clear();
-        message.additionals.clear();
+        // The other sections are those of the answer for A (RFC 6147 section 5.4).
         message.question.qtype = RecordType::AAAA;
         // No zone has these records.
         message.flags &= !(flags::AA | flags::AD);
@@ -279,6 +277,18 @@ mod tests {
         assert_eq!(bounded[1..], ["a.test. 60 IN AAAA 64:ff9b::c000:221", "a.test. 60 IN AAAA 64:ff9b::c000:222"]);
         assert_eq!(answers("dns64", &request, reply(&request, Rcode::SERVFAIL, &[], None)).await, MADE);
         assert_eq!(answers("dns64", &request, Outcome::Failed(Failure::servfail("x"))).await, MADE);
+    }
+
+    #[tokio::test]
+    async fn the_other_sections_are_those_of_the_answer_for_a() {
+        let bench = Bench::new();
+        bench.set_up(&DEFINITION, "dns64").unwrap();
+        let request = asking("a.test", "2001:db8::9");
+        let outcome = bench.ask(&request, reply(&request, Rcode::NOERROR, &[], Some(60))).await;
+        let Outcome::Reply(made) = outcome else { panic!("{outcome:?}") };
+        let made = Message::parse(&made.packet).unwrap();
+        let additional: Vec<_> = made.additionals.iter().map(|record| (record.rtype, record.ttl)).collect();
+        assert_eq!((made.authorities.len(), additional), (0, vec![(RecordType::A, 1)]));
     }
 
     #[tokio::test]

@@ -30,6 +30,8 @@ impl Kubernetes {
             ("endpoint", Some(parts)) => Some(parts.endpoint),
             ("port-name", Some(parts)) => Some(parts.port),
             ("protocol", Some(parts)) => Some(parts.protocol),
+            ("cluster", Some(parts)) if !parts.cluster.is_empty() => Some(parts.cluster),
+            ("zone", Some(parts)) => Some(parts.zone),
             _ => None,
         }
     }
@@ -44,6 +46,10 @@ struct Parts {
     endpoint: String,
     port: String,
     protocol: String,
+    /// That of an endpoint of a `multicluster` zone.
+    cluster: String,
+    /// The zone of topology.
+    zone: String,
 }
 
 impl Parts {
@@ -62,12 +68,14 @@ impl Parts {
             }
             Place::Service { key } => with_key(key, parts),
             Place::Endpoint { label, key } => {
-                let endpoint = labels(label).pop().unwrap_or_default();
-                with_key(key, Parts { endpoint, ..parts })
+                let mut labels = labels(label).into_iter();
+                let (endpoint, cluster) = (labels.next().unwrap_or_default(), labels.next().unwrap_or_default());
+                with_key(key, Parts { endpoint, cluster, ..parts })
             }
             Place::Port { filter, key } => {
                 with_key(key, Parts { port: text(filter.name), protocol: text(filter.protocol), ..parts })
             }
+            Place::Zonal { zone, key, .. } => with_key(key, Parts { zone: labels(zone).join("."), ..parts }),
             // The tree's own names have no parts, but they are no errors.
             Place::Apex | Place::Tree => Parts { kind: "", ..parts },
             _ => return None,
@@ -100,9 +108,19 @@ mod tests {
     fn parts(name: &str) -> Option<Vec<String>> {
         let name = Name::from_text(&format!("{name}cluster.local")).unwrap();
         let mut buffer = NameBuffer::default();
-        let parts =
-            Parts::of(&place(&buffer.lower(name.wire()).unwrap(), Grammar { labels: 2, ..Grammar::default() }))?;
-        let all = [parts.kind.to_owned(), parts.namespace, parts.service, parts.endpoint, parts.port, parts.protocol];
+        let parts = Parts::of(&place(
+            &buffer.lower(name.wire()).unwrap(),
+            Grammar { labels: 2, is_zonal: true, ..Grammar::default() },
+        ))?;
+        let all = [
+            parts.kind.to_owned(),
+            parts.namespace,
+            parts.service,
+            parts.endpoint,
+            parts.port,
+            parts.protocol,
+            parts.zone,
+        ];
         Some(all.into_iter().filter(|part| !part.is_empty()).collect())
     }
 
@@ -115,6 +133,7 @@ mod tests {
             ("_http._tcp.web.prod.svc.", Some(vec!["svc", "prod", "web", "http", "tcp"])),
             ("10-0-0-1.prod.pod.", Some(vec!["pod", "prod", "10-0-0-1"])),
             ("", Some(vec![])),
+            ("eu.1a.pin._zone.db.prod.svc.", Some(vec!["svc", "prod", "db", "eu.1a"])),
             ("a.b.c.d.e.svc.", None),
             ("other.", None),
         ] {
