@@ -256,7 +256,29 @@ fn every_difference_has_its_row() {
         rules += 1;
     }
     assert_eq!(rules, list.lines().filter(|line| line.starts_with("rule ")).count());
+    page += "\n## In other plugins, and in which Corefiles are taken\n\nMade from `tests/data/differential/deliberate.txt`, which \
+             the differential test reads: the Corefiles and questions of these cases stand\nbeside it. A `*` is any text.\n\n\
+             | why | cases |\n|---|---|\n";
+    for (why, cases) in differential_reasons() {
+        page += &row(&[&why, &cases.join("; ")]);
+    }
     current("docs/differences.md", &page);
+}
+
+/// The reasons of the differential test's differences in their order, each with its cases.
+fn differential_reasons() -> Vec<(String, Vec<String>)> {
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    for line in read("tests/data/differential/deliberate.txt").lines().filter(|line| !line.is_empty()) {
+        let parts: Vec<_> = line.splitn(3, ": ").collect();
+        let [file, case, why] = parts.as_slice() else { panic!("NAME: CASE: REASON expected: {line}") };
+        let case = format!("`{file}: {case}`");
+        match reasons.iter_mut().find(|(known, _)| known == why) {
+            Some((_, cases)) => cases.push(case),
+            None => reasons.push(((*why).to_owned(), vec![case])),
+        }
+    }
+    assert!(reasons.len() > 30, "{}", reasons.len());
+    reasons
 }
 
 /// Every page of the repository.

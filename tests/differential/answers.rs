@@ -11,7 +11,11 @@ use std::time::{Duration, Instant};
 const WAIT: Duration = Duration::from_millis(1500);
 /// How long what is logged behind an answer may take.
 const LOGGED: Duration = Duration::from_secs(2);
-const CLUSTER: [&str; 2] = ["tests/data/conformance/cluster.yaml", "tests/data/conformance/kubernetes-service.yaml"];
+const CLUSTER: [&str; 3] = [
+    "tests/data/differential/cluster.yaml",
+    "tests/data/conformance/cluster.yaml",
+    "tests/data/conformance/kubernetes-service.yaml",
+];
 
 #[test]
 fn answers_are_those_recorded() {
@@ -43,7 +47,10 @@ fn answers_are_those_recorded() {
 /// The cluster of the recorded answers behind an API server, for a program that reads no manifests.
 fn cluster() -> Option<ControlPlane> {
     let control = controlplane::start("recording")?;
-    control.load(CLUSTER[0]);
+    control.kubectl("apply -f -", &read("tests/data/differential/serviceimports.yaml"));
+    control.kubectl("wait --for=condition=Established crd/serviceimports.multicluster.x-k8s.io", "");
+    // The API server makes the Service of the last file itself.
+    CLUSTER[..2].iter().for_each(|file| control.load(file));
     Some(control)
 }
 
@@ -89,7 +96,7 @@ impl Case {
         assert_eq!(answers.len(), self.questions.len(), "{}: an answer for each question", self.name);
         let manifests = Scratch::new();
         for file in CLUSTER {
-            manifests.write(file.rsplit('/').next().unwrap_or(file), &read(file));
+            manifests.write(&file.replace('/', "-"), &read(file));
         }
         let corefile = self.corefile.replace("kubeconfig {$KUBECONFIG}", "manifests {$MANIFESTS}");
         let dunlin = Start::corefile(&corefile)

@@ -62,8 +62,10 @@ struct Line {
     met: bool,
 }
 
-/// The one difference that is a rule: a SOA that says no is held to its last field (RFC 2308 section 3).
+/// A difference that is a rule: a SOA that says no is held to its last field (RFC 2308 section 3).
 const NEGATIVE_TTL: &str = "*: TTL of a negative SOA";
+/// Another: an OPT, and the DO bit in it, is for those who sent one (RFC 6891 section 7, RFC 3225 section 3).
+const UNASKED_OPT: &str = "*: OPT or DO bit that was not sent";
 
 impl Deliberate {
     fn load() -> Deliberate {
@@ -106,6 +108,21 @@ fn with_negative_ttl(theirs: &str) -> String {
     theirs.split(" | ").map(|part| held(part).unwrap_or_else(|| part.to_owned())).collect::<Vec<_>>().join(" | ")
 }
 
+/// Their answer with the OPT and the DO bit that the question's own allow. A case ends in the question.
+fn with_asked_opt(case: &str, theirs: &str) -> String {
+    let words = ["edns=", "do", "nsid", "cookie", "pad=", "option=", "version="];
+    let has = |word: &str| {
+        case.split(' ').skip(3).any(|found| found == word || word.ends_with('=') && found.starts_with(word))
+    };
+    let (head, records) = theirs.split_once(" | ").map_or((theirs, None), |(head, records)| (head, Some(records)));
+    let head = match head.split_once(" OPT") {
+        Some((front, _)) if !words.iter().any(|word| has(word)) => front.to_owned(),
+        Some((front, rest)) if !has("do") => format!("{front} OPT{}", rest.strip_prefix(" do").unwrap_or(rest)),
+        _ => head.to_owned(),
+    };
+    records.map_or(head.clone(), |records| format!("{head} | {records}"))
+}
+
 /// Counts what is equal, differs as listed, and is wrong.
 struct Tally {
     equal: usize,
@@ -121,8 +138,11 @@ impl Tally {
 
     /// Holds ours against what was recorded.
     fn add(&mut self, case: &str, theirs: &str, ours: &str) {
-        let held = theirs != ours && with_negative_ttl(theirs) == ours;
-        let line = self.deliberate.of(if held { NEGATIVE_TTL } else { case });
+        let rule = [(NEGATIVE_TTL, with_negative_ttl(theirs)), (UNASKED_OPT, with_asked_opt(case, theirs))]
+            .into_iter()
+            .find(|(_, theirs)| theirs == ours)
+            .map(|(rule, _)| rule);
+        let line = self.deliberate.of(rule.unwrap_or(case));
         match (theirs == ours, line) {
             (true, _) => self.equal += 1,
             (false, Some(line)) => {

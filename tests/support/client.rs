@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(6);
 const WINDOW: usize = 64;
 
 /// One question. Its text form is `NAME TYPE [tcp] [edns=SIZE] [do] [cd] [ad] [chaos] [class=N] [opcode=N] [nord] [cookie]
-/// [nsid] [version=N] [pad=N]`.
+/// [nsid] [version=N] [pad=N] [option=CODE:HEX] [from=ADDRESS]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Absolute, with its dot.
@@ -32,6 +32,9 @@ pub struct Question {
     pub qclass: u16,
     /// Options of the OPT, in wire form.
     pub options: Vec<u8>,
+    /// Where [`Client::ask_once`] asks from: another address of this machine's loopback network. From an IPv6 address the
+    /// server's port is asked on `[::1]`.
+    pub from: Option<IpAddr>,
 }
 
 impl Question {
@@ -49,6 +52,7 @@ impl Question {
             opcode: 0,
             qclass: 1,
             options: Vec::new(),
+            from: None,
         }
     }
 
@@ -72,6 +76,11 @@ impl Question {
                 Some(("class", number)) => question.qclass = number.parse().map_err(|_| "class=NUMBER")?,
                 Some(("opcode", number)) => question.opcode = number.parse().map_err(|_| "opcode=NUMBER")?,
                 Some(("version", number)) => question.version = number.parse().map_err(|_| "version=NUMBER")?,
+                Some(("from", address)) => question.from = Some(address.parse().map_err(|_| "from=ADDRESS")?),
+                Some(("option", option)) => {
+                    let (code, data) = option_of(option).ok_or("option=CODE:HEX")?;
+                    question.option(code, &data);
+                }
                 Some(("pad", len)) => question.option(12, &vec![0; len.parse().map_err(|_| "pad=NUMBER")?]),
                 _ => return Err(format!("unknown word {word}")),
             }
@@ -119,6 +128,13 @@ impl Question {
         }
         message
     }
+}
+
+/// `CODE:HEX`.
+fn option_of(text: &str) -> Option<(u16, Vec<u8>)> {
+    let (code, digits) = text.split_once(':')?;
+    let octet = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    Some((code.parse().ok()?, (0..digits.len()).step_by(2).map(octet).collect::<Option<_>>()?))
 }
 
 fn type_number(mnemonic: &str) -> Option<u16> {
@@ -174,6 +190,13 @@ impl Client {
     /// where none comes within `wait`.
     pub fn ask_once(&self, question: &Question, wait: Duration) -> Option<(Result<Answer, String>, u16)> {
         let message = question.message(7);
+        if let Some(source) = question.from {
+            let host = if source.is_ipv4() { self.server.ip() } else { Ipv6Addr::LOCALHOST.into() };
+            let client = Client { server: SocketAddr::new(host, self.server.port()), source: Some(source) };
+            assert!(!question.tcp, "asked from another address over UDP only");
+            let (answer, port) = client.send_once(&message, wait)?;
+            return Some((Answer::decode(&answer), port));
+        }
         if question.tcp {
             let mut stream = TcpStream::connect_timeout(&self.server, wait).ok()?;
             stream.set_read_timeout(Some(wait)).ok()?;

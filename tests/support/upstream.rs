@@ -2,9 +2,11 @@
 //!
 //! hickory's own zone store puts the targets of CNAMEs into the additional section; a recursive client's upstream has
 //! them in the answer. So the look-up is written here, on hickory's types: RFC 1034 section 4.3.2 without delegations
-//! and wildcards. Beside the zone, names under `servfail.test.` get SERVFAIL and names under `silent.test.` silence.
+//! and wildcards. Beside the zone, names under `servfail.test.` get SERVFAIL, names under `silent.test.` silence, and names
+//! under `seen.test.` a TXT record of what the OPT in the query said.
 
 use hickory_proto::op::{Edns, Header, HeaderCounts, Message, Metadata, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::TXT;
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordSet, RecordType, RrKey};
 use hickory_proto::serialize::txt::Parser;
 use hickory_server::Server;
@@ -161,7 +163,10 @@ impl Zone {
         if Name::from(info.query.name()).to_string().ends_with("silent.test.") {
             return silence;
         }
-        let mut sections = self.look_up(info.query.name(), info.query.query_type());
+        let mut sections = match seen(&info.query.name().into(), request.edns.as_ref()) {
+            Some(answer) => Sections { answer: vec![answer], ..Sections::default() },
+            None => self.look_up(info.query.name(), info.query.query_type()),
+        };
         if request.protocol() == Protocol::Udp && sections.octets() > usize::from(request.max_payload()) {
             metadata.truncation = true;
             sections = Sections { code: sections.code, ..Sections::default() };
@@ -179,6 +184,21 @@ impl Zone {
         let Sections { answer, authority, additional, .. } = &sections;
         to.send_response(builder.build(metadata, answer, authority, [], additional)).await.unwrap_or(silence)
     }
+}
+
+/// What the OPT of a query for a name under `seen.test.` said: `opt`, its DO bit, its options as `CODE=HEX`; or `none`.
+fn seen(name: &Name, edns: Option<&Edns>) -> Option<Record> {
+    name.to_string().to_ascii_lowercase().ends_with("seen.test.").then_some(())?;
+    let mut text = String::from("none");
+    if let Some(edns) = edns {
+        text = format!("opt{}", if edns.flags().dnssec_ok { " do" } else { "" });
+        for (code, option) in edns.options().as_ref() {
+            let octets = Vec::<u8>::try_from(option).expect("an option");
+            let digits: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+            text += &format!(" {}={digits}", u16::from(*code));
+        }
+    }
+    Some(Record::from_rdata(name.clone(), 60, RData::TXT(TXT::new(vec![text]))))
 }
 
 /// The form `#[async_trait]` gives the method, written out: the macro is not worth a dependency here.
