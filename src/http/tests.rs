@@ -54,7 +54,7 @@ async fn endpoints_are_served_by_path_and_method() {
 
 #[tokio::test]
 async fn who_is_not_admitted_is_asked_for_a_password_whatever_the_path() {
-    let listeners = Listeners::default();
+    let listeners = Listeners::new(&Metrics::new());
     let admits: Admits = Arc::new(|header| Box::pin(async move { header == "Basic eA==" }));
     let guarded = Endpoint { admits: Some(admits), ..endpoint("127.0.0.1:0", "/metrics", "numbers") };
     listeners.apply(vec![guarded]).await.unwrap();
