@@ -8,7 +8,7 @@
 use super::counters::Counters;
 use super::slow::SlowLane;
 use super::{Answerer, Closing, sockets, system, udp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -176,13 +176,20 @@ impl Beside {
 /// What the system says to reading it.
 fn bound_at(port: u16, v6: bool) -> io::Result<Vec<IpAddr>> {
     let list = fs::read_to_string(if v6 { "/proc/thread-self/net/udp6" } else { "/proc/thread-self/net/udp" })?;
+    Ok(listening_at(port, &list))
+}
+
+fn listening_at(port: u16, list: &str) -> Vec<IpAddr> {
+    let mut seen = BTreeSet::new();
     let listening = list.lines().filter_map(|line| {
         // `sl local_address rem_address st …`; what is connected has a remote port.
         let mut fields = line.split_ascii_whitespace().skip(1);
         let local = parse_bound(fields.next()?)?;
-        fields.next()?.ends_with(":0000").then_some(local)
+        let is_listening = fields.next()?.ends_with(":0000") && local.port() == port;
+        // A socket is listed twice where others come and go while the list is read; its inode is its own.
+        (is_listening && seen.insert(fields.nth(6)?)).then_some(local.ip())
     });
-    Ok(listening.filter(|local| local.port() == port).map(|local| local.ip()).collect())
+    listening.collect()
 }
 
 /// `0100007F:0035`: the address in words of the machine's order, the port in hexadecimal.
@@ -214,6 +221,27 @@ mod tests {
             socket.connect(bound).unwrap();
             assert!(bound_at(bound.port(), bound.is_ipv6()).unwrap().is_empty(), "{address}");
         }
+    }
+
+    #[test]
+    fn a_socket_that_is_listed_twice_is_one() {
+        let line = |number: u32, local: &str, remote: &str, inode: u32| {
+            format!(
+                "{number:5}: {local} {remote} 07 00000000:00000000 00:00000000 00000000  0  0 {inode} 2 0000000000000000 0\n"
+            )
+        };
+        let (one, none) = ("0100007F:0035", "00000000:0000");
+        let lines = [
+            (one, none, 11),
+            (one, none, 12),
+            (one, none, 11),
+            (one, "0100007F:0900", 13),
+            ("0900007F:0036", none, 14),
+        ];
+        let list: String =
+            (1..).zip(lines).map(|(number, (local, remote, inode))| line(number, local, remote, inode)).collect();
+        let one = IpAddr::from([127, 0, 0, 1]);
+        assert_eq!(listening_at(0x35, &list), [one, one]);
     }
 
     #[test]
