@@ -2,7 +2,7 @@
 
 mod support;
 
-use dunlin::cluster::{Feed, Key, Kind, Object, Options, Sink, Source, objects_from_text, start};
+use dunlin::cluster::{Feed, First, Key, Kind, Object, Options, Sink, Source, objects_from_text, start};
 use dunlin::metrics::Metrics;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -151,7 +151,7 @@ async fn the_feed_holds_what_kubectl_prints() {
         imports: false,
     };
     let metrics = Metrics::new();
-    let feed = start(options, known.clone(), &metrics).unwrap();
+    let feed = start(options, known.clone(), First::AtOnce, &metrics).unwrap();
     synced(&feed).await;
     agrees(&known, &control).await;
 

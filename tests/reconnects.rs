@@ -10,7 +10,7 @@
 
 mod support;
 
-use dunlin::cluster::{self, Feed, Key, Kind, Object, Options, Sink, Source};
+use dunlin::cluster::{self, Feed, First, Key, Kind, Object, Options, Sink, Source};
 use dunlin::metrics::Metrics;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,9 +37,7 @@ impl Sink for Ignored {
     fn list_ends(&self, _: Kind) {}
 }
 
-type Start = fn(Options, Arc<dyn Sink>, &Metrics) -> Result<Feed, String>;
-
-fn instances(api: &FakeApi, start: Start) -> Vec<Feed> {
+fn instances(api: &FakeApi, first: First) -> Vec<Feed> {
     let options = Options {
         source: Source::Endpoint(api.url.clone(), None),
         labels: String::new(),
@@ -48,7 +46,9 @@ fn instances(api: &FakeApi, start: Start) -> Vec<Feed> {
         pods: false,
         imports: false,
     };
-    (0..INSTANCES).map(|_| start(options.clone(), Arc::new(Ignored), &Metrics::new()).expect("a feed")).collect()
+    (0..INSTANCES)
+        .map(|_| cluster::start(options.clone(), Arc::new(Ignored), first, &Metrics::new()).expect("a feed"))
+        .collect()
 }
 
 /// Lists, or watches.
@@ -94,7 +94,7 @@ async fn a_hundred_instances_do_not_come_back_in_the_same_second() {
     say("");
     let api = FakeApi::start();
     let begun = Instant::now();
-    let feeds = instances(&api, cluster::start);
+    let feeds = instances(&api, First::AtOnce);
     // A start without a snapshot waits for nobody: there is nothing to answer with. See the head of this file.
     spread("lists of a start together", &api, lists, begun).await;
 
@@ -115,7 +115,7 @@ async fn a_hundred_instances_do_not_come_back_in_the_same_second() {
 
     let api = FakeApi::start();
     api.begin(Fault::Down);
-    let feeds = instances(&api, cluster::start);
+    let feeds = instances(&api, First::AtOnce);
     tokio::time::sleep(AWAY).await;
     let back = Instant::now();
     api.end();
@@ -125,7 +125,7 @@ async fn a_hundred_instances_do_not_come_back_in_the_same_second() {
 
     let (api, begun) = (FakeApi::start(), Instant::now());
     api.begin(Fault::Busy);
-    let feeds = instances(&api, cluster::start);
+    let feeds = instances(&api, First::AtOnce);
     let most = spread("lists of a start together, taken by a busy server", &api, lists, begun).await;
     assert!(most <= MOST, "lists that a busy server took: {most:.2} of them in one second");
     let asked: Vec<Duration> = api.asked().into_iter().map(|at| at - begun).collect();
@@ -136,7 +136,7 @@ async fn a_hundred_instances_do_not_come_back_in_the_same_second() {
     drop(feeds);
 
     let (api, begun) = (FakeApi::start(), Instant::now());
-    let _feeds = instances(&api, cluster::resume);
+    let _feeds = instances(&api, First::Spread);
     let most = spread("lists of a start together from snapshots", &api, lists, begun).await;
     assert!(most <= MOST, "lists after snapshots: {most:.2} of them in one second");
 }

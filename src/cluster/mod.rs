@@ -119,32 +119,22 @@ pub fn check_selector(text: &str) -> Result<(), String> {
     Selector::parse(text).map(drop)
 }
 
+/// When the first lists are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum First {
+    /// At once: somebody waits for them.
+    AtOnce,
+    /// Spread over some seconds: for a sink that knows a state of the cluster already, as many instances may have been
+    /// restarted together, and nobody waits for theirs.
+    Spread,
+}
+
 /// Checks the options (files readable, selectors well-formed, in-cluster variables present) and starts following.
 /// Must be called inside a tokio runtime. Manifests and text are in the sink when this returns.
 ///
 /// # Errors
 /// What the operator has to mend, as a sentence. An API server that cannot be reached is not an error.
-pub fn start(options: Options, sink: Arc<dyn Sink>, metrics: &Metrics) -> Result<Feed, String> {
-    begin(options, sink, First::AtOnce, metrics)
-}
-
-/// The same for a sink that knows a state of the cluster already: the first lists are spread over some seconds, for many
-/// instances may have been restarted together, and nobody waits for theirs.
-///
-/// # Errors
-/// Those of [`start`].
-pub fn resume(options: Options, sink: Arc<dyn Sink>, metrics: &Metrics) -> Result<Feed, String> {
-    begin(options, sink, First::Spread, metrics)
-}
-
-/// When the first lists are taken.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum First {
-    AtOnce,
-    Spread,
-}
-
-fn begin(options: Options, sink: Arc<dyn Sink>, first: First, metrics: &Metrics) -> Result<Feed, String> {
+pub fn start(options: Options, sink: Arc<dyn Sink>, first: First, metrics: &Metrics) -> Result<Feed, String> {
     let selection = manifests::Selection {
         kinds: options.kinds(),
         labels: Selector::parse(&options.labels)?,

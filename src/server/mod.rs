@@ -10,6 +10,7 @@ mod build;
 pub mod explain;
 mod lanes;
 mod last_good;
+mod listener_settings;
 mod listeners;
 pub mod logging;
 mod panics;

@@ -1,5 +1,5 @@
 use crate::cluster::recorder::Recorder;
-use crate::cluster::{Feed, Options, Source, start};
+use crate::cluster::{Feed, First, Options, Source, start};
 use crate::metrics::Metrics;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -41,7 +41,7 @@ fn follow(paths: &[&Path], labels: &str) -> Result<(Feed, Arc<Recorder>), String
         pods: false,
         imports: false,
     };
-    Ok((start(options, sink.clone(), &Metrics::new())?, sink))
+    Ok((start(options, sink.clone(), First::AtOnce, &Metrics::new())?, sink))
 }
 
 fn service(name: &str, ip: &str) -> String {
@@ -214,13 +214,13 @@ async fn a_text_is_told_once() {
         pods: true,
         imports: false,
     };
-    let feed = start(options.clone(), sink.clone(), &Metrics::new()).unwrap();
+    let feed = start(options.clone(), sink.clone(), First::AtOnce, &Metrics::new()).unwrap();
     assert!(feed.is_synced());
     let slices = ["begin EndpointSlice", "end EndpointSlice"];
     let namespaces = ["begin Namespace", "apply shop", "end Namespace", "begin Service", "end Service"];
     let pods = ["begin Pod", "apply default/p 10.1.0.1", "end Pod"];
     assert_eq!(sink.take(), [&namespaces[..], &slices, &pods].concat());
     let broken = Options { source: Source::Text("sample", "kind: Pod\nstatus: []"), ..options };
-    let said = start(broken, sink, &Metrics::new()).err().unwrap();
+    let said = start(broken, sink, First::AtOnce, &Metrics::new()).err().unwrap();
     assert!(said.starts_with("sample:2: "), "{said}");
 }

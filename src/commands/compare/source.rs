@@ -1,7 +1,7 @@
 //! Where the names come from: a file, manifests, an API server.
 
 use super::{Question, names};
-use crate::cluster::{self, Key, Kind, Object, Options, Sink};
+use crate::cluster::{self, First, Key, Kind, Object, Options, Sink};
 use crate::metrics::Metrics;
 use crate::wire::{Name, RecordType};
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ async fn objects(source: cluster::Source) -> Result<Vec<Object>, String> {
         imports: false,
     };
     let collected = Arc::new(Collected::default());
-    let feed = cluster::start(options, Arc::clone(&collected) as Arc<dyn Sink>, &Metrics::new())?;
+    let feed = cluster::start(options, Arc::clone(&collected) as Arc<dyn Sink>, First::AtOnce, &Metrics::new())?;
     let began = Instant::now();
     while !feed.is_synced() {
         if began.elapsed() > PATIENCE {

@@ -5,7 +5,7 @@ use super::memory;
 use super::model::{Details, Model, Models};
 use super::programming::{PROGRAMMING, Programming};
 use super::store::Store;
-use crate::cluster::{self, Feed, Options, Sink};
+use crate::cluster::{self, Feed, First, Options, Sink};
 use crate::metrics::Metrics;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,8 +18,8 @@ const POLL: Duration = Duration::from_millis(5);
 /// How often that is said.
 const SAY: Duration = Duration::from_millis(500);
 
-/// Starts a feed into a sink, which may have a state already.
-type Begin = dyn Fn(Arc<dyn Sink>, bool) -> Result<Feed, String> + Send + Sync;
+/// Starts a feed into a sink.
+type Begin = dyn Fn(Arc<dyn Sink>, First) -> Result<Feed, String> + Send + Sync;
 
 /// A store and the feed that fills it, which begins with the first plan that starts and ends with the last that holds it.
 pub(super) struct Cluster {
@@ -42,10 +42,7 @@ impl Cluster {
         let fed = metrics.clone();
         Cluster {
             models,
-            begin: Box::new(move |sink, has_state| {
-                let start = if has_state { cluster::resume } else { cluster::start };
-                start(options.clone(), sink, &fed)
-            }),
+            begin: Box::new(move |sink, first| cluster::start(options.clone(), sink, first, &fed)),
             metrics: metrics.clone(),
             feed: OnceLock::new(),
             keeper,
@@ -100,10 +97,11 @@ impl Cluster {
         let is_first = self.feed.get().is_none();
         if is_first {
             let feed = Arc::new(match &self.keeper {
-                None => (self.begin)(Arc::clone(&self.models) as _, false)?,
+                None => (self.begin)(Arc::clone(&self.models) as _, First::AtOnce)?,
                 Some(keeper) => {
                     keeper.restore();
-                    (self.begin)(Arc::clone(keeper) as _, keeper.is_in_use())?
+                    let first = if keeper.is_in_use() { First::Spread } else { First::AtOnce };
+                    (self.begin)(Arc::clone(keeper) as _, first)?
                 }
             });
             if let Some(keeper) = &self.keeper {

@@ -437,7 +437,7 @@ async fn a_feed_is_synced_when_every_kind_is() {
         let api = FakeApi::start((0..lists).map(|_| empty_list("1")).collect()).await;
         let source = Source::Endpoint(api.url.clone(), None);
         let options = Options { labels: "app=web".into(), namespace_labels: "team".into(), ..options(source) };
-        let feed = start(options, Arc::new(Recorder::default()), &Metrics::new()).unwrap();
+        let feed = start(options, Arc::new(Recorder::default()), First::AtOnce, &Metrics::new()).unwrap();
         let requests = api.requested(3).await;
         let asked = |path: &str| requests.iter().any(|one| one.starts_with(path));
         assert!(asked("/api/v1/namespaces?labelSelector=team&"), "{requests:?}");
@@ -449,7 +449,9 @@ async fn a_feed_is_synced_when_every_kind_is() {
 
 #[tokio::test]
 async fn what_the_operator_has_to_mend_is_said() {
-    let fault = |source: Source| start(options(source), Arc::new(Recorder::default()), &Metrics::new()).err().unwrap();
+    let fault = |source: Source| {
+        start(options(source), Arc::new(Recorder::default()), First::AtOnce, &Metrics::new()).err().unwrap()
+    };
     let missing = ["/missing/cert", "/missing/key", "/missing/ca"].map(std::path::PathBuf::from);
     let said = fault(Source::Endpoint("https://127.0.0.1:1".into(), Some(missing)));
     assert!(said.starts_with("/missing/cert: "), "{said}");
@@ -462,6 +464,6 @@ async fn what_the_operator_has_to_mend_is_said() {
         assert!(said.contains("not in a pod"), "{said}");
     }
     let odd = Options { labels: "a b".into(), ..options(Source::Text("x", "")) };
-    let said = start(odd, Arc::new(Recorder::default()), &Metrics::new()).err().unwrap();
+    let said = start(odd, Arc::new(Recorder::default()), First::AtOnce, &Metrics::new()).err().unwrap();
     assert!(said.starts_with("label selector \"a b\": "), "{said}");
 }

@@ -3,7 +3,7 @@
 use super::fake_api::FakeApi;
 use super::{empty_list, options, syncs};
 use crate::cluster::recorder::Recorder;
-use crate::cluster::{Source, start};
+use crate::cluster::{First, Source, start};
 use crate::metrics::Metrics;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::fs;
@@ -65,13 +65,13 @@ async fn certificates_prove_both_sides() {
 
     let api = FakeApi::start_tls(lists(), ours.server(Some(&ours))).await;
     let source = Source::Endpoint(api.url.clone(), Some(files.clone()));
-    let feed = start(options(source), Arc::new(Recorder::default()), &Metrics::new()).unwrap();
+    let feed = start(options(source), Arc::new(Recorder::default()), First::AtOnce, &Metrics::new()).unwrap();
     assert!(syncs(&feed, Duration::from_secs(10)).await);
 
     // A server of another authority is not spoken to.
     let stranger = FakeApi::start_tls(lists(), theirs.server(None)).await;
     let source = Source::Endpoint(stranger.url.clone(), Some(files));
-    let feed = start(options(source), Arc::new(Recorder::default()), &Metrics::new()).unwrap();
+    let feed = start(options(source), Arc::new(Recorder::default()), First::AtOnce, &Metrics::new()).unwrap();
     assert!(!syncs(&feed, Duration::from_millis(300)).await);
     assert!(stranger.requests().is_empty());
 
@@ -79,7 +79,7 @@ async fn certificates_prove_both_sides() {
     fs::write(directory.join("ca.pem"), "no certificate").unwrap();
     let files = ["client.pem", "client.key", "ca.pem"].map(|name| directory.join(name));
     let source = Source::Endpoint(api.url.clone(), Some(files));
-    let said = start(options(source), Arc::new(Recorder::default()), &Metrics::new()).err().unwrap();
+    let said = start(options(source), Arc::new(Recorder::default()), First::AtOnce, &Metrics::new()).err().unwrap();
     assert!(said.ends_with("ca.pem: it holds no certificate"), "{said}");
     fs::remove_dir_all(directory).unwrap();
 }
