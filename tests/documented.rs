@@ -120,6 +120,8 @@ impl Desk {
         }
         let edited = corefile.replace("pods insecure", "pods insecure\n        manifests cluster.yaml");
         let edited = edited.replace(".:53 ", &format!(".:{} ", self.port));
+        // The one other port that a start cannot do without: another test may have it.
+        let edited = edited.replace("health {", &format!("health 127.0.0.1:{} {{", free_port()));
         assert!(edited.contains("manifests cluster.yaml") && edited.contains(&self.port.to_string()), "{corefile}");
         self.folder.write("Corefile", &edited);
     }
