@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -42,6 +42,8 @@ const LIFE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(2);
 /// Octets of a body that a packet holds anyway.
 const LEAST_ZIPPED: usize = 1200;
+/// Answers of a listener that are made at the same time, each by a thread of its own and in memory of its own. More wait.
+const MADE_AT_ONCE: usize = 8;
 /// How long accepting rests when the system is out of descriptors.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
 
@@ -89,7 +91,8 @@ impl Listener {
         let socket = Arc::new(address::bind(address, shared).await?);
         let (closing, watching) = watch::channel(false);
         let now = Shared::default();
-        let serving = Serving { now: now.clone(), counters, closing: watching };
+        let making = Arc::new(Semaphore::new(MADE_AT_ONCE));
+        let serving = Serving { now: now.clone(), counters, making, closing: watching };
         let task = tokio::spawn(accept(socket.clone(), serving));
         Ok(Listener { socket, now, closing, task })
     }
@@ -118,6 +121,7 @@ impl Listener {
 struct Serving {
     now: Shared,
     counters: Counters,
+    making: Arc<Semaphore>,
     closing: watch::Receiver<bool>,
 }
 
@@ -169,8 +173,10 @@ async fn open(stream: TcpStream, serving: Serving) {
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Serving) {
-    let Serving { now, counters, closing } = serving;
-    let service = service_fn(move |request| answer(now.routes.load_full(), now.guard.load().admits.clone(), request));
+    let Serving { now, counters, making, closing } = serving;
+    let service = service_fn(move |request| {
+        answer(now.routes.load_full(), now.guard.load().admits.clone(), making.clone(), request)
+    });
     let mut builder = http1::Builder::new();
     let connection = builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
     let mut connection = pin!(connection.serve_connection(TokioIo::new(stream), service));
@@ -196,6 +202,7 @@ async fn is_true(watched: &watch::Receiver<bool>) {
 async fn answer(
     routes: Arc<Routes>,
     admits: Option<Admits>,
+    making: Arc<Semaphore>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
     if let Some(admits) = admits {
@@ -217,7 +224,9 @@ async fn answer(
     let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
     let takes_gzip = accepts_gzip(request.headers());
+    let turn = making.acquire_owned().await;
     let answered = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
         let response = respond(&Request { path, query, host });
         let zipped = if takes_gzip { zipped(&response) } else { None };
         (response, zipped)
