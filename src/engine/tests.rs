@@ -211,12 +211,13 @@ async fn addresses_of_a_wildcard_get_sockets_of_their_own_and_lose_nothing() {
     beside.serve(&[known, later]);
     assert_eq!(beside.served(), [known, later]);
     all_answered(2);
-    // Queued before the sockets are given up, answered all the same.
-    for id in 0..50 {
+    // Queued before the sockets are given up, answered all the same: as many as a socket has room for, should its worker
+    // not run meanwhile.
+    for id in 0..10 {
         sockets.iter().for_each(|socket| assert_eq!(socket.send(&packet(FAST, id)).unwrap(), 30));
     }
     beside.serve(&[known]);
-    for id in 0..50 {
+    for id in 0..10 {
         sockets.iter().for_each(|socket| assert_eq!(take(socket), reply(FAST, id)));
     }
     assert_eq!(beside.served(), [known]);
