@@ -28,7 +28,7 @@ pub use crate::wire::Transport;
 pub use counters::{CONNECTIONS, CONNECTIONS_ENDED, DROPPED, SLOW_QUERIES};
 pub use limits::{Limits, SharedLimits};
 pub use quic::RESPONSES as QUIC_RESPONSES;
-pub use system::{receive_connected, send_connected};
+pub use system::{receive_connected, send_connected, watch_for_arrivals};
 pub use tcp::HTTPS_RESPONSES;
 
 use crate::metrics::Metrics;

@@ -18,6 +18,8 @@ use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Messages a system call may carry.
 pub(super) const BATCH: usize = 64;
@@ -275,6 +277,17 @@ pub(super) fn send_late(socket: &UdpSocket, replies: &mut [LateReply]) -> usize 
         lost += unsafe { send_messages(socket, headers.as_mut_ptr(), total, libc::MSG_DONTWAIT) };
     }
     lost
+}
+
+/// Has the runtime watch a socket that does not block for what comes and for errors, and not for room to send: the system
+/// wakes whoever watches for that with each packet that has left. Must be called inside a runtime.
+///
+/// # Errors
+/// What the system says to one more socket that is watched.
+pub fn watch_for_arrivals(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
+    // SAFETY: the socket owns its descriptor, which is open as long as the socket lives and cannot be exchanged; the `AsyncFd`
+    // owns the socket.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::ERROR) }?)
 }
 
 /// Sends the first of these packets to where the socket is connected, without waiting; at most [`CONNECTED`], and no more than

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// The calls that the server hands to plugins.
-pub const DATAGRAMS: Datagrams = Datagrams { send: engine::send_connected, receive: engine::receive_connected };
+pub const DATAGRAMS: Datagrams =
+    Datagrams { watch: engine::watch_for_arrivals, send: engine::send_connected, receive: engine::receive_connected };
 
 /// One server block, `.`, and a process.
 pub struct Bench {

@@ -140,7 +140,11 @@ impl Builder<'_> {
                 kept: self.kept,
                 keep: &self.keep,
                 control: self.control,
-                datagrams: Datagrams { send: engine::send_connected, receive: engine::receive_connected },
+                datagrams: Datagrams {
+                    watch: engine::watch_for_arrivals,
+                    send: engine::send_connected,
+                    receive: engine::receive_connected,
+                },
             };
             if let Err(error) = definition.set_up(&mut setup) {
                 self.errors.push(error);

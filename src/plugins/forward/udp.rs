@@ -1,7 +1,8 @@
 //! Kept UDP sockets of one upstream: several source ports, drawn at random, each given up before it is old.
 //!
 //! Queries leave what they want sent with a task of the pool, which sends it once they all have, and takes what came on
-//! all ports before anybody looks at it: whoever sends a packet at a time wakes the receiver for each.
+//! all ports before anybody looks at it: whoever sends a packet at a time wakes the receiver for each. So the port is drawn
+//! for what goes with one system call, not for each query in it.
 
 mod task;
 
@@ -17,13 +18,14 @@ use rand::RngExt;
 use std::cell::Cell;
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use task::Task;
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout_at};
 
 /// Source ports of one upstream in use at once.
@@ -40,12 +42,22 @@ pub(super) struct UdpPool {
     upstream: SocketAddr,
     lifetime: Duration,
     source: IpAddr,
-    lines: Mutex<[Option<Arc<Line>>; PORTS]>,
+    lines: Mutex<Lines>,
     shared: Arc<Shared>,
 }
 
+/// The lines of a pool, and the one that is drawn.
+#[derive(Default)]
+struct Lines {
+    ports: [Option<Arc<Line>>; PORTS],
+    drawn: usize,
+    /// For which round it was drawn, and for how many queries.
+    round: usize,
+    taken: usize,
+}
+
 struct Line {
-    socket: UdpSocket,
+    socket: AsyncFd<UdpSocket>,
     /// `udp LOCAL->UPSTREAM`, for the log.
     ends: String,
     waiting: Waiting,
@@ -60,6 +72,8 @@ struct Shared {
     datagrams: Datagrams,
     tray: Mutex<Tray>,
     waker: AtomicWaker,
+    /// How often the task has emptied the tray: queries of one round are sent together.
+    round: AtomicUsize,
     /// Where replies are received: the task's, which looks at one port after the other.
     room: Mutex<Room>,
 }
@@ -116,6 +130,7 @@ impl UdpPool {
             datagrams,
             tray: Mutex::default(),
             waker: AtomicWaker::new(),
+            round: AtomicUsize::new(1),
             room: Mutex::default(),
         });
         UdpPool { upstream, lifetime, source, lines: Mutex::default(), shared }
@@ -149,21 +164,34 @@ impl UdpPool {
     /// How many queries wait on all ports.
     #[cfg(test)]
     pub fn waiting(&self) -> usize {
-        self.lines.lock().unwrap().iter().flatten().map(|line| line.waiting.len()).sum()
+        self.lines.lock().unwrap().ports.iter().flatten().map(|line| line.waiting.len()).sum()
     }
 
+    /// The line for one more query: that of those before it which the task has not sent yet, up to what a system call takes.
     fn line(&self, now: Instant) -> io::Result<Arc<Line>> {
-        let port = rand::rng().random_range(0..PORTS);
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = lines[port].as_ref().filter(|line| now < line.until && !line.waiting.is_closed()) {
+        let port = lines.draw(self.shared.round.load(Relaxed));
+        if let Some(line) = lines.ports[port].as_ref().filter(|line| now < line.until && !line.waiting.is_closed()) {
             self.shared.meters.udp_reused.inc();
             return Ok(line.clone());
         }
         self.shared.meters.udp_opened.inc();
-        let line = Arc::new(Line::open(self.upstream, self.source, now + self.lifetime)?);
+        let line = Arc::new(Line::open(self.upstream, self.source, now + self.lifetime, self.shared.datagrams)?);
         self.shared.serve(line.clone());
-        lines[port] = Some(line.clone());
+        lines.ports[port] = Some(line.clone());
         Ok(line)
+    }
+}
+
+impl Lines {
+    /// The port for one more query of this round.
+    fn draw(&mut self, round: usize) -> usize {
+        if self.round != round || self.taken == Datagrams::MOST {
+            self.drawn = rand::rng().random_range(0..PORTS);
+            (self.round, self.taken) = (round, 0);
+        }
+        self.taken += 1;
+        self.drawn
     }
 }
 
@@ -201,13 +229,13 @@ impl Shared {
 }
 
 impl Line {
-    fn open(upstream: SocketAddr, source: IpAddr, until: Instant) -> io::Result<Line> {
-        let socket = std::net::UdpSocket::bind((source, 0))?;
+    fn open(upstream: SocketAddr, source: IpAddr, until: Instant, datagrams: Datagrams) -> io::Result<Line> {
+        let socket = UdpSocket::bind((source, 0))?;
         // Connected: the kernel drops what comes from elsewhere, and tells of a closed port.
         socket.connect(upstream)?;
         socket.set_nonblocking(true)?;
         let ends = format!("udp {}->{upstream}", socket.local_addr()?);
-        Ok(Line { socket: UdpSocket::from_std(socket)?, ends, waiting: Waiting::default(), until })
+        Ok(Line { socket: (datagrams.watch)(socket)?, ends, waiting: Waiting::default(), until })
     }
 
     /// Hands replies to those that wait until the port is given up.
@@ -215,7 +243,7 @@ impl Line {
         let _closing = Closing(&self);
         // A closed port is an error without anything to read.
         let interest = Interest::READABLE | Interest::ERROR;
-        let receiving = async { while self.socket.async_io(interest, || self.receive(&shared)).await.is_ok() {} };
+        let receiving = async { while self.socket.async_io(interest, |_| self.receive(&shared)).await.is_ok() {} };
         // Without an end it is the runtime that is gone.
         let _ = timeout_at(self.until + GRACE, receiving).await;
     }
@@ -231,7 +259,7 @@ impl Line {
     fn receive(&self, shared: &Shared) -> io::Result<()> {
         let mut room = shared.room.lock().unwrap_or_else(PoisonError::into_inner);
         let Room { octets, lengths } = &mut *room;
-        let count = match (shared.datagrams.receive)(self.socket.as_fd(), octets, lengths) {
+        let count = match (shared.datagrams.receive)(self.socket.get_ref().as_fd(), octets, lengths) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
             Err(error) => {
                 self.waiting.fail(&format!("read {}: {}", self.ends, words("read", &error)));
