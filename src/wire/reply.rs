@@ -3,6 +3,7 @@
 //! What stands in RDATA is relayed as it came. What is read here (owners, counts, TTLs, OPT) has strict bounds, and a
 //! compression pointer must point backwards, so that every walk ends.
 
+use super::query::skip_name;
 use super::{HEADER, MAX_NAME, Query, Rcode, RecordType, Section, UDP_PAYLOAD};
 use std::ops::Range;
 
@@ -62,7 +63,7 @@ impl<'a> ReplyView<'a> {
             authority_soa: false,
             opt: None,
         };
-        let mut walk = view.walk();
+        let mut walk = Walk { names: name_end, ..view.walk() };
         while walk.left() > 0 {
             let record = walk.next()?;
             view.note(&record)?;
@@ -161,7 +162,7 @@ impl<'a> ReplyView<'a> {
     }
 
     fn walk(&self) -> Walk<'a> {
-        Walk { packet: self.packet, at: self.question_end, counts: self.counts }
+        Walk { packet: self.packet, at: self.question_end, counts: self.counts, names: skip_name }
     }
 
     /// Copies the message without its OPT, and without a TSIG, both of which are between two neighbours only.
@@ -186,6 +187,12 @@ impl<'a> ReplyView<'a> {
     }
 }
 
+/// How many records a message has by its header.
+pub fn record_count(message: &[u8]) -> usize {
+    let counts = message.get(6..HEADER).unwrap_or_default().chunks_exact(2);
+    counts.map(|count| usize::from(u16::from_be_bytes([count[0], count[1]]))).sum()
+}
+
 /// A copy that an OPT can be added to in place.
 pub fn with_room(octets: &[u8]) -> Vec<u8> {
     let mut copy = Vec::with_capacity(octets.len() + OPT);
@@ -198,6 +205,8 @@ struct Walk<'a> {
     at: usize,
     /// What is left of each section.
     counts: [u16; 3],
+    /// The offset behind the name at an offset: checked the first time, skipped from then on.
+    names: fn(&[u8], usize) -> Option<usize>,
 }
 
 impl Walk<'_> {
@@ -214,7 +223,7 @@ impl Iterator for Walk<'_> {
         const SECTIONS: [Section; 3] = [Section::Answer, Section::Authority, Section::Additional];
         let section = SECTIONS.into_iter().find(|section| self.counts[*section as usize] > 0)?;
         let start = self.at;
-        let fixed = name_end(self.packet, start)?;
+        let fixed = (self.names)(self.packet, start)?;
         let &[t0, t1, c0, c1, _, _, _, _, l0, l1] = self.packet.get(fixed..)?.first_chunk()?;
         let rdata = fixed + 10..fixed + 10 + usize::from(u16::from_be_bytes([l0, l1]));
         if rdata.end > self.packet.len() {
@@ -319,9 +328,11 @@ fn shortened(opt: &[u8], room: usize) -> Vec<u8> {
 
 /// Gives every record of the well-formed reply in `message` this TTL, in seconds.
 pub fn set_ttls(message: &mut [u8], ttl: u32) {
-    let Some(Walk { mut at, mut counts, .. }) = ReplyView::parse(message).map(|view| view.walk()) else { return };
+    let Some(Walk { mut at, mut counts, names, .. }) = ReplyView::parse(message).map(|view| view.walk()) else {
+        return;
+    };
     loop {
-        let mut walk = Walk { packet: message, at, counts };
+        let mut walk = Walk { packet: message, at, counts, names };
         let Some(record) = walk.next() else { return };
         (at, counts) = (walk.at, walk.counts);
         if record.rtype != RecordType::OPT {

@@ -12,7 +12,7 @@ use super::udp::UdpPool;
 use super::waiting::Arrival;
 use crate::metrics::Metrics;
 use crate::plugin::Datagrams;
-use crate::wire::ReplyView;
+use crate::wire::Rcode;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -163,9 +163,9 @@ impl Upstream {
         }
     }
 
-    /// Sends a query, now as `began` says, and waits for its reply; returns also when that came. A reply in another case than the question's, over UDP and from one that
-    /// was seen to repeat it, is asked for again over TCP: a forger cannot know the case. If there is no TCP either,
-    /// it was no forger who changed it.
+    /// Sends a query, now as `began` says, and waits for its reply; returns also when that came. A reply in another case
+    /// than the question's, over UDP and from one that was seen to repeat it, is asked for again over TCP: a forger cannot
+    /// know the case. If there is no TCP either, it was no forger who changed it.
     pub async fn exchange(
         &self,
         query: &Arc<Outgoing>,
@@ -182,9 +182,7 @@ impl Upstream {
         match arrival {
             Arrival::Reply(packet) => {
                 let now = Instant::now();
-                if let Some(view) = ReplyView::parse(&packet) {
-                    self.meters.took(view.rcode(), now.saturating_duration_since(began));
-                }
+                self.meters.took(Rcode(u16::from(packet[3] & 0x0f)), now.saturating_duration_since(began));
                 Ok((packet, now))
             }
             Arrival::CaseDiffers => Err(Trouble::new(format!("{}: the reply has another question", self.address))),

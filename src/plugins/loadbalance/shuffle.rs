@@ -4,14 +4,17 @@
 //! so that no compression pointer is touched. Only what has to move as a whole (MX, a CNAME behind addresses) is
 //! taken apart and written anew.
 
-use crate::wire::{Message, Name, Record, RecordType, ReplyView, ResourceRecord, Section, whole_name};
+use crate::wire::{Message, Name, Record, RecordType, ReplyView, ResourceRecord, Section, record_count, whole_name};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 
 /// Shuffles a message that may be `limit` octets long. What cannot be read is left as it is.
 pub(super) fn shuffle(packet: &mut Vec<u8>, random: u64, limit: usize) {
-    let Some(view) = ReplyView::parse(packet).filter(|view| view.all_records() > 1) else { return };
+    if record_count(packet) < 2 {
+        return;
+    }
+    let Some(view) = ReplyView::parse(packet) else { return };
     let records: Vec<_> = view.records().collect();
     if records.iter().any(|record| record.rtype == RecordType::TSIG) {
         return;
