@@ -22,7 +22,7 @@ pub(super) const PERIOD: Duration = Duration::from_secs(30);
 /// Addresses that get sockets of their own.
 const ADDRESSES: usize = 16;
 /// Sockets, and so threads, that there may be beside a wildcard's.
-const SOCKETS: usize = 256;
+const SOCKETS: usize = 64;
 /// How long sockets that are given up may take to answer what they have.
 const GRACE: Duration = Duration::from_secs(5);
 

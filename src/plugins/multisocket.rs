@@ -1,7 +1,8 @@
 //! # Description
-//! `multisocket` says how many UDP sockets, with a thread each, an address has. Without it, and without a number, that is
-//! one for each CPU that the process may use, which is what most machines are best served by. TCP needs no such number:
-//! its connections are spread over all threads of the process.
+//! `multisocket` says how many UDP sockets, with a thread each, an address has. Without it that is one for each CPU that the
+//! process may use, but at most eight, which is what most machines are best served by; with it and without a number it is
+//! one for each CPU, however many there are. TCP needs no such number: its connections are spread over all threads of the
+//! process.
 //!
 //! # Syntax
 //! ```text
@@ -36,7 +37,10 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         return Err(setup.unknown(option, "none"));
     }
     match directive.args.as_slice() {
-        [] => Ok(()),
+        [] => {
+            setup.plan.sockets = std::thread::available_parallelism().ok().map(usize::from);
+            Ok(())
+        }
         [word] => match values::integer(&word.text, 1..=1024) {
             Ok(number) => {
                 setup.plan.sockets = usize::try_from(number).ok();
@@ -55,10 +59,12 @@ mod tests {
 
     #[test]
     fn numbers_are_checked_and_taken() {
-        for (lines, sockets) in [("multisocket", None), ("multisocket 1", Some(1)), ("multisocket 1024", Some(1024))] {
+        let cpus = std::thread::available_parallelism().unwrap().get();
+        let cases = [("multisocket", cpus), ("multisocket 1", 1), ("multisocket 1024", 1024)];
+        for (lines, sockets) in cases {
             let bench = Bench::new();
             bench.set_up(&DEFINITION, lines).unwrap();
-            assert_eq!(bench.done().plan.sockets, sockets);
+            assert_eq!(bench.done().plan.sockets, Some(sockets));
         }
         Bench::errors(
             &DEFINITION,

@@ -2,6 +2,7 @@
 
 use super::build::{self, Place, Served};
 use super::lanes::Current;
+use super::threads;
 use crate::corefile::Scheme;
 use crate::engine::{self, Keys, Listener, ListenerOptions, Protocol, SharedLimits};
 use crate::metrics::Metrics;
@@ -33,10 +34,10 @@ struct Open {
 }
 
 impl Listeners {
-    /// None open yet; a worker a core, as far as the process may use them.
+    /// None open yet.
     pub(super) fn new(metrics: Metrics, arrivals: Arrivals) -> Listeners {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let options = ListenerOptions { workers, max_slow: MAX_SLOW, limits: SharedLimits::default(), metrics };
+        let options =
+            ListenerOptions { workers: threads(), max_slow: MAX_SLOW, limits: SharedLimits::default(), metrics };
         Listeners { options, arrivals, open: BTreeMap::new() }
     }
 

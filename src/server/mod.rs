@@ -40,7 +40,8 @@ pub fn run(invocation: &Invocation) -> ExitCode {
     panics::log_panics();
     // A second provider could only come from a dependency's feature; then the first one serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("dns-slow").build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.worker_threads(threads()).enable_all().thread_name("dns-slow").build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start the runtime: {error}")),
     };
@@ -49,6 +50,14 @@ pub fn run(invocation: &Invocation) -> ExitCode {
     runtime.shutdown_background();
     logging::flush();
     code
+}
+
+/// Workers of an address, and threads of the slow lane: one a CPU that the process may use, up to the number of them that
+/// answers two million queries a second. On a machine with many CPUs more would cost more than it brings: memory for each, a
+/// look at each whenever a store changes, and smaller batches.
+fn threads() -> usize {
+    const MOST: usize = 8;
+    std::thread::available_parallelism().map_or(1, usize::from).min(MOST)
 }
 
 /// Reads a Corefile and sets up its plugins without serving. Returns the warnings, a line each.
