@@ -8,9 +8,12 @@ mod support;
 
 mod answers;
 mod loads;
+mod script;
+mod timelines;
 
 use std::process::{Child, Command, Stdio};
-use support::{read, repository};
+use std::time::Duration;
+use support::{read, repository, wait_until};
 
 const FOLDER: &str = "tests/data/differential";
 
@@ -43,6 +46,14 @@ impl Recorded {
         let output = std::fs::File::create(corefile.with_extension("output")).expect("a file");
         command.stdin(Stdio::null()).stdout(output).stderr(Stdio::null());
         Recorded(command.spawn().expect("the program starts"))
+    }
+
+    /// Starts it and waits until it listens on this port.
+    fn listening(program: &str, corefile: &std::path::Path, port: u16, environment: &[(&str, String)]) -> Recorded {
+        let running = Recorded::start(program, corefile, environment);
+        let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        assert!(wait_until(Duration::from_secs(10), listens), "{}: it listens", corefile.display());
+        running
     }
 }
 
