@@ -35,10 +35,11 @@
 //! `.Question.Qclass`, `.Message.Id` and the message's other header fields (`.Message.RecursionDesired`), `.Regex` (the
 //! pattern), `.Var.NAME`, and `.Meta "label"`, the value of a label of `metadata`. They know pipelines, variables,
 //! `if`, `with` and `range` with their `else`, `end`, `break` and `continue` (`.` is then the value gone over, and `$`
-//! what stands above), and the functions `index` `slice` `len` `parseInt` `print` `printf` `println` `html` `js`
-//! `urlquery` `eq` `ne` `lt` `le` `gt` `ge` `and` `or` `not`. What is not known is an error at load, as are `define`,
-//! `template`, `block` and floating-point numbers. `{{$x}}` has to be written `{{ $x }}`: the Corefile would take it
-//! for a variable of the environment.
+//! what stands above), `define`, `template` and `block` (their `.` and `$` are what they are given, and a record knows
+//! its own only), and the functions `index` `slice` `len` `parseInt` `print` `printf` `println` `html` `js` `urlquery`
+//! `eq` `ne` `lt` `le` `gt` `ge` `and` `or` `not`. What is not known is an error at load, but in `define` and `block`,
+//! and behind `with` and `range`, where only the query tells what `.` is. `{{$x}}` has to be written `{{ $x }}`: the
+//! Corefile would take it for a variable of the environment.
 //!
 //! A template without records costs no more than an answer from memory; one with records makes only the queries it fits
 //! leave the fast lane, and so do those that conditions are asked about.
@@ -98,6 +99,7 @@
 //! `nodata`, for the commonest template in one line. `rewrite`. Go's text/template.
 
 mod conditions;
+mod floats;
 mod functions;
 mod language;
 mod printf;

@@ -253,6 +253,37 @@ fn the_language() {
         ("{{ $x := 1 }}{{ if true }}{{ $x := 2 }}{{ end }}{{ $x }}", "1"),
         ("{{ print .Type 1 2 `raw` }}", "A1 2raw"),
         ("{{ \"}}\" }}{{ \"\\t\" }}", "}}\t"),
+        (
+            "{{ 1.5 }} {{ -2.50 }} {{ .5 }} {{ 1e3 }} {{ 1e7 }} {{ printf `%.2f|%d` 0.125 7 }}",
+            "1.5 -2.5 0.5 1000 1e+07 0.12|7",
+        ),
+        ("{{ lt 1.5 2.5 }}{{ eq 1.0 1.0 }}{{ if 0.0 }}x{{ end }}{{ print 1.5 2 `a` }}", "truetrue1.5 2a"),
+        (
+            "{{ define \"t\" }}[{{ . }}]{{ end }}{{ template \"t\" .Type }}{{ template `t` 5 }}{{ template `t` }}",
+            "[A][5][<no value>]",
+        ),
+        (
+            "{{ template `t` . }}{{ define `t` }}{{ .Name }}{{ $.Type }}{{ .Meta `test/label` }}{{ end }}",
+            "ip0a7b.example.Anoted",
+        ),
+        (
+            "{{ define `t` }}{{ .a }}{{ $.a }}{{ end }}{{ template `t` .Group }}{{ with .Type }}{{ template `t` $.Group }}{{ end }}",
+            "0a0a0a0a",
+        ),
+        (
+            "{{ $x := 1 }}{{ block `b` .Group.a }}{{ $x := 2 }}<{{ . }}{{ $x }}>{{ end }}{{ $x }}{{ template `b` `z` }}",
+            "<0a2>1<z2>",
+        ),
+        ("{{ range 2 }}{{ block `b` . }}{{ range 2 }}{{ if $ }}{{ break }}{{ end }}x{{ end }}{{ end }}{{ end }}", "xx"),
+        (
+            "{{ define `d` }}{{ if . }}{{ len . }}{{ template `d` (slice . 1) }}{{ end }}{{ end }}{{ template `d` `abc` }}",
+            "321",
+        ),
+        ("{{ define `d` }} {{ end }}{{ define `d` }}x{{ end }}{{ define `d` }} {{ end }}{{ template `d` }}", "x"),
+        (
+            "{{ define `t` }}{{ .x.y }}{{ end }}{{ template `t` }}{{ with $ }}{{ .Type }}{{ .Group.a }}{{ end }}",
+            "<no value>A0a",
+        ),
     ] {
         let parsed = Template::parse(template, &set).unwrap_or_else(|why| panic!("{template}: {why}"));
         assert_eq!(parsed.fill(&scope).as_deref(), Ok(expected), "{template}");
@@ -270,6 +301,18 @@ fn the_language() {
         ("{{ range 1000 }}{{ range 1000 }}{{ end }}{{ end }}", "more than 10000 turns"),
         ("{{ range 1000 }}{{ printf `%99d` . }}{{ end }}", "longer than 70000 octets"),
         ("{{ range .Match }}{{ .Name }}{{ end }}", "can't evaluate field Name"),
+        ("{{ define `t` }}{{ . }}{{ end }}{{ template `t` . }}", "all of the data is no text"),
+        ("{{ define `t` }}{{ len . }}{{ end }}{{ template `t` . }}", "all of the data is no value"),
+        ("{{ define `t` }}{{ .Nam }}{{ end }}{{ template `t` . }}", "can't evaluate field Nam"),
+        (
+            "{{ define `t` }}{{ template `t` . }}{{ end }}{{ template `t` . }}",
+            "more than 30 templates stand in each other",
+        ),
+        (
+            "{{ define `t` }}{{ end }}{{ range 1000 }}{{ range 9 }}{{ template `t` }}{{ end }}{{ end }}",
+            "more than 10000 turns",
+        ),
+        ("{{ eq 1 1.0 }}", "incompatible"),
     ] {
         let error = Template::parse(template, &set).unwrap().fill(&scope).expect_err(template);
         assert!(error.contains(why), "{template}: {error}");
@@ -306,7 +349,31 @@ fn errors() {
             ("template IN A {\nanswers x\n}", "unknown property 'answers'"),
             ("template IN A {\nanswer \"{{ .Name\"\n}", "unclosed action"),
             ("template IN A {\nanswer \"{{ .Nam }}\"\n}", "'.Nam' is not known here"),
-            ("template IN A {\nanswer \"{{ define .Match }}{{ end }}\"\n}", "'define' is not known here"),
+            ("template IN A {\nanswer \"{{ define .Match }}{{ end }}\"\n}", "'.Match' is no name of a template"),
+            ("template IN A {\nanswer \"{{ define `a` }}\"\n}", "define has no end"),
+            ("template IN A {\nanswer \"{{ define `a` }}{{ else }}\"\n}", "unexpected {{else}}"),
+            (
+                "template IN A {\nanswer \"{{ if true }}{{ define `a` }}{{ end }}{{ end }}\"\n}",
+                "'define' stands in nothing else",
+            ),
+            (
+                "template IN A {\nanswer \"{{ define `a` }}x{{ end }}{{ define `a` }}y{{ end }}\"\n}",
+                "'a' is defined twice",
+            ),
+            ("template IN A {\nanswer \"{{ template `a` . }}\"\n}", "template 'a' is not defined"),
+            ("template IN A {\nanswer \"{{ template }}\"\n}", "expected a name behind 'template'"),
+            ("template IN A {\nanswer \"{{ block `a` }}{{ end }}\"\n}", "missing value"),
+            (
+                "template IN A {\nanswer \"{{ range 2 }}{{ block `a` . }}{{ break }}{{ end }}{{ end }}\"\n}",
+                "stands in a range",
+            ),
+            (
+                "template IN A {\nanswer \"{{ $x := 1 }}{{ define `a` }}{{ $x }}{{ end }}\"\n}",
+                "undefined variable '$x'",
+            ),
+            ("template IN A {\nanswer \"{{ . }}\"\n}", "'.' is not known here"),
+            ("template IN A {\nanswer \"{{ print . }}\"\n}", "print takes none of '.' and '$' here"),
+            ("template IN A {\nanswer \"{{ 1.2.3 }}\"\n}", "unexpected '1.2.3'"),
             ("template IN A {\nanswer \"{{ range .Match }}\"\n}", "range has no end"),
             ("template IN A {\nanswer \"{{ with .Nam }}{{ end }}\"\n}", "'.Nam' is not known here"),
             ("template IN A {\nanswer \"{{ range $a, $b, $c := .Match }}{{ end }}\"\n}", "a variable or two"),
