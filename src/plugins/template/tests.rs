@@ -200,6 +200,17 @@ async fn conditions_and_variables() {
     assert_eq!(answer(refused, "a.test", RecordType::MX).await.1, ["next"]);
 }
 
+/// As deep as may be, with as much as may be in each: the stack of a thread of the slow lane has room for it.
+#[test]
+fn the_deepest_template_fits() {
+    let request = request(query("a.test", RecordType::A));
+    let scope = Scope::new(&request, &Name::from_text("test").unwrap(), None, Vec::new());
+    let (open, close) = ("{{ with (or (and 1)) }}{{ if true }}".repeat(9), "{{ end }}".repeat(18));
+    let deepest = format!("{{{{ define `t` }}}}{open}{{{{ template `t` }}}}{close}{{{{ end }}}}{{{{ template `t` }}}}");
+    let error = Template::parse(&deepest, &[]).unwrap().fill(&scope).expect_err("it has no end");
+    assert_eq!(error, "more than 30 templates stand in each other");
+}
+
 #[test]
 fn the_language() {
     let mut request = request(query("Ip0A7b.Example", RecordType::A));
