@@ -8,12 +8,14 @@ use super::script::{Scripted, Stage};
 use super::support::{Client, Question, Scratch, Start, free_port, read, repository};
 use super::{FOLDER, Recorded, Tally, names, recorded_program};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long behind a question the upstream may be asked for its sake.
+/// How long behind an answer the upstream may be asked for its sake.
 const ASKED: Duration = Duration::from_millis(500);
+/// In which millisecond of a second of the system's clock a script begins: questions come half a second behind it.
+const BEGIN: u32 = 550;
 /// How late a question may be asked.
-const LATE: Duration = Duration::from_millis(200);
+const LATE: Duration = Duration::from_millis(400);
 /// How often a timeline is begun anew.
 const ATTEMPTS: u8 = 5;
 /// By how many seconds TTLs may differ.
@@ -121,8 +123,11 @@ impl Timeline {
     /// What is seen in each of its seconds; `None` if one was missed.
     fn attempt(&self, name: &str, server: SocketAddr, upstream: &Scripted) -> Option<Vec<String>> {
         let (client, question) = (Client::new(server), Question::new(name, "A"));
+        // Clocks that count whole seconds count as many as the timeline has: each question comes within the first part
+        // of a second of the system's clock, and behind the middle of a second of the script.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.subsec_millis());
+        std::thread::sleep(Duration::from_millis(u64::from(1000 + BEGIN - now) % 1000));
         upstream.begin(name, self.stages.clone());
-        // In the middle of a second of the script, and of whichever clock.
         let began = Instant::now() + ASKED;
         let mut seen = Vec::new();
         for (second, _) in &self.asked {
@@ -133,7 +138,7 @@ impl Timeline {
                 return None;
             }
             let answer = shown(&client, &question, WAIT, false);
-            std::thread::sleep((due + ASKED).saturating_duration_since(Instant::now()));
+            std::thread::sleep(ASKED);
             let asked = if upstream.asked(name) > before { "asked" } else { "not asked" };
             seen.push(format!("{answer} | {asked}"));
         }
