@@ -602,6 +602,70 @@ fn metrics_are_served_by_https() {
     assert!(wait_until(Duration::from_secs(15), renewed), "{}", dunlin.output());
 }
 
+/// `tls_server_config` and `basic_auth_users` in one file: both are asked for, the password below TLS. CoreDNS was seen to
+/// answer with the same statuses; to a probe in the clear it says 400, which is no metrics either.
+#[test]
+fn metrics_by_https_are_for_those_with_a_password() {
+    let (authority, files) = (Authority::new(), Scratch::new());
+    authority.write(&files, "127.0.0.1");
+    let users = format!("basic_auth_users:\n  ada: {}\n", bcrypt::hash("engine", 4).unwrap());
+    let pair = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n";
+    let clients = "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyClientCert\n";
+    files.write("users.yaml", &format!("{pair}{users}"));
+    files.write("both.yaml", &format!("{pair}{clients}{users}"));
+    let (password, certificate) = (free_port(), free_port());
+    let corefile = "\
+.:{$PORT} {
+    bind 127.0.0.1
+    root {$FILES}
+    prometheus 127.0.0.1:{$PASSWORD} {
+        tls users.yaml
+    }
+    whoami
+}
+other.test:{$PORT} {
+    bind 127.0.0.1
+    root {$FILES}
+    prometheus 127.0.0.1:{$CERTIFICATE} {
+        tls both.yaml
+    }
+    whoami
+}
+";
+    let dunlin = Start::corefile(corefile)
+        .set("FILES", files.path().display())
+        .set("PASSWORD", password)
+        .set("CERTIFICATE", certificate)
+        .run();
+    let ours = authority.issue("scraper");
+    let get = |port: u16, shows, path: &str, header: &str| {
+        let config = authority.client(shows, &[]);
+        let mut connection = Encrypted::connect(([127, 0, 0, 1], port).into(), "127.0.0.1", config).ok()?;
+        connection.http(format!("GET {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n").as_bytes()).ok()
+    };
+    let status = |port, shows, path: &str, header: &str| get(port, shows, path, header).map(|(status, ..)| status);
+    // ada:engine, ada:wrong, bob:engine.
+    let right = "Authorization: Basic YWRhOmVuZ2luZQ==\r\n";
+    let wrong = ["Authorization: Basic YWRhOndyb25n\r\n", "Authorization: Basic Ym9iOmVuZ2luZQ==\r\n", ""];
+    let (code, _, body) = get(password, None, "/metrics", right).unwrap_or_else(|| panic!("{}", dunlin.output()));
+    assert!(code == 200 && String::from_utf8_lossy(&body).contains("coredns_build_info"), "{code}");
+    for header in wrong {
+        let (code, head, body) = get(password, None, "/metrics", header).unwrap();
+        assert!(code == 401 && head.contains("www-authenticate: basic\r\n"), "{header}: {code} {head}");
+        assert_eq!(body, b"Unauthorized\n", "{header}");
+        assert_eq!(status(password, None, "/other", header), Some(401), "{header}");
+        assert_eq!(status(certificate, Some(&ours), "/metrics", header), Some(401), "{header}");
+    }
+    assert_eq!(status(certificate, Some(&ours), "/metrics", right), Some(200));
+    // A password is no certificate, and no stranger's certificate is ours.
+    assert_eq!(status(certificate, None, "/metrics", right), None);
+    assert_eq!(status(certificate, Some(&Authority::new().issue("scraper")), "/metrics", right), None);
+    // A probe with neither.
+    for port in [password, certificate] {
+        assert!(http_get(port, "/metrics").is_none(), "in the clear");
+    }
+}
+
 /// `tls CERT KEY CA` of `forward`: who has to prove itself to its upstream does.
 #[test]
 fn forward_shows_its_certificate() {

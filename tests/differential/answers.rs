@@ -78,7 +78,7 @@ impl Case {
         let question =
             |text: &String| Question::parse(text).unwrap_or_else(|why| panic!("{}: {text}: {why}", self.name));
         let mask = self.corefile.contains("kubernetes");
-        self.questions.iter().map(question).map(|question| shown(&client, &question, mask)).collect()
+        self.questions.iter().map(question).map(|question| shown(&client, &question, WAIT, mask)).collect()
     }
 
     /// The lines that the Corefile's `log` and `errors` wrote, sorted: a line is written when its answer is already sent.
@@ -129,11 +129,8 @@ impl Case {
             ("FILES", repository(FOLDER).join("files").display().to_string()),
             ("KUBECONFIG", cluster.map(|cluster| cluster.kubeconfig().display().to_string()).unwrap_or_default()),
         ];
-        let running = Recorded::start(program, &file, &environment);
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let listens = || std::net::TcpStream::connect(address).is_ok();
-        assert!(wait_until(Duration::from_secs(10), listens), "{}: it listens", self.name);
-        let mut lines = self.ask(Client::new(address));
+        let running = Recorded::listening(program, &file, port, &environment);
+        let mut lines = self.ask(Client::new(SocketAddr::from(([127, 0, 0, 1], port))));
         std::thread::sleep(LOGGED / 4);
         drop(running);
         lines.extend(Case::logged(&std::fs::read_to_string(file.with_extension("output")).unwrap_or_default()));
@@ -144,8 +141,8 @@ impl Case {
 
 /// What must be equal, in one line: the rcode, the flags but QR and RD, the OPT's DO bit and options, the records of all
 /// sections with their TTLs. The client's port is `PORT`; where `mask`, a SOA's serial is `SERIAL`, being a time.
-fn shown(client: &Client, question: &Question, mask: bool) -> String {
-    let (answer, port) = match client.ask_once(question, WAIT) {
+pub fn shown(client: &Client, question: &Question, wait: Duration, mask: bool) -> String {
+    let (answer, port) = match client.ask_once(question, wait) {
         None => return "nothing".into(),
         Some((Err(why), _)) => return format!("unreadable: {why}"),
         Some((Ok(answer), port)) => (answer, port),

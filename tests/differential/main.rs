@@ -8,9 +8,12 @@ mod support;
 
 mod answers;
 mod loads;
+mod script;
+mod timelines;
 
 use std::process::{Child, Command, Stdio};
-use support::{read, repository};
+use std::time::Duration;
+use support::{read, repository, wait_until};
 
 const FOLDER: &str = "tests/data/differential";
 
@@ -44,6 +47,14 @@ impl Recorded {
         command.stdin(Stdio::null()).stdout(output).stderr(Stdio::null());
         Recorded(command.spawn().expect("the program starts"))
     }
+
+    /// Starts it and waits until it listens on this port.
+    fn listening(program: &str, corefile: &std::path::Path, port: u16, environment: &[(&str, String)]) -> Recorded {
+        let running = Recorded::start(program, corefile, environment);
+        let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        assert!(wait_until(Duration::from_secs(10), listens), "{}: it listens", corefile.display());
+        running
+    }
 }
 
 impl Drop for Recorded {
@@ -66,6 +77,8 @@ struct Line {
 const NEGATIVE_TTL: &str = "*: TTL of a negative SOA";
 /// Another: an OPT, and the DO bit in it, is for those who sent one (RFC 6891 section 7, RFC 3225 section 3).
 const UNASKED_OPT: &str = "*: OPT or DO bit that was not sent";
+/// Another: a record of the name that was asked for has it as it was asked.
+const ASKED_CASE: &str = "*: case of an owner's name";
 
 impl Deliberate {
     fn load() -> Deliberate {
@@ -123,6 +136,18 @@ fn with_asked_opt(case: &str, theirs: &str) -> String {
     records.map_or(head.clone(), |records| format!("{head} | {records}"))
 }
 
+/// Their answer with the owners' names that are the question's spelt as there.
+fn with_asked_case(case: &str, theirs: &str) -> String {
+    let asked = case.split(' ').nth(1).unwrap_or_default();
+    let spelt = |part: &str| -> Option<String> {
+        let mut words: Vec<&str> = part.split(' ').collect();
+        let owner = words.get_mut(1).filter(|owner| owner.eq_ignore_ascii_case(asked))?;
+        *owner = asked;
+        Some(words.join(" "))
+    };
+    theirs.split(" | ").map(|part| spelt(part).unwrap_or_else(|| part.to_owned())).collect::<Vec<_>>().join(" | ")
+}
+
 /// Counts what is equal, differs as listed, and is wrong.
 struct Tally {
     equal: usize,
@@ -138,10 +163,12 @@ impl Tally {
 
     /// Holds ours against what was recorded.
     fn add(&mut self, case: &str, theirs: &str, ours: &str) {
-        let rule = [(NEGATIVE_TTL, with_negative_ttl(theirs)), (UNASKED_OPT, with_asked_opt(case, theirs))]
-            .into_iter()
-            .find(|(_, theirs)| theirs == ours)
-            .map(|(rule, _)| rule);
+        let by_rules = [
+            (NEGATIVE_TTL, with_negative_ttl(theirs)),
+            (UNASKED_OPT, with_asked_opt(case, theirs)),
+            (ASKED_CASE, with_asked_case(case, theirs)),
+        ];
+        let rule = by_rules.into_iter().find(|(_, theirs)| theirs == ours).map(|(rule, _)| rule);
         let line = self.deliberate.of(rule.unwrap_or(case));
         match (theirs == ours, line) {
             (true, _) => self.equal += 1,

@@ -1,6 +1,7 @@
 //! What arrives as JSON, YAML or protobuf, into objects.
 //!
-//! Every format fills the same shapes ([`raw`], [`slice`](mod@slice)), and the rules that make slim objects of them are written once.
+//! Every format fills the same shapes ([`raw`], [`slice`](mod@slice)), and the rules that make slim objects of them are
+//! written once.
 
 mod json;
 mod list;

@@ -17,8 +17,8 @@ impl Outgoing {
     /// The query of a request. `None` if its packet is no query, which the server sees to.
     ///
     /// An OPT is between two neighbours only (RFC 6891 section 6.1.1): ours replaces the client's, with its DO bit and
-    /// no options but those that `rewrite` has set, and promises no more than the client will be sent. A message that carries more than a question (a
-    /// NOTIFY, an IXFR, a TSIG) goes as it came.
+    /// no options but those that `rewrite` has set, and promises no more than the client will be sent. A message that
+    /// carries more than a question (a NOTIFY, an IXFR, a TSIG) goes as it came.
     pub fn of(request: &Request) -> Option<Outgoing> {
         request.with_query(|query| {
             let question_end = query.question_end();

@@ -1,7 +1,8 @@
 //! What `tls` and `tls_servername` say: how encrypted upstreams prove themselves to us, and we to them.
 
 use super::targets::{Scheme, Target};
-use crate::plugin::{Renewable, certificates};
+use crate::plugin::Renewable;
+use crate::plugin::certificates::Pem;
 use arc_swap::ArcSwap;
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::ring;
@@ -41,10 +42,16 @@ pub(super) struct Keys {
 }
 
 struct Current {
-    /// What the files held.
-    octets: Vec<Vec<u8>>,
+    held: Held,
     tls: Arc<ClientConfig>,
     https: Arc<ClientConfig>,
+}
+
+/// What the files held when they were read.
+#[derive(PartialEq, Eq)]
+struct Held {
+    identity: Option<(Pem, Pem)>,
+    authority: Option<Pem>,
 }
 
 /// The configuration for all upstreams of one `forward`.
@@ -60,13 +67,13 @@ impl Trust {
     /// # Errors
     /// What is wrong, as a sentence without its place.
     pub fn read(files: &Files) -> Result<Trust, String> {
-        let octets = files.octets()?;
-        let roots = files.roots()?;
+        let held = files.read()?;
+        let roots = held.roots()?;
         let warning = roots.is_empty().then(|| {
             "this machine has no certificates of authorities: upstreams cannot prove themselves; expected: tls CA"
                 .into()
         });
-        let current = ArcSwap::from_pointee(Current::new(files, octets, roots)?);
+        let current = ArcSwap::from_pointee(Current::new(held, roots)?);
         Ok(Trust { keys: Arc::new(Keys { files: files.clone(), current }), warning })
     }
 
@@ -88,17 +95,23 @@ impl Files {
         self.identity.iter().flat_map(|(certificate, key)| [certificate, key]).chain(&self.authority)
     }
 
-    fn octets(&self) -> Result<Vec<Vec<u8>>, String> {
-        self.all().map(|file| std::fs::read(file).map_err(|why| format!("open {}: {why}", file.display()))).collect()
+    fn read(&self) -> Result<Held, String> {
+        let identity = match &self.identity {
+            Some((certificate, key)) => Some((Pem::read(certificate)?, Pem::read(key)?)),
+            None => None,
+        };
+        Ok(Held { identity, authority: self.authority.as_deref().map(Pem::read).transpose()? })
     }
+}
 
+impl Held {
     fn roots(&self) -> Result<RootCertStore, String> {
-        self.authority.as_ref().map_or_else(|| Ok(machine_authorities()), |file| certificates::authorities(file))
+        self.authority.as_ref().map_or_else(|| Ok(machine_authorities()), Pem::authorities)
     }
 }
 
 impl Current {
-    fn new(files: &Files, octets: Vec<Vec<u8>>, roots: RootCertStore) -> Result<Current, String> {
+    fn new(held: Held, roots: RootCertStore) -> Result<Current, String> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone());
         let builder = builder.with_safe_default_protocol_versions().map_err(|why| why.to_string())?;
@@ -109,17 +122,16 @@ impl Current {
                 builder.with_webpki_verifier(verifier.map_err(|why| why.to_string())?)
             }
         };
-        let config = match &files.identity {
+        let config = match &held.identity {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let (chain, key) = certificates::identity(certificate, key)?;
-                let built = builder.with_client_auth_cert(chain, key);
-                built.map_err(|why| format!("{}: {why}", certificate.display()))?
+                let (chain, key) = certificate.identity(key)?;
+                builder.with_client_auth_cert(chain, key).map_err(|why| certificate.wrong(why))?
             }
         };
         let mut https = config.clone();
         https.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Current { octets, tls: Arc::new(config), https: Arc::new(https) })
+        Ok(Current { held, tls: Arc::new(config), https: Arc::new(https) })
     }
 }
 
@@ -133,11 +145,12 @@ impl Keys {
 /// Connections that are open stay as they are: what they were opened with was right then.
 impl Renewable for Keys {
     fn renew(&self) -> Result<bool, String> {
-        let octets = self.files.octets()?;
-        if octets == self.current.load().octets {
+        let held = self.files.read()?;
+        if held == self.current.load().held {
             return Ok(false);
         }
-        self.current.store(Arc::new(Current::new(&self.files, octets, self.files.roots()?)?));
+        let roots = held.roots()?;
+        self.current.store(Arc::new(Current::new(held, roots)?));
         Ok(true)
     }
 

@@ -14,14 +14,14 @@
 //! * **NAME**: names in and below it are logged; every name of the block where none is given. Of several `log`
 //!   directives the first with a fitting name decides.
 //! * **FORMAT** is a word with `{…}` in it: `{common}` (the default), `{combined}`, or text with placeholders.
-//! * `class`: `success` (NOERROR but for NODATA), `denial` (NXDOMAIN, and NODATA, which has a SOA), `error` (the rest), `all` (the
-//!   default).
+//! * `class`: `success` (NOERROR but for NODATA), `denial` (NXDOMAIN, and NODATA, which has a SOA), `error` (the rest),
+//!   `all` (the default).
 //!
 //! Placeholders: `{type}` `{class}` `{name}` of the question; `{proto}` (udp, tcp); `{remote}` and `{port}` of the
-//! client, `{local}` address asked (IPv6 in brackets); `{size}` of the query and `{rsize}` of the answer in octets, that of
-//! the answer without compression and OPT; `{duration}` in seconds; `{rcode}`; `{>id}`, `{>opcode}`, `{>do}` and
-//! `{>bufsize}` of the query; `{>rflags}` of the answer; `{/LABEL}` for a label of `metadata`, `-` where there is none;
-//! `log` itself knows `log/class` and `log/type`. Other braces are text.
+//! client, `{local}` address asked (IPv6 in brackets); `{size}` of the query and `{rsize}` of the answer in octets,
+//! that of the answer without compression and OPT; `{duration}` in seconds; `{rcode}`; `{>id}`, `{>opcode}`, `{>do}`
+//! and `{>bufsize}` of the query; `{>rflags}` of the answer; `{/LABEL}` for a label of `metadata`, `-` where there is
+//! none; `log` itself knows `log/class` and `log/type`. Other braces are text.
 //!
 //! `{common}` is
 //! `{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}`;

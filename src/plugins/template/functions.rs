@@ -31,7 +31,9 @@ pub(super) const FUNCTIONS: &[(&str, RangeInclusive<usize>)] = &[
 /// Calls a function, or `.Meta`.
 pub(super) fn call(request: &Request, name: &str, arguments: Vec<Value>) -> Result<Value, String> {
     match (name, arguments.as_slice()) {
-        (".Meta", [Value::Text(label)]) => Ok(Value::Text(request.metadata.value(label).unwrap_or_default())),
+        (".Meta", [Value::Data, Value::Text(label)]) => {
+            Ok(Value::Text(request.metadata.value(label).unwrap_or_default()))
+        }
         ("and", values) => {
             Ok(values.iter().find(|value| !value.is_true()).or(values.last()).cloned().unwrap_or(Value::Nothing))
         }
@@ -48,6 +50,10 @@ pub(super) fn call(request: &Request, name: &str, arguments: Vec<Value>) -> Resu
         ("le", [a, b]) => Ok(Value::Truth(compare(a, b)?.is_le())),
         ("gt", [a, b]) => Ok(Value::Truth(compare(a, b)?.is_gt())),
         ("ge", [a, b]) => Ok(Value::Truth(compare(a, b)?.is_ge())),
+        ("index", [value]) => Ok(value.clone()),
+        (_, values) if values.contains(&Value::Data) => {
+            Err(format!("error calling {name}: all of the data is no value"))
+        }
         ("len", [Value::Text(text)]) => Ok(Value::Number(text.len() as i64)),
         ("len", [Value::List(items)]) => Ok(Value::Number(items.len() as i64)),
         ("len", [Value::Map(map)]) => Ok(Value::Number(map.len() as i64)),
@@ -58,7 +64,6 @@ pub(super) fn call(request: &Request, name: &str, arguments: Vec<Value>) -> Resu
         // A key that is not there has the empty text here, where a field has no value.
         ("index", [Value::Map(map), Value::Text(key)]) => Ok(Value::Text(map.get(key).cloned().unwrap_or_default())),
         ("parseInt", [Value::Text(text), Value::Number(base), Value::Number(bits)]) => parse_int(text, *base, *bits),
-        ("index", [value]) => Ok(value.clone()),
         ("slice", [value, ends @ ..]) => slice(value, ends),
         ("println", values) => {
             let words: Vec<_> = values.iter().map(ToString::to_string).collect();
@@ -142,6 +147,7 @@ fn compare(a: &Value, b: &Value) -> Result<std::cmp::Ordering, String> {
         (Value::Text(a), Value::Text(b)) => Ok(a.cmp(b)),
         (Value::Number(a), Value::Number(b)) => Ok(a.cmp(b)),
         (Value::Truth(a), Value::Truth(b)) => Ok(a.cmp(b)),
+        (Value::Float(a), Value::Float(b)) => Ok(a.total_cmp(b)),
         _ => Err("incompatible types for comparison".to_owned()),
     }
 }

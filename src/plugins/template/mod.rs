@@ -18,7 +18,8 @@
 //! The directive can be used several times; the first that fits answers.
 //! - **CLASS**, **TYPE**: those answered for; `ANY` for all. A query for `ANY` fits every template.
 //! - **ZONE...** (the server block's): the names answered for.
-//! - `match` (`.*`): patterns for the name, lower case and with its last dot; not anchored. The first that matches counts.
+//! - `match` (`.*`): patterns for the name, lower case and with its last dot; not anchored. The first that matches
+//!   counts.
 //! - `expr`: a condition in the language of `view`, with its functions; all have to be true, or it is as if no `match`
 //!   fitted. `group(NAME)` and `group(NUMBER)` are what the pattern matched.
 //! - `var`: a value, for the conditions and variables behind it by its **NAME**, and for templates as `.Var.NAME`.
@@ -29,13 +30,16 @@
 //! - `fallthrough`: names that no `match` fits go to the next template and then to the next plugin; without it they are
 //!   SERVFAIL.
 //!
-//! Templates know these values: `.Zone`, `.Name` (lower case), `.Class`, `.Type`, `.Match` and `.Group` (what the pattern
-//! matched, by number and by name), `.Remote` (the client's address), `.Question.Name`, `.Question.Qtype`,
+//! Templates know these values: `.Zone`, `.Name` (lower case), `.Class`, `.Type`, `.Match` and `.Group` (what the
+//! pattern matched, by number and by name), `.Remote` (the client's address), `.Question.Name`, `.Question.Qtype`,
 //! `.Question.Qclass`, `.Message.Id` and the message's other header fields (`.Message.RecursionDesired`), `.Regex` (the
-//! pattern), `.Var.NAME`, and `.Meta "label"`, the value of a label of `metadata`. They know pipelines, variables, `if`, `with`
-//! and `range` with their `else`, `end`, `break` and `continue` (`.` is then the value gone over, and `$` what stands above),
-//! and the functions `index` `slice` `len` `parseInt` `print` `printf` `println` `html` `js` `urlquery` `eq` `ne` `lt` `le` `gt`
-//! `ge` `and` `or` `not`. What is not known is an error at load, as are `define`, `template`, `block` and floating-point numbers. `{{$x}}` has to be written `{{ $x }}`: the Corefile would take it for a variable of the environment.
+//! pattern), `.Var.NAME`, and `.Meta "label"`, the value of a label of `metadata`. They know pipelines, variables,
+//! `if`, `with` and `range` with their `else`, `end`, `break` and `continue` (`.` is then the value gone over, and `$`
+//! what stands above), `define`, `template` and `block` (their `.` and `$` are what they are given, and a record knows
+//! its own only), and the functions `index` `slice` `len` `parseInt` `print` `printf` `println` `html` `js` `urlquery`
+//! `eq` `ne` `lt` `le` `gt` `ge` `and` `or` `not`. What is not known is an error at load, but in `define` and `block`,
+//! and behind `with` and `range`, where only the query tells what `.` is. `{{$x}}` has to be written `{{ $x }}`: the
+//! Corefile would take it for a variable of the environment.
 //!
 //! A template without records costs no more than an answer from memory; one with records makes only the queries it fits
 //! leave the fast lane, and so do those that conditions are asked about.
@@ -87,14 +91,15 @@
 //!
 //! # Metrics
 //! - `coredns_template_matches_total{server,zone,view,class,type}`: queries that a pattern matched.
-//! - `coredns_template_template_failures_total{server,zone,view,class,type,section,template}`: templates that could not be
-//!   filled.
+//! - `coredns_template_template_failures_total{server,zone,view,class,type,section,template}`: templates that could not
+//!   be filled.
 //! - `coredns_template_rr_failures_total{server,zone,view,class,type,section,template}`: records that could not be read.
 //!
 //! # See also
 //! `nodata`, for the commonest template in one line. `rewrite`. Go's text/template.
 
 mod conditions;
+mod floats;
 mod functions;
 mod language;
 mod printf;

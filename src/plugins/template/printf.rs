@@ -1,6 +1,7 @@
-//! Go's `printf`: `%s %d %v %x %X %o %b %c %q %t %U %%`, with the flags `-`, `0`, `#` and `+`, a width and a precision of up to
-//! two digits. What does not fit is said in the text, as Go does it.
+//! Go's `printf`: `%s %d %v %x %X %o %b %c %q %t %U %e %E %f %F %g %G %%`, with the flags `-`, `0`, `#`, `+` and a blank, a
+//! width and a precision of up to two digits. What does not fit is said in the text, as Go does it.
 
+use super::floats;
 use super::value::Value;
 
 /// The most columns and characters that a format asks for.
@@ -13,6 +14,7 @@ struct Format {
     zeros: bool,
     prefixed: bool,
     signed: bool,
+    spaced: bool,
     width: usize,
     precision: Option<usize>,
 }
@@ -49,7 +51,7 @@ impl Format {
                 Some(b'0') => format.zeros = true,
                 Some(b'#') => format.prefixed = true,
                 Some(b'+') => format.signed = true,
-                Some(b' ') => {}
+                Some(b' ') => format.spaced = true,
                 _ => break,
             }
             rest = &rest[1..];
@@ -69,21 +71,28 @@ impl Format {
     }
 
     fn show(&self, verb: char, value: &Value) -> String {
-        let prefix = |text: &'static str| if self.prefixed { text } else { "" };
+        let whole = |number: &i64, prefix: &str, digits: String| {
+            let sign = if *number < 0 { "-" } else { "" };
+            let prefix = if self.prefixed { prefix } else { "" };
+            self.with_sign(format!("{sign}{prefix}{digits:0>0$}", self.precision.unwrap_or(0)))
+        };
         let shown = match (verb, value) {
-            ('v', Value::Number(number)) | ('d', Value::Number(number)) => {
-                format!("{}{number}", if self.signed && *number >= 0 { "+" } else { "" })
-            }
+            ('v' | 'd', Value::Number(number)) => whole(number, "", number.unsigned_abs().to_string()),
+            ('v' | 'g', Value::Float(number)) => self.with_sign(floats::general(*number, self.precision)),
+            ('G', Value::Float(number)) => self.with_sign(floats::general(*number, self.precision).to_uppercase()),
+            ('e', Value::Float(number)) => self.with_sign(floats::scientific(*number, self.precision)),
+            ('E', Value::Float(number)) => self.with_sign(floats::scientific(*number, self.precision).to_uppercase()),
+            ('f' | 'F', Value::Float(number)) => self.with_sign(floats::plain(*number, self.precision)),
             ('v', value) => value.to_string(),
             ('s', Value::Text(text)) => text.chars().take(self.precision.unwrap_or(usize::MAX)).collect(),
             ('s', value @ (Value::List(_) | Value::Map(_))) => value.to_string(),
             ('q', Value::Text(text)) => format!("{text:?}"),
             ('x', Value::Text(text)) => text.bytes().map(|octet| format!("{octet:02x}")).collect(),
             ('X', Value::Text(text)) => text.bytes().map(|octet| format!("{octet:02X}")).collect(),
-            ('x', Value::Number(number)) => format!("{}{number:x}", prefix("0x")),
-            ('X', Value::Number(number)) => format!("{}{number:X}", prefix("0X")),
-            ('o', Value::Number(number)) => format!("{}{number:o}", prefix("0")),
-            ('b', Value::Number(number)) => format!("{}{number:b}", prefix("0b")),
+            ('x', Value::Number(number)) => whole(number, "0x", format!("{:x}", number.unsigned_abs())),
+            ('X', Value::Number(number)) => whole(number, "0X", format!("{:X}", number.unsigned_abs())),
+            ('o', Value::Number(number)) => whole(number, "0", format!("{:o}", number.unsigned_abs())),
+            ('b', Value::Number(number)) => whole(number, "0b", format!("{:b}", number.unsigned_abs())),
             ('c', Value::Number(number)) => {
                 let character = u32::try_from(*number).ok().and_then(char::from_u32);
                 character.unwrap_or(char::REPLACEMENT_CHARACTER).to_string()
@@ -95,8 +104,23 @@ impl Format {
         let missing = self.width.saturating_sub(shown.chars().count());
         match (self.left, self.zeros) {
             (true, _) => shown + &" ".repeat(missing),
-            (false, true) => "0".repeat(missing) + &shown,
+            (false, true) => {
+                // Zeros of a number stand behind its sign.
+                let is_number = matches!(value, Value::Number(_) | Value::Float(_));
+                let sign = usize::from(is_number && shown.starts_with(['+', '-', ' ']));
+                format!("{}{}{}", &shown[..sign], "0".repeat(missing), &shown[sign..])
+            }
             (false, false) => " ".repeat(missing) + &shown,
+        }
+    }
+
+    /// A number with the sign that a flag asks for.
+    fn with_sign(&self, number: String) -> String {
+        match (self.signed, self.spaced) {
+            _ if number.starts_with(['-', '+']) => number,
+            (true, _) => format!("+{number}"),
+            (false, true) => format!(" {number}"),
+            (false, false) => number,
         }
     }
 }
@@ -105,8 +129,11 @@ impl Format {
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Nothing => "<nil>",
+        // No function takes it.
+        Value::Data => "*template.templateData",
         Value::Text(_) => "string",
         Value::Number(_) => "int",
+        Value::Float(_) => "float64",
         Value::Truth(_) => "bool",
         Value::List(_) => "[]string",
         Value::Map(_) => "map[string]string",
@@ -126,6 +153,18 @@ mod tests {
             ("%x %X %#x %o %b %c %U", vec![Value::Number(65); 7], "41 41 0x41 101 1000001 A U+0041"),
             ("%10s|%-6s|%.2s|%q|%x", vec![text("right"); 5], "     right|right |ri|\"right\"|7269676874"),
             ("%t", vec![Value::Truth(false)], "false"),
+            (
+                "%05d|%06.2f|% d|%+.1f",
+                vec![Value::Number(-42), Value::Float(-1.5), Value::Number(7), Value::Float(0.25)],
+                "-0042|-01.50| 7|+0.2",
+            ),
+            (
+                "%v %g %.3g %e %G %8.3f|%-6.1f|",
+                vec![Value::Float(1_234.5); 7],
+                "1234.5 1234.5 1.23e+03 1.234500e+03 1234.5 1234.500|1234.5|",
+            ),
+            ("%d %s", vec![Value::Float(1.5), Value::Float(2.0)], "%!d(float64=1.5) %!s(float64=2)"),
+            ("%f", vec![Value::Number(1)], "%!f(int=1)"),
             ("%d", vec![text("text")], "%!d(string=text)"),
             ("%s %s", vec![text("one")], "one %!s(MISSING)"),
             ("one", vec![text("two"), Value::Number(3)], "one%!(EXTRA string=two, int=3)"),

@@ -1,3 +1,5 @@
+mod language;
+
 use super::*;
 use crate::plugin::{BoxFuture, Lookup, Shape, TtlRange, TtlRule};
 use crate::plugins::testing::{Bench, query, query_with_edns, request};
@@ -201,82 +203,6 @@ async fn conditions_and_variables() {
 }
 
 #[test]
-fn the_language() {
-    let mut request = request(query("Ip0A7b.Example", RecordType::A));
-    request.client = "[::ffff:10.0.0.9]:53".parse().unwrap();
-    let pattern = Regex::new("^ip(?P<a>[0-9a-f]{2})([0-9a-f]{2})[.](?P<none>x)?").unwrap();
-    let metadata = crate::plugin::Metadata::new(Vec::new(), subject(&request));
-    metadata.note("test/label", || "noted".to_owned());
-    request.metadata = metadata;
-    let variables = vec![("v".to_owned(), crate::plugin::expression::Value::Integer(5))];
-    let scope = Scope::new(&request, &Name::from_text("example").unwrap(), Some(&pattern), variables);
-    let set = ["v".to_owned()];
-    for (template, expected) in [
-        ("plain", "plain"),
-        ("{{.Zone}}|{{ .Name }}|{{.Class}}|{{.Type}}|{{.Remote}}", "example.|ip0a7b.example.|IN|A|10.0.0.9"),
-        ("{{ .Question.Name }} {{ .Question.Qtype }} {{ .Question.Qclass }}", "Ip0A7b.Example. 1 1"),
-        ("{{ .Message.Id }} {{ .Message.RecursionDesired }} {{ .Message.CheckingDisabled }}", "4660 true false"),
-        ("{{ index .Match 0 }} {{ index .Match 1 }} {{ .Group.a }} {{ index .Group \"2\" }}", "ip0a7b. 0a 0a 7b"),
-        ("[{{ .Group.none }}{{ .Meta \"kubernetes/client-namespace\" }}]", "[]"),
-        ("{{ .Meta \"test/label\" }} {{ .Var.v }}", "noted 5"),
-        ("{{ .Group.missing }}|{{ index .Group `missing` }}|{{ index .Group `1` }}", "<no value>||0a"),
-        ("{{ .Regex }}", "^ip(?P<a>[0-9a-f]{2})([0-9a-f]{2})[.](?P<none>x)?"),
-        ("{{ .Message.Opcode }} {{ .Message.Response }} {{ .Message.AuthenticatedData }}", "0 false false"),
-        ("{{ slice .Type 1 }}|{{ slice .Zone 1 3 }}|{{ slice .Match 1 2 }}|{{ index .Type }}", "|xa|[0a]|A"),
-        (
-            "{{ html `<a&'\"b>` }} {{ urlquery `a b&c` }} {{ js `a'b<` }}",
-            "&lt;a&amp;&#39;&#34;b&gt; a+b%26c a\\'b\\u003C",
-        ),
-        ("{{ println .Type 1 }}", "A 1\n"),
-        ("{{ 0x1F }} {{ 017 }} {{ 0b11 }} {{ 1_000 }} {{ -4 }} {{ +5 }}", "31 15 3 1000 -4 5"),
-        ("{{ range $i, $m := .Match }}{{ if eq $i 2 }}{{ break }}{{ end }}{{ $m }}{{ end }}", "ip0a7b.0a"),
-        (
-            "{{ range .Match }}{{ with . }}{{ if eq . `0a` }}{{ continue }}{{ end }}<{{ . }}>{{ end }}{{ end }}",
-            "<ip0a7b.><7b>",
-        ),
-        ("{{ parseInt .Group.a 16 8 }}.{{ parseInt \"7b\" 16 8 }}", "10.123"),
-        ("{{ .Group.a | len }} {{ len .Match }}", "2 4"),
-        ("{{ printf \"%03d-%x-%s-%%-%5s\" (parseInt .Group.a 16 8) 255 .Type \"x\" }}", "010-ff-A-%-    x"),
-        ("{{ $x := parseInt .Group.a 16 0 }}{{ $x }}{{ $x = 3 }}{{ $x }}", "103"),
-        ("a  {{- /* nothing */ -}}  b {{- 1 -}} c", "ab1c"),
-        ("{{ if eq .Type \"A\" \"B\" }}yes{{ else }}no{{ end }}", "yes"),
-        ("{{ if eq .Type \"AAAA\" }}6{{ else if eq .Type \"A\" }}4{{ else }}?{{ end }}", "4"),
-        ("{{ if and (gt 2 1) (not (lt 2 1)) }}y{{ end }}{{ if or false .Group.none }}n{{ end }}", "y"),
-        ("{{ range .Match }}<{{ . }}>{{ end }}", "<ip0a7b.><0a><7b><>"),
-        ("{{ range $i, $m := .Match }}{{ if gt $i 0 }}.{{ end }}{{ $m }}{{ $.Type }}{{ end }}", "ip0a7b.A.0aA.7bA.A"),
-        ("{{ range $key, $value := .Group }}{{ $key }}={{ $value }} {{ end }}", "0=ip0a7b. 1=0a 2=7b 3= a=0a none= "),
-        ("{{ range 3 }}{{ . }}{{ end }}{{ range 0 }}x{{ else }}none{{ end }}", "012none"),
-        ("{{ $n := 0 }}{{ range .Match }}{{ $n = len . }}{{ $m := 1 }}{{ end }}{{ $n }}", "0"),
-        ("{{ with .Group.a }}{{ . }}{{ $.Name }}{{ else }}no{{ end }}", "0aip0a7b.example."),
-        ("{{ with $g := .Group.none }}{{ $g }}{{ else }}{{ .Type }}{{ end }}", "A"),
-        ("{{ with $.Meta \"test/label\" }}{{ . }}{{ end }}{{ with .Group }}{{ .a }}{{ end }}", "noted0a"),
-        ("{{ $x := 1 }}{{ if true }}{{ $x := 2 }}{{ end }}{{ $x }}", "1"),
-        ("{{ print .Type 1 2 `raw` }}", "A1 2raw"),
-        ("{{ \"}}\" }}{{ \"\\t\" }}", "}}\t"),
-    ] {
-        let parsed = Template::parse(template, &set).unwrap_or_else(|why| panic!("{template}: {why}"));
-        assert_eq!(parsed.fill(&scope).as_deref(), Ok(expected), "{template}");
-    }
-    for (template, why) in [
-        ("{{ parseInt .Group.a 10 8 }}", "no number"),
-        ("{{ parseInt \"fff\" 16 8 }}", "out of range"),
-        ("{{ index .Match 9 }}", "out of range"),
-        ("{{ eq 1 \"1\" }}", "incompatible"),
-        ("{{ len 5 }}", "wrong kind"),
-        ("{{ slice .Type 2 }}", "out of range"),
-        ("{{ slice .Type 1 0 }}", "is no part"),
-        ("{{ range .Type }}{{ end }}", "can't iterate over A"),
-        ("{{ range 1001 }}{{ end }}", "can't iterate over 1001"),
-        ("{{ range 1000 }}{{ range 1000 }}{{ end }}{{ end }}", "more than 10000 turns"),
-        ("{{ range 1000 }}{{ printf `%99d` . }}{{ end }}", "longer than 70000 octets"),
-        ("{{ range .Match }}{{ .Name }}{{ end }}", "can't evaluate field Name"),
-    ] {
-        let error = Template::parse(template, &set).unwrap().fill(&scope).expect_err(template);
-        assert!(error.contains(why), "{template}: {error}");
-    }
-}
-
-#[test]
 fn errors() {
     Bench::errors(
         &DEFINITION,
@@ -306,7 +232,31 @@ fn errors() {
             ("template IN A {\nanswers x\n}", "unknown property 'answers'"),
             ("template IN A {\nanswer \"{{ .Name\"\n}", "unclosed action"),
             ("template IN A {\nanswer \"{{ .Nam }}\"\n}", "'.Nam' is not known here"),
-            ("template IN A {\nanswer \"{{ define .Match }}{{ end }}\"\n}", "'define' is not known here"),
+            ("template IN A {\nanswer \"{{ define .Match }}{{ end }}\"\n}", "'.Match' is no name of a template"),
+            ("template IN A {\nanswer \"{{ define `a` }}\"\n}", "define has no end"),
+            ("template IN A {\nanswer \"{{ define `a` }}{{ else }}\"\n}", "unexpected {{else}}"),
+            (
+                "template IN A {\nanswer \"{{ if true }}{{ define `a` }}{{ end }}{{ end }}\"\n}",
+                "'define' stands in nothing else",
+            ),
+            (
+                "template IN A {\nanswer \"{{ define `a` }}x{{ end }}{{ define `a` }}y{{ end }}\"\n}",
+                "'a' is defined twice",
+            ),
+            ("template IN A {\nanswer \"{{ template `a` . }}\"\n}", "template 'a' is not defined"),
+            ("template IN A {\nanswer \"{{ template }}\"\n}", "expected a name behind 'template'"),
+            ("template IN A {\nanswer \"{{ block `a` }}{{ end }}\"\n}", "missing value"),
+            (
+                "template IN A {\nanswer \"{{ range 2 }}{{ block `a` . }}{{ break }}{{ end }}{{ end }}\"\n}",
+                "stands in a range",
+            ),
+            (
+                "template IN A {\nanswer \"{{ $x := 1 }}{{ define `a` }}{{ $x }}{{ end }}\"\n}",
+                "undefined variable '$x'",
+            ),
+            ("template IN A {\nanswer \"{{ . }}\"\n}", "'.' is not known here"),
+            ("template IN A {\nanswer \"{{ print . }}\"\n}", "print takes none of '.' and '$' here"),
+            ("template IN A {\nanswer \"{{ 1.2.3 }}\"\n}", "unexpected '1.2.3'"),
             ("template IN A {\nanswer \"{{ range .Match }}\"\n}", "range has no end"),
             ("template IN A {\nanswer \"{{ with .Nam }}{{ end }}\"\n}", "'.Nam' is not known here"),
             ("template IN A {\nanswer \"{{ range $a, $b, $c := .Match }}{{ end }}\"\n}", "a variable or two"),

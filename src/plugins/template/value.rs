@@ -1,6 +1,7 @@
 //! What templates calculate with: the question's values.
 
 use super::conditions::Variables;
+use super::floats;
 use crate::plugin::{Request, expression};
 use crate::wire::Name;
 use regex::Regex;
@@ -11,12 +12,15 @@ use std::fmt;
 const MAX_COUNT: i64 = 1000;
 
 /// A value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     /// A group that took no part in the match.
     Nothing,
+    /// All that a template knows: what its fields are fields of.
+    Data,
     Text(String),
     Number(i64),
+    Float(f64),
     Truth(bool),
     List(Vec<String>),
     Map(BTreeMap<String, String>),
@@ -25,9 +29,10 @@ pub(super) enum Value {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Nothing => f.write_str("<no value>"),
+            Value::Nothing | Value::Data => f.write_str("<no value>"),
             Value::Text(text) => f.write_str(text),
             Value::Number(number) => write!(f, "{number}"),
+            Value::Float(number) => f.write_str(&floats::general(*number, None)),
             Value::Truth(truth) => write!(f, "{truth}"),
             Value::List(items) => write!(f, "[{}]", items.join(" ")),
             Value::Map(map) => {
@@ -44,6 +49,7 @@ impl From<&expression::Value> for Value {
             expression::Value::Nil => Value::Nothing,
             expression::Value::Truth(truth) => Value::Truth(*truth),
             expression::Value::Integer(number) => Value::Number(*number),
+            expression::Value::Float(number) => Value::Float(*number),
             expression::Value::List(items) => Value::List(items.iter().map(ToString::to_string).collect()),
             expression::Value::Map(map) => {
                 Value::Map(map.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect())
@@ -58,8 +64,10 @@ impl Value {
     pub(super) fn is_true(&self) -> bool {
         match self {
             Value::Nothing => false,
+            Value::Data => true,
             Value::Text(text) => !text.is_empty(),
             Value::Number(number) => *number != 0,
+            Value::Float(number) => *number != 0.0,
             Value::Truth(truth) => *truth,
             Value::List(items) => !items.is_empty(),
             Value::Map(map) => !map.is_empty(),
@@ -78,9 +86,10 @@ impl Value {
         }
     }
 
-    /// The value of a map's key.
+    /// The value of a map's key; what is not there has no fields but is asked for them.
     pub(super) fn field(&self, key: &str) -> Result<Value, String> {
         match self {
+            Value::Nothing => Ok(Value::Nothing),
             Value::Map(map) => Ok(map.get(key).cloned().map_or(Value::Nothing, Value::Text)),
             _ => Err(format!("can't evaluate field {key}")),
         }

@@ -1,7 +1,8 @@
 //! # Description
 //! `transfer` hands whole zones of the block to other name servers: AXFR (RFC 5936), and IXFR (RFC 1995) as the SOA
-//! record alone where the client has the current serial, else as the whole zone. AXFR over UDP is refused; IXFR over UDP
-//! is the SOA record alone, which tells the client whether to ask over TCP (section 2 there). When a zone changes, the addresses in `to` are told (NOTIFY, RFC 1996) within a second or so.
+//! record alone where the client has the current serial, else as the whole zone. AXFR over UDP is refused; IXFR over
+//! UDP is the SOA record alone, which tells the client whether to ask over TCP (section 2 there). When a zone changes,
+//! the addresses in `to` are told (NOTIFY, RFC 1996) within a second or so.
 //!
 //! The zones are those of `kubernetes` (services, endpoints and aliases, without pods and reverse names), `file`, `auto`
 //! and `secondary` in the same block. A request that `tsig` has verified gets every message of its answer signed.

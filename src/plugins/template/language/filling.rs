@@ -2,17 +2,27 @@
 
 use super::super::functions;
 use super::super::value::{Scope, Value};
-use super::tree::{Command, Loop, Node, Operand, Pipeline};
+use super::tree::{Command, Loop, Node, Operand, Pipeline, Tree};
 
 /// The longest text that is made of one: more than any record has, and a bound on what loops in loops can make.
 const MAX_TEXT: usize = 70_000;
-/// The turns of all loops of one filling.
+/// The turns of all loops of one filling; a template is one too.
 const MAX_TURNS: usize = 10_000;
+/// How many templates may stand in each other.
+const MAX_CALLS: usize = 30;
 
 /// The text for a question.
-pub(super) fn fill(nodes: &[Node], scope: &Scope<'_>) -> Result<String, String> {
-    let mut filled = Filling { scope, variables: Vec::new(), dots: Vec::new(), turns: 0, text: String::new() };
-    filled.run(nodes)?;
+pub(super) fn fill(tree: &Tree, scope: &Scope<'_>) -> Result<String, String> {
+    let mut filled = Filling {
+        scope,
+        tree,
+        variables: Vec::new(),
+        dots: vec![Value::Data],
+        tops: vec![Value::Data],
+        turns: 0,
+        text: String::new(),
+    };
+    filled.run(&tree.nodes)?;
     Ok(filled.text)
 }
 
@@ -26,10 +36,13 @@ enum Flow {
 
 struct Filling<'f> {
     scope: &'f Scope<'f>,
+    tree: &'f Tree,
     variables: Vec<(&'f str, Value)>,
     /// What `.` is, from the outermost `with` or `range` to the innermost.
     dots: Vec<Value>,
-    /// The turns of loops so far.
+    /// What `$` is, from the outermost template to the innermost.
+    tops: Vec<Value>,
+    /// The turns so far.
     turns: usize,
     text: String,
 }
@@ -44,6 +57,9 @@ impl<'f> Filling<'f> {
                 }
                 Node::Output(pipeline) => {
                     let value = self.pipeline(pipeline)?;
+                    if matches!(value, Value::Data) {
+                        return Err("all of the data is no text".to_owned());
+                    }
                     self.text.push_str(&value.to_string());
                     if self.text.len() > MAX_TEXT {
                         return Err(format!("the text is longer than {MAX_TEXT} octets"));
@@ -87,6 +103,7 @@ impl<'f> Filling<'f> {
                     }
                 }
                 Node::Range(range) => self.range(range)?,
+                Node::Template(name, value) => self.template(name, value.as_ref())?,
                 Node::Break => Flow::Break,
                 Node::Continue => Flow::Continue,
             };
@@ -103,10 +120,7 @@ impl<'f> Filling<'f> {
             return self.run(&range.otherwise);
         }
         for (place, value) in entries {
-            self.turns += 1;
-            if self.turns > MAX_TURNS {
-                return Err(format!("range makes more than {MAX_TURNS} turns"));
-            }
+            self.turn()?;
             let place = range.place.iter().map(|name| (name.as_str(), place.clone()));
             let named = range.value.iter().map(|name| (name.as_str(), value.clone()));
             if self.run_with(place.chain(named), value.clone(), &range.body)? == Flow::Break {
@@ -114,6 +128,27 @@ impl<'f> Filling<'f> {
             }
         }
         Ok(Flow::On)
+    }
+
+    fn turn(&mut self) -> Result<(), String> {
+        self.turns += 1;
+        if self.turns > MAX_TURNS {
+            return Err(format!("range and template make more than {MAX_TURNS} turns"));
+        }
+        Ok(())
+    }
+
+    fn template(&mut self, name: &str, value: Option<&'f Pipeline>) -> Result<Flow, String> {
+        let value = value.map_or(Ok(Value::Nothing), |value| self.pipeline(value))?;
+        let body = self.tree.templates.get(name).ok_or_else(|| format!("template '{name}' is not defined"))?;
+        self.turn()?;
+        if self.tops.len() > MAX_CALLS {
+            return Err(format!("more than {MAX_CALLS} templates stand in each other"));
+        }
+        self.tops.push(value.clone());
+        let outcome = self.run_with(std::iter::empty(), value, body);
+        self.tops.pop();
+        outcome
     }
 
     /// Runs what has a dot, and perhaps variables, of its own.
@@ -151,15 +186,20 @@ impl<'f> Filling<'f> {
         match operand {
             Operand::Literal(value) => Ok(value.clone()),
             Operand::Field(path) => self.scope.field(path),
-            Operand::Dot(path) => {
-                let dot = self.dots.last().cloned().unwrap_or(Value::Nothing);
-                path.iter().try_fold(dot, |value, key| value.field(key))
-            }
+            Operand::Dot(path) => self.member(self.dots.last(), path),
+            Operand::Top(path) => self.member(self.tops.last(), path),
             Operand::Variable(name, path) => {
-                let held = self.variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-                path.iter().try_fold(held.unwrap_or(Value::Nothing), |value, key| value.field(key))
+                let held = self.variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value);
+                self.member(held, path)
             }
             Operand::Pipeline(pipeline) => self.pipeline(pipeline),
+        }
+    }
+    fn member(&self, base: Option<&Value>, path: &[String]) -> Result<Value, String> {
+        match base {
+            None => Ok(Value::Nothing),
+            Some(Value::Data) if !path.is_empty() => self.scope.field(path),
+            Some(base) => path.iter().try_fold(base.clone(), |value, key| value.field(key)),
         }
     }
 }

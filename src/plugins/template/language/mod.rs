@@ -1,19 +1,22 @@
-//! The part of Go's template language that records need: text, values, pipelines, variables, `if`, `with`, `range`.
+//! The part of Go's template language that records need: text, values, pipelines, variables, `if`, `with`,
+//! `range`, and templates by names.
 
+mod definitions;
 mod filling;
+mod literals;
 mod parser;
 mod pieces;
 mod tree;
 
 use super::value::Scope;
-use tree::Node;
+use tree::Tree;
 
 /// A template, parsed.
 #[derive(Debug)]
 pub(super) struct Template {
     /// As the Corefile has it.
     pub(super) source: String,
-    nodes: Vec<Node>,
+    tree: Tree,
 }
 
 impl Template {
@@ -22,7 +25,7 @@ impl Template {
     /// # Errors
     /// What is wrong, or not known here, as a sentence.
     pub(super) fn parse(source: &str, set: &[String]) -> Result<Template, String> {
-        Ok(Template { source: source.to_owned(), nodes: parser::parse(source, set)? })
+        Ok(Template { source: source.to_owned(), tree: parser::parse(source, set)? })
     }
 
     /// The text for a question.
@@ -30,6 +33,6 @@ impl Template {
     /// # Errors
     /// Values that do not fit where they stand.
     pub(super) fn fill(&self, scope: &Scope<'_>) -> Result<String, String> {
-        filling::fill(&self.nodes, scope)
+        filling::fill(&self.tree, scope)
     }
 }

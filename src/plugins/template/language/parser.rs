@@ -2,44 +2,68 @@
 
 use super::super::functions::FUNCTIONS;
 use super::super::value::{Value, is_field};
+use super::literals;
 use super::pieces::{Piece, split};
-use super::tree::{Command, Loop, Node, Operand, Pipeline};
+use super::tree::{Command, Loop, Node, Operand, Pipeline, Tree};
+use std::collections::BTreeMap;
 
 /// How deep `if`, `with`, `range` and parentheses may stand in each other.
 const MAX_DEPTH: usize = 20;
 
 /// The tree of a source; `set` are the names of `var`.
-pub(super) fn parse(source: &str, set: &[String]) -> Result<Vec<Node>, String> {
-    let mut parser = Parser { pieces: split(source)?, at: 0, variables: Vec::new(), dots: 0, ranges: 0, set };
+pub(super) fn parse(source: &str, set: &[String]) -> Result<Tree, String> {
+    let mut parser = Parser {
+        pieces: split(source)?,
+        at: 0,
+        variables: Vec::new(),
+        dots: 0,
+        ranges: 0,
+        in_definition: false,
+        templates: BTreeMap::new(),
+        used: Vec::new(),
+        set,
+    };
     let nodes = parser.nodes(0)?;
     match parser.pieces.get(parser.at) {
-        None => Ok(nodes),
-        Some(Piece::Action(words)) => Err(format!("unexpected {{{{{}}}}}", words.join(" "))),
-        Some(Piece::Text(_)) => Err("unexpected text".to_owned()),
+        None => {}
+        Some(Piece::Action(words)) => return Err(format!("unexpected {{{{{}}}}}", words.join(" "))),
+        Some(Piece::Text(_)) => return Err("unexpected text".to_owned()),
+    }
+    let Parser { templates, used, .. } = parser;
+    match used.iter().find(|name| !templates.contains_key(*name)) {
+        None => Ok(Tree { nodes, templates }),
+        Some(name) => Err(format!("template '{name}' is not defined")),
     }
 }
 
-struct Parser<'p> {
-    pieces: Vec<Piece>,
-    at: usize,
+pub(super) struct Parser<'p> {
+    pub(super) pieces: Vec<Piece>,
+    pub(super) at: usize,
     /// Those declared so far.
-    variables: Vec<String>,
-    /// How many `with` and `range` the place stands in.
-    dots: usize,
+    pub(super) variables: Vec<String>,
+    /// How many `with` and `range` the place stands in; a definition is one too.
+    pub(super) dots: usize,
     /// How many `range`.
-    ranges: usize,
+    pub(super) ranges: usize,
+    /// Whether the place stands in a `define` or `block`, where `$` is what that is given.
+    pub(super) in_definition: bool,
+    /// The bodies of `define` and `block` by their names.
+    pub(super) templates: BTreeMap<String, Vec<Node>>,
+    /// The names in `template`.
+    pub(super) used: Vec<String>,
     set: &'p [String],
 }
 
 impl Parser<'_> {
     /// Reads nodes up to an `else` or `end`, which stays to be read, or to the end.
-    fn nodes(&mut self, depth: usize) -> Result<Vec<Node>, String> {
+    pub(super) fn nodes(&mut self, depth: usize) -> Result<Vec<Node>, String> {
         if depth > MAX_DEPTH {
             return Err(format!("if, with or range is nested more than {MAX_DEPTH} deep"));
         }
         let mut nodes = Vec::new();
-        while let Some(piece) = self.pieces.get_mut(self.at) {
-            let words = match piece {
+        while self.at < self.pieces.len() {
+            let is_definition = depth == 0 && self.at_definition();
+            let words = match &mut self.pieces[self.at] {
                 Piece::Text(text) => {
                     nodes.push(Node::Text(std::mem::take(text)));
                     self.at += 1;
@@ -49,21 +73,29 @@ impl Parser<'_> {
                 Piece::Action(words) => std::mem::take(words),
             };
             self.at += 1;
-            nodes.push(self.node(&words, depth)?);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            if is_definition {
+                self.define(&words[1..])?;
+            } else {
+                nodes.push(self.node(&words, depth)?);
+            }
         }
         Ok(nodes)
     }
 
-    fn node(&mut self, words: &[String], depth: usize) -> Result<Node, String> {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        match words.as_slice() {
+    fn node(&mut self, words: &[&str], depth: usize) -> Result<Node, String> {
+        match words {
             ["if", condition @ ..] => self.branches(condition, depth),
             ["with", value @ ..] => self.with(value, depth),
             ["range", over @ ..] => self.range(over, depth),
             ["break"] if self.ranges > 0 => Ok(Node::Break),
             ["continue"] if self.ranges > 0 => Ok(Node::Continue),
             ["break" | "continue", ..] => Err(format!("'{}' stands in a range, alone", words[0])),
-            ["define" | "template" | "block", ..] => Err(format!("'{}' is not known here", words[0])),
+            ["template", rest @ ..] => self.template(rest),
+            ["block", rest @ ..] => self.block(rest, depth),
+            ["define", ..] => Err("'define' stands in nothing else".to_owned()),
+            // All of the data is no text.
+            ["." | "$"] if self.dots == 0 => Err(format!("'{}' is not known here", words[0])),
             [variable, ":=" | "=", value @ ..] if variable.starts_with('$') => {
                 let value = self.pipeline(value)?;
                 if words[1] == "=" && !self.variables.iter().any(|known| known == variable) {
@@ -146,13 +178,13 @@ impl Parser<'_> {
         }
     }
 
-    fn next_action(&mut self) -> Option<Vec<String>> {
+    pub(super) fn next_action(&mut self) -> Option<Vec<String>> {
         let Some(Piece::Action(words)) = self.pieces.get(self.at) else { return None };
         self.at += 1;
         Some(words.clone())
     }
 
-    fn pipeline(&self, words: &[&str]) -> Result<Pipeline, String> {
+    pub(super) fn pipeline(&self, words: &[&str]) -> Result<Pipeline, String> {
         let mut rest = words;
         let pipeline = self.pipeline_of(&mut rest, 0)?;
         match rest.first() {
@@ -182,6 +214,10 @@ impl Parser<'_> {
             };
             *words = rest;
             let operands = self.operands(words, depth)?;
+            let all = |operand: &Operand| matches!(operand, Operand::Dot(path) | Operand::Top(path) if path.is_empty());
+            if self.dots == 0 && !matches!(*first, "and" | "or" | "not") && operands.iter().any(all) {
+                return Err(format!("{first} takes none of '.' and '$' here: all of the data is no value"));
+            }
             let given = operands.len() + usize::from(piped);
             if !arguments.contains(&given) {
                 return Err(format!("wrong number of arguments for {first}: {given}"));
@@ -196,9 +232,9 @@ impl Parser<'_> {
             (1, Some(operand)) => Ok(Command::Operand(operand)),
             // The one field that takes an argument.
             (2, label) => match operands.pop() {
-                Some(Operand::Field(path)) if path == ["Meta"] => {
-                    Ok(Command::Function(".Meta".to_owned(), label.into_iter().collect()))
-                }
+                Some(Operand::Field(path)) if path == ["Meta"] => Ok(meta(Operand::Top(Vec::new()), label)),
+                Some(Operand::Top(path)) if path == ["Meta"] => Ok(meta(Operand::Top(Vec::new()), label)),
+                Some(Operand::Dot(path)) if path == ["Meta"] => Ok(meta(Operand::Dot(Vec::new()), label)),
                 _ => Err(format!("'{first}' takes no argument")),
             },
             _ => Err(format!("unexpected '{first}'")),
@@ -228,8 +264,11 @@ impl Parser<'_> {
     fn operand(&self, word: &str) -> Result<Operand, String> {
         let path = |text: &str| text.split('.').skip(1).map(str::to_owned).collect::<Vec<_>>();
         match word.as_bytes() {
-            b"." if self.dots > 0 => Ok(Operand::Dot(Vec::new())),
+            b"." => Ok(Operand::Dot(Vec::new())),
+            b"$" => Ok(Operand::Top(Vec::new())),
+            [b'.', digit, ..] if digit.is_ascii_digit() => number(word),
             [b'.', ..] if self.dots > 0 => Ok(Operand::Dot(path(word))),
+            [b'$', b'.', ..] if self.in_definition => Ok(Operand::Top(path(word))),
             [b'$', b'.', ..] | [b'.', ..] => {
                 let path = path(word);
                 if is_field(&path, self.set) {
@@ -245,36 +284,23 @@ impl Parser<'_> {
                 }
                 Ok(Operand::Variable(name.to_owned(), path(word)))
             }
-            [b'"', .., b'"'] => serde_json::from_str(word)
-                .map(|text| Operand::Literal(Value::Text(text)))
-                .map_err(|why| format!("{word}: {why}")),
-            [b'`', inner @ .., b'`'] => Ok(Operand::Literal(Value::Text(String::from_utf8_lossy(inner).into_owned()))),
             b"true" => Ok(Operand::Literal(Value::Truth(true))),
             b"false" => Ok(Operand::Literal(Value::Truth(false))),
-            _ => match number(word) {
-                Some(number) => Ok(Operand::Literal(Value::Number(number))),
-                None => Err(format!("unexpected '{word}'")),
+            _ => match literals::text(word) {
+                Some(text) => text.map(|text| Operand::Literal(Value::Text(text))),
+                None => number(word),
             },
         }
     }
 }
 
-/// An integer as Go writes it: with a sign, `0x`, `0o`, `0b` or a zero in front, `_` between digits.
-fn number(word: &str) -> Option<i64> {
-    let (sign, digits) = match word.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, word.strip_prefix('+').unwrap_or(word)),
-    };
-    let plain = digits.replace('_', "").to_ascii_lowercase();
-    let (plain, base) = match plain.as_bytes() {
-        [b'0', b'x', ..] => (&plain[2..], 16),
-        [b'0', b'o', ..] => (&plain[2..], 8),
-        [b'0', b'b', ..] => (&plain[2..], 2),
-        [b'0', _, ..] => (&plain[1..], 8),
-        _ => (&plain[..], 10),
-    };
-    let is_plain = plain.starts_with(|digit: char| digit.is_ascii_alphanumeric());
-    i64::from_str_radix(plain, base).ok().filter(|_| is_plain).map(|number| sign * number)
+fn number(word: &str) -> Result<Operand, String> {
+    literals::number(word).map(Operand::Literal).ok_or_else(|| format!("unexpected '{word}'"))
+}
+
+/// The one method there is: of the data, with a label.
+fn meta(data: Operand, label: Option<Operand>) -> Command {
+    Command::Function(".Meta".to_owned(), [data].into_iter().chain(label).collect())
 }
 
 /// The variables that `with` and `range` declare in front of `:=`, and the words behind it.

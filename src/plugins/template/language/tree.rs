@@ -1,6 +1,14 @@
 //! A template as a tree.
 
 use super::super::value::Value;
+use std::collections::BTreeMap;
+
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub nodes: Vec<Node>,
+    /// What `define` and `block` name.
+    pub templates: BTreeMap<String, Vec<Node>>,
+}
 
 #[derive(Debug)]
 pub(super) enum Node {
@@ -15,6 +23,8 @@ pub(super) enum Node {
     /// `with`: the value is the dot of the first branch, and may have a name there.
     With(Option<String>, Pipeline, Vec<Node>, Vec<Node>),
     Range(Loop),
+    /// A template of this tree, and what its dot is.
+    Template(String, Option<Pipeline>),
     /// Ends the `range` it stands in.
     Break,
     /// Goes on with its next turn.
@@ -47,8 +57,10 @@ pub(super) enum Operand {
     Literal(Value),
     /// `.Group.a`: the names behind the dots.
     Field(Vec<String>),
-    /// The dot where `with` or `range` has set it, with fields behind it.
+    /// The dot, with fields behind it: what `with`, `range` or `template` has set it to, else all of the data.
     Dot(Vec<String>),
+    /// `$`, with fields behind it: what the template was given.
+    Top(Vec<String>),
     /// `$x`, with fields behind it.
     Variable(String, Vec<String>),
     Pipeline(Box<Pipeline>),
