@@ -147,7 +147,7 @@ impl Timeline {
 }
 
 /// Whether two lines are the same but for numbers that a second makes another.
-fn is_near(theirs: &str, ours: &str) -> bool {
+pub fn is_near(theirs: &str, ours: &str) -> bool {
     let (theirs, ours): (Vec<_>, Vec<_>) = (theirs.split(' ').collect(), ours.split(' ').collect());
     let near = |(theirs, ours): (&&str, &&str)| match (theirs.parse::<u64>(), ours.parse::<u64>()) {
         (Ok(theirs), Ok(ours)) => theirs.abs_diff(ours) <= TOLERANCE,
