@@ -1,6 +1,6 @@
 //! One cluster's objects and their feed, shared by all plans and server blocks that ask for the same.
 
-use super::keeper::Keeper;
+use super::keeper::{self, Keeper};
 use super::memory;
 use super::model::{Details, Model, Models};
 use super::programming::{PROGRAMMING, Programming};
@@ -119,11 +119,14 @@ impl Cluster {
             // Plans start one after another, so nobody else has set it.
             let _ = self.feed.set(feed);
         }
-        if !self.synced_within(timeout).await {
+        let is_synced = self.synced_within(timeout).await;
+        if !is_synced {
             tracing::warn!(target: "plugin/kubernetes", "starting server with unsynced Kubernetes API");
         }
         if is_first {
-            tokio::spawn(memory::tell(Arc::downgrade(&self.models), self.metrics.clone()));
+            let feed = self.feed.get().filter(|_| !is_synced).map(Arc::downgrade).unwrap_or_default();
+            let filled = async move { keeper::synced(&feed).await };
+            tokio::spawn(memory::tell(Arc::downgrade(&self.models), self.metrics.clone(), filled));
         }
         Ok(())
     }
