@@ -39,6 +39,9 @@ const CLUSTER_NAME: [&str; 1] = ["web.shop.svc.cluster.local."];
 const FLOOD: [u8; 4] = [127, 0, 0, 66];
 /// Its threads, one socket each.
 const FLOODS: usize = 6;
+/// The most queries that a listener has in flight, and the most octets that one may take.
+const IN_FLIGHT: u64 = 20_000;
+const EACH: u64 = 8_000;
 
 /// The processor time of a process so far, in seconds.
 fn processor(process: u32) -> f64 {
@@ -157,17 +160,21 @@ fn a_flood_is_answered_at_full_rate_and_starves_nobody() {
 #[test]
 fn a_dead_upstream_slows_no_cluster_name() {
     let bench = Bench::start();
+    let at_rest = bench.dunlin.resident();
     let (sent, (asked, unanswered)) = bench.flooded("dead.silent.test.", 2, 8_000.0, || {
         let beside = Steady::over(&bench.dunlin, &CLUSTER_NAME, 250, 4);
         std::thread::sleep(Duration::from_secs(4));
         assert!(bench.sum("dunlin_engine_slow_queries") > 0.0, "queries wait");
         beside.report()
     });
+    let peak = bench.dunlin.peak();
     let dropped = bench.sum("dunlin_engine_dropped_total{reason=\"source\"}");
     say(format!(
         "\ndead upstream: forwarded {sent}, dropped by source {dropped}; cluster names sent {asked} unanswered {unanswered}; \
-         resident {:.1} MB",
-        bench.dunlin.resident() as f64 / 1e6
+         resident {:.1} MB at rest, {:.1} MB at most",
+        at_rest as f64 / 1e6,
+        peak as f64 / 1e6
     ));
+    assert!(peak < at_rest + IN_FLIGHT * EACH, "{peak} octets, {at_rest} at rest");
     assert_eq!(unanswered, 0, "of {asked}");
 }

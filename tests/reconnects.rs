@@ -1,9 +1,9 @@
 //! A hundred instances whose API server goes, comes back, forgets, or was never there: they do not come back in step.
 //!
-//! One thing is not spread, on purpose: the lists of instances that start together with nothing to answer with, neither a
-//! snapshot nor an API server that was away. Their clients wait for just these, each is a read of the API server's memory,
-//! and one instance cannot know of the others. The API server can: what its priority and fairness refuses with 429 comes
-//! again after its `Retry-After`, spread, and as a read of memory again. That is proved below instead.
+//! Nor do those that start together with nothing to answer with, as pods of a DNS Service that shows that they start. A start
+//! of which the Service shows nothing lists at once: of one alone, of a few, outside of a pod, or before the control plane
+//! has marked who was restarted. Then it is for the API server to say that it is too much: what its priority and fairness
+//! refuses with 429 comes again after its `Retry-After`, spread, and as a read of memory again. That is proved below, too.
 //!
 //! Each is a feed as the server has it, with its own durations, all in one process on one fake API server. Prints how many
 //! lists or watches began in each half second, and how many in the busiest second.
@@ -12,6 +12,7 @@ mod support;
 
 use dunlin::cluster::{self, Feed, First, Key, Kind, Object, Options, Sink, Source};
 use dunlin::metrics::Metrics;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::fakeapi::{FakeApi, Fault};
@@ -27,6 +28,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// Of all requests, the most in any second.
 const MOST: f64 = 0.6;
 
+/// So many pods start together when a Deployment is updated.
+const FEW: usize = 2;
+
 struct Ignored;
 
 impl Sink for Ignored {
@@ -37,7 +41,7 @@ impl Sink for Ignored {
     fn list_ends(&self, _: Kind) {}
 }
 
-fn instances(api: &FakeApi, first: First) -> Vec<Feed> {
+fn instances(api: &FakeApi, first: &First) -> Vec<Feed> {
     let options = Options {
         source: Source::Endpoint(api.url.clone(), None),
         labels: String::new(),
@@ -47,8 +51,25 @@ fn instances(api: &FakeApi, first: First) -> Vec<Feed> {
         imports: false,
     };
     (0..INSTANCES)
-        .map(|_| cluster::start(options.clone(), Arc::new(Ignored), first, &Metrics::new()).expect("a feed"))
+        .map(|_| cluster::start(options.clone(), Arc::new(Ignored), first.clone(), &Metrics::new()).expect("a feed"))
         .collect()
+}
+
+/// As pods of a DNS Service that so many pods have, of which the first are not ready.
+fn pods(api: &FakeApi, unready: usize) -> Vec<Feed> {
+    let endpoints: Vec<_> = (0..INSTANCES)
+        .map(|pod| {
+            json!({
+                "addresses": [format!("10.244.0.{pod}")],
+                "conditions": {"ready": pod >= unready},
+                "targetRef": {"kind": "Pod", "name": format!("dns-{pod}")}
+            })
+        })
+        .collect();
+    let labels = json!({"k8s-app": "kube-dns", "kubernetes.io/service-name": "kube-dns"});
+    let metadata = json!({"namespace": "kube-system", "name": "kube-dns-1", "labels": labels});
+    api.put("EndpointSlice", json!({"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints}));
+    instances(api, &First::AmongOthers(Some("kube-system".to_owned())))
 }
 
 /// Lists, or watches.
@@ -94,9 +115,10 @@ async fn a_hundred_instances_do_not_come_back_in_the_same_second() {
     say("");
     let api = FakeApi::start();
     let begun = Instant::now();
-    let feeds = instances(&api, First::AtOnce);
-    // A start without a snapshot waits for nobody: there is nothing to answer with. See the head of this file.
-    spread("lists of a start together", &api, lists, begun).await;
+    let feeds = instances(&api, &First::AtOnce);
+    // See the head of this file.
+    spread("lists of a start of which nobody tells", &api, lists, begun).await;
+    assert_eq!(api.questions(), 0);
 
     api.begin(Fault::Down);
     tokio::time::sleep(AWAY).await;
@@ -115,7 +137,7 @@ async fn a_hundred_instances_do_not_come_back_in_the_same_second() {
 
     let api = FakeApi::start();
     api.begin(Fault::Down);
-    let feeds = instances(&api, First::AtOnce);
+    let feeds = instances(&api, &First::AtOnce);
     tokio::time::sleep(AWAY).await;
     let back = Instant::now();
     api.end();
@@ -125,7 +147,7 @@ async fn a_hundred_instances_do_not_come_back_in_the_same_second() {
 
     let (api, begun) = (FakeApi::start(), Instant::now());
     api.begin(Fault::Busy);
-    let feeds = instances(&api, First::AtOnce);
+    let feeds = instances(&api, &First::AtOnce);
     let most = spread("lists of a start together, taken by a busy server", &api, lists, begun).await;
     assert!(most <= MOST, "lists that a busy server took: {most:.2} of them in one second");
     let asked: Vec<Duration> = api.asked().into_iter().map(|at| at - begun).collect();
@@ -136,7 +158,20 @@ async fn a_hundred_instances_do_not_come_back_in_the_same_second() {
     drop(feeds);
 
     let (api, begun) = (FakeApi::start(), Instant::now());
-    let _feeds = instances(&api, First::Spread);
+    let feeds = instances(&api, &First::Spread);
     let most = spread("lists of a start together from snapshots", &api, lists, begun).await;
     assert!(most <= MOST, "lists after snapshots: {most:.2} of them in one second");
+    drop(feeds);
+
+    let (api, begun) = (FakeApi::start(), Instant::now());
+    let feeds = pods(&api, INSTANCES);
+    let most = spread("lists of pods that start together", &api, lists, begun).await;
+    assert!(most <= MOST, "lists of pods: {most:.2} of them in one second");
+    assert_eq!(api.questions(), INSTANCES, "one question an instance, not one a kind");
+    drop(feeds);
+
+    let (api, begun) = (FakeApi::start(), Instant::now());
+    let _feeds = pods(&api, FEW);
+    spread("lists where two pods start", &api, lists, begun).await;
+    assert_eq!(api.questions(), INSTANCES);
 }

@@ -4,7 +4,7 @@
 //! end, so that the receiver applies it as a difference; losing the API server removes nothing.
 //!
 //! ```text
-//! api/        list and watch, one task a kind: requests, back-off, frames of a stream
+//! api/        list and watch, one task a kind: requests, back-off, frames of a stream; who starts with us
 //! manifests/  files and directories, followed by inotify
 //! snapshot.rs a file of the last known state
 //! decode/     JSON, YAML and protobuf into `raw` shapes, and from those into objects: the rules live once
@@ -120,10 +120,14 @@ pub fn check_selector(text: &str) -> Result<(), String> {
 }
 
 /// When the first lists are taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum First {
     /// At once: somebody waits for them.
     AtOnce,
+    /// At once as well, unless many instances are starting: the DNS Service of this namespace is asked, where it is `None` that
+    /// of the pod's own, and more than five that are not ready begin one after another, ten a second, within ten seconds.
+    /// `None` outside of a pod asks nobody.
+    AmongOthers(Option<String>),
     /// Spread over some seconds: for a sink that knows a state of the cluster already, as many instances may have been
     /// restarted together, and nobody waits for theirs.
     Spread,

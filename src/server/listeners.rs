@@ -16,7 +16,8 @@ use std::time::Duration;
 
 /// How long a closing listener may take to answer what it has.
 const GRACE: Duration = Duration::from_secs(5);
-/// Slow-lane queries in flight for one listener. At a kilobyte or two each this bounds what a dead upstream can hold.
+/// Slow-lane queries in flight for one listener. At six kilobytes each this bounds what a dead upstream can
+/// hold: 120 MB.
 const MAX_SLOW: usize = 20_000;
 
 /// The open listeners by the place that was asked for.

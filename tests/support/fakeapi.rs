@@ -115,6 +115,8 @@ struct State {
     /// When first lists were asked for, those that were refused too, and whether they were taken.
     first: Vec<(Instant, bool)>,
     watches: Vec<Instant>,
+    /// How often was asked who else starts.
+    questions: usize,
     /// The bearer token without which nothing is answered.
     token: Option<String>,
     /// Requests that showed another one.
@@ -137,6 +139,9 @@ const KINDS: [(&str, &str); 3] = [
     ("/api/v1/services", "Service"),
     ("/apis/discovery.k8s.io/v1/endpointslices", "EndpointSlice"),
 ];
+
+/// Where the EndpointSlices of one namespace are.
+const NAMESPACED: &str = "/apis/discovery.k8s.io/v1/namespaces/";
 
 impl FakeApi {
     /// One that holds nothing yet.
@@ -233,6 +238,11 @@ impl FakeApi {
         self.shared.state().first.iter().map(|(at, _)| *at).collect()
     }
 
+    /// How often the slices of a namespace's DNS Service were asked for, before any list.
+    pub fn questions(&self) -> usize {
+        self.shared.state().questions
+    }
+
     /// When lists and watches were begun, other than by a server that is down. A first list that is asked for as a whole
     /// does not count: this server speaks JSON, so it is not taken but asked for again, page by page.
     pub fn requests(&self) -> (Vec<Instant>, Vec<Instant>) {
@@ -325,6 +335,9 @@ impl Shared {
 
     fn answer(&self, stream: &mut TcpStream, target: &str) -> Goes {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        if let Some(namespace) = path.strip_prefix(NAMESPACED).and_then(|rest| rest.strip_suffix("/endpointslices")) {
+            return self.dns_slices(stream, namespace);
+        }
         let kind = KINDS.iter().find(|(known, _)| *known == path).map(|(_, kind)| *kind)?;
         let parameter = |name: &str| {
             query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default().to_owned()
@@ -352,6 +365,21 @@ impl Shared {
             return refuse(stream, "429 Too Many Requests", "Retry-After: 1\r\n");
         }
         self.list(stream, kind, &parameter("continue"), parameter("limit").parse().ok(), counts)
+    }
+
+    /// The slices in a namespace that have the label of a DNS Service.
+    fn dns_slices(&self, stream: &mut TcpStream, namespace: &str) -> Goes {
+        let mut state = self.state();
+        state.questions += 1;
+        let is_asked_for = |text: &str| {
+            serde_json::from_str::<Value>(text).is_ok_and(|slice| {
+                slice["metadata"]["namespace"] == namespace && slice["metadata"]["labels"]["k8s-app"] == "kube-dns"
+            })
+        };
+        let (version, mut items, _) = state.page("EndpointSlice", 0, None);
+        drop(state);
+        items.retain(|text| is_asked_for(text));
+        send(stream, &list_body("EndpointSlice", version, "", &items))
     }
 
     /// Whether one more first list is one too many in this second.
@@ -386,12 +414,7 @@ impl Shared {
         }
         drop(state);
         let next = next.map_or(String::new(), |next| next.to_string());
-        let metadata = json!({"resourceVersion": version.to_string(), "continue": next});
-        let items = items.join(",");
-        let body = format!(r#"{{"kind":"{kind}List","metadata":{metadata},"items":[{items}]}}"#);
-        let head =
-            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
-        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).ok()
+        send(stream, &list_body(kind, version, &next, &items))
     }
 
     fn watch(&self, stream: &mut TcpStream, kind: &'static str, from: u64) -> Goes {
@@ -489,6 +512,16 @@ fn odd(version: u64) -> Value {
         "metadata": {"name": "odd", "namespace": "shop", "resourceVersion": version.to_string()},
         "spec": {"ports": "all", "clusterIP": 7}, "endpoints": 7, "ports": "none"
     })
+}
+
+fn list_body(kind: &str, version: u64, next: &str, items: &[Arc<str>]) -> String {
+    let metadata = json!({"resourceVersion": version.to_string(), "continue": next});
+    format!(r#"{{"kind":"{kind}List","metadata":{metadata},"items":[{}]}}"#, items.join(","))
+}
+
+fn send(stream: &mut TcpStream, body: &str) -> Goes {
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).ok()
 }
 
 fn refuse(stream: &mut TcpStream, status: &str, header: &str) -> Goes {

@@ -72,6 +72,11 @@ impl Connection {
         Ok(Connection { clients: Arc::new(ArcSwap::from_pointee(clients)), config: Arc::new(config), host, counters })
     }
 
+    /// The namespace of the service account, or that of the kubeconfig's context.
+    pub(super) fn namespace(&self) -> &str {
+        self.config.default_namespace.trim()
+    }
+
     /// Sends a request and waits for the answer to begin.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! One kind's life: a complete list, a watch from there, a new watch where that one ends, a new list where the server no
 //! longer knows the place.
 
+use super::super::Sink;
 use super::super::counters::WatchCounters;
 use super::super::decode::{self, Event, Format, ListReader, State};
-use super::super::{First, Sink};
 use super::backoff::{Backoff, random_between};
 use super::connection::{Connection, Failure};
 use super::frames::{Frames, format_of, next_part};
@@ -81,7 +81,6 @@ pub(super) struct Follower {
     pub(super) target: Target,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) counters: WatchCounters,
-    pub(super) first: First,
     pub(super) pace: Pace,
     /// The kinds whose first list is not complete yet.
     pub(super) unsynced: Arc<AtomicUsize>,
@@ -101,31 +100,24 @@ enum End {
 }
 
 impl Follower {
-    /// Follows for ever.
-    pub(super) async fn run(self) {
+    /// Follows for ever, once it is its turn.
+    pub(super) async fn run(self, turn: impl Future<Output = ()> + Send) {
         let (first, longest, calm) = self.pace.backoff;
         // Of their own: a list that is due after many failed watches need not wait as long as they did.
         let [mut lists, mut watches] = [(); 2].map(|()| Backoff::new(first, longest, calm));
         let mut log = Log::default();
         let mut waiting = true;
-        if self.first == First::Spread {
-            self.spread().await;
-        }
+        turn.await;
         let mut place = self.list_until_complete(&mut lists, &mut log, &mut waiting).await;
         self.synced(&mut waiting);
         loop {
             self.watch_until_gone(&mut place, &mut watches, &mut log).await;
             // A server that forgets every place at once is not listed again and again.
             lists.wait(None).await;
-            self.spread().await;
+            spread(self.pace.spread).await;
             place = self.list_until_complete(&mut lists, &mut log, &mut waiting).await;
             self.counters.relists.inc();
         }
-    }
-
-    /// Waits so that instances which list for the same reason do not list at the same moment.
-    async fn spread(&self) {
-        sleep(random_between(Duration::ZERO..=self.pace.spread)).await;
     }
 
     /// Takes this kind from those that are waited for, once.
@@ -166,7 +158,7 @@ impl Follower {
                     backoff.wait(failure.retry_after).await;
                     if failure.code == Some(TOO_MANY) {
                         // Others were refused with us, and come again after the same while.
-                        self.spread().await;
+                        spread(self.pace.spread).await;
                     }
                 }
             }
@@ -331,6 +323,11 @@ impl Follower {
             tracing::warn!(target: "plugin/kubernetes", "Skipped a {type_name} that cannot be read: {reason}");
         }
     }
+}
+
+/// Waits, so that instances which list for the same reason do not list at the same moment.
+pub(super) async fn spread(longest: Duration) {
+    sleep(random_between(Duration::ZERO..=longest)).await;
 }
 
 /// Whether a resourceVersion is of an earlier state than another. They are compared as numbers, which they are where

@@ -2,6 +2,7 @@
 
 mod backoff;
 mod buffered;
+mod company;
 mod connection;
 mod direct;
 mod follow;
@@ -11,9 +12,10 @@ mod request;
 mod tests;
 
 use super::counters::Counters;
-use super::{First, Options, Sink};
+use super::{First, Options, Sink, Source};
 use connection::Connection;
-use follow::{Follower, Pace};
+use follow::{Follower, Pace, spread};
+use futures_util::FutureExt;
 use request::Target;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -31,17 +33,30 @@ pub(super) fn start(
     unsynced: &Arc<AtomicUsize>,
 ) -> Result<Vec<AbortHandle>, String> {
     let connection = Connection::new(&options.source, counters.requests)?;
+    let pace = Pace::default();
+    // One for all kinds: one question, and their lists together.
+    let company = company_of(&first, &options.source, connection.namespace());
+    let turn = company::turn(connection.clone(), company).boxed().shared();
     let tasks = counters.watches.into_iter().map(|(kind, counters)| {
         let follower = Follower {
             connection: connection.clone(),
             target: Target { kind, labels: options.selector_text(kind) },
             sink: Arc::clone(&sink),
             counters,
-            first,
-            pace: Pace::default(),
+            pace: pace.clone(),
             unsynced: Arc::clone(unsynced),
         };
-        tokio::spawn(follower.run()).abort_handle()
+        let turn = if first == First::Spread { spread(pace.spread).boxed() } else { turn.clone().boxed() };
+        tokio::spawn(follower.run(turn)).abort_handle()
     });
     Ok(tasks.collect())
+}
+
+/// The namespace in which others may start with us, if any; `own` is the pod's, where the source is that of a pod.
+fn company_of(first: &First, source: &Source, own: &str) -> Option<String> {
+    match first {
+        First::AmongOthers(None) if *source == Source::InCluster => Some(own.to_owned()),
+        First::AmongOthers(namespace) => namespace.clone(),
+        First::AtOnce | First::Spread => None,
+    }
 }

@@ -1,4 +1,4 @@
-//! The two requests that are made of an API server: a page of a list, and a watch.
+//! The requests that are made of an API server: a page of a list, a watch, and who starts with us.
 
 use super::super::Kind;
 use http::Request;
@@ -75,6 +75,16 @@ impl Target {
             Kind::Pod => "/api/v1/pods",
         }
     }
+}
+
+/// The EndpointSlices of a namespace that have these labels, from the API server's memory, in JSON.
+pub(super) fn slices(namespace: &str, labels: &str) -> Request<Body> {
+    let mut query = Query(format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"));
+    query.add("resourceVersion", "0");
+    query.add("labelSelector", labels);
+    let mut request = query.request();
+    request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static("application/json"));
+    request
 }
 
 /// How much of a list is asked for, and how fresh it has to be.
@@ -161,6 +171,18 @@ mod tests {
         assert!(
             uri.starts_with("/api/v1/pods?fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed%2C")
         );
+    }
+
+    #[test]
+    fn slices_are_asked_for_by_namespace_and_labels() {
+        let request = slices("kube-system", "k8s-app in (a,b)");
+        assert_eq!(
+            request.uri(),
+            "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices?resourceVersion=0&labelSelector=k8s-app%20in%20%28a%2Cb%29"
+        );
+        assert_eq!(request.headers()[ACCEPT], "application/json");
+        // No URI at all: the answer to `/` is none that is understood.
+        assert_eq!(slices("a b", "").uri(), "/");
     }
 
     #[test]

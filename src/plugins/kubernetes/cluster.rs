@@ -1,6 +1,6 @@
 //! One cluster's objects and their feed, shared by all plans and server blocks that ask for the same.
 
-use super::keeper::Keeper;
+use super::keeper::{self, Keeper};
 use super::memory;
 use super::model::{Details, Model, Models};
 use super::programming::{PROGRAMMING, Programming};
@@ -25,6 +25,8 @@ type Begin = dyn Fn(Arc<dyn Sink>, First) -> Result<Feed, String> + Send + Sync;
 pub(super) struct Cluster {
     models: Arc<Models>,
     begin: Box<Begin>,
+    /// When lists are taken that nothing is known before.
+    pub(super) first: First,
     /// Where its memory is told.
     metrics: Metrics,
     feed: OnceLock<Arc<Feed>>,
@@ -34,7 +36,13 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(options: Options, details: Details, snapshot: Option<PathBuf>, metrics: &Metrics) -> Cluster {
+    pub(super) fn new(
+        options: Options,
+        details: Details,
+        snapshot: Option<PathBuf>,
+        first: First,
+        metrics: &Metrics,
+    ) -> Cluster {
         let model = || Model::new(details, Programming(metrics.histogram(&PROGRAMMING)));
         let models = Arc::new(Models { own: model(), imports: options.imports.then(model) });
         let scope = Cluster::key(&options, details);
@@ -43,6 +51,7 @@ impl Cluster {
         Cluster {
             models,
             begin: Box::new(move |sink, first| cluster::start(options.clone(), sink, first, &fed)),
+            first,
             metrics: metrics.clone(),
             feed: OnceLock::new(),
             keeper,
@@ -97,10 +106,10 @@ impl Cluster {
         let is_first = self.feed.get().is_none();
         if is_first {
             let feed = Arc::new(match &self.keeper {
-                None => (self.begin)(Arc::clone(&self.models) as _, First::AtOnce)?,
+                None => (self.begin)(Arc::clone(&self.models) as _, self.first.clone())?,
                 Some(keeper) => {
                     keeper.restore();
-                    let first = if keeper.is_in_use() { First::Spread } else { First::AtOnce };
+                    let first = if keeper.is_in_use() { First::Spread } else { self.first.clone() };
                     (self.begin)(Arc::clone(keeper) as _, first)?
                 }
             });
@@ -110,11 +119,14 @@ impl Cluster {
             // Plans start one after another, so nobody else has set it.
             let _ = self.feed.set(feed);
         }
-        if !self.synced_within(timeout).await {
+        let is_synced = self.synced_within(timeout).await;
+        if !is_synced {
             tracing::warn!(target: "plugin/kubernetes", "starting server with unsynced Kubernetes API");
         }
         if is_first {
-            tokio::spawn(memory::tell(Arc::downgrade(&self.models), self.metrics.clone()));
+            let feed = self.feed.get().filter(|_| !is_synced).map(Arc::downgrade).unwrap_or_default();
+            let filled = async move { keeper::synced(&feed).await };
+            tokio::spawn(memory::tell(Arc::downgrade(&self.models), self.metrics.clone(), filled));
         }
         Ok(())
     }
@@ -146,6 +158,7 @@ impl Cluster {
         };
         Cluster {
             begin: Box::new(|_, _| Err("no feed".into())),
+            first: First::AtOnce,
             metrics: Metrics::new(),
             models: Arc::new(Models { own: model(), imports: Some(model()) }),
             feed: OnceLock::new(),

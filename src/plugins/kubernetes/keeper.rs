@@ -113,11 +113,9 @@ impl Keeper {
 
     /// Writes the file now and then, as long as the feed lives.
     pub(super) async fn run(self: Arc<Self>, feed: Weak<Feed>) {
-        while !feed.upgrade().is_some_and(|feed| feed.is_synced()) {
-            if feed.strong_count() == 0 {
-                return;
-            }
-            tokio::time::sleep(POLL).await;
+        synced(&feed).await;
+        if feed.strong_count() == 0 {
+            return;
         }
         if self.in_use.swap(false, Ordering::Relaxed) {
             self.gauge.set(0.0);
@@ -164,6 +162,13 @@ impl Keeper {
                 tracing::error!(target: "plugin/kubernetes", "the snapshot {} cannot be written: {why}", self.path.display());
             }
         }
+    }
+}
+
+/// Waits until a feed is synced, or has ended.
+pub(super) async fn synced(feed: &Weak<Feed>) {
+    while feed.upgrade().is_some_and(|feed| !feed.is_synced()) {
+        tokio::time::sleep(POLL).await;
     }
 }
 

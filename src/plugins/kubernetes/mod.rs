@@ -72,7 +72,8 @@
 //!   for again and again.
 //! - `zonal`: the endpoints of a headless service in one zone of topology are at `TOPOLOGY-ZONE.pin._zone.S.NS.svc` (none
 //!   there is NODATA), and at `TOPOLOGY-ZONE.prefer._zone.S.NS.svc` (none there is all of them); A, AAAA and SRV.
-//! - `startup_timeout`: how long the start waits for the first lists (`5s`).
+//! - `startup_timeout`: how long the start waits for the first lists (`5s`). One of many pods that start together takes them
+//!   at a random moment of the first ten seconds at most.
 //! - `snapshot`: keeps the last known state in a file, written five seconds after a change, at most twice a minute, and
 //!   when the process is asked to end. A start serves it at once, before the API server has been heard, whose first lists,
 //!   taken at a random moment of the first three seconds, then take its place as a difference; until then `/ready` says `OK` and that it is so. A file that is damaged, of

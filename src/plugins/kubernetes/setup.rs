@@ -3,7 +3,7 @@
 use super::cluster::Cluster;
 use super::model::Details;
 use super::{Kubernetes, Pods, Zone, told};
-use crate::cluster::{self, Options, Source};
+use crate::cluster::{self, First, Options, Source};
 use crate::corefile::values;
 use crate::plugin::{Directive, Error, Setup};
 use crate::wire::Name;
@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// The word that stands for the sample cluster in the program, and its manifests.
 const SAMPLE: (&str, &str) = ("@sample", include_str!("../../../corefile-examples/quickstart-cluster.yaml"));
+/// What is kept under this name tells that a plan before this one followed a cluster.
+const STARTED: &str = "kubernetes has started";
 const DEFAULT_TTL: u32 = 5;
 const MAX_TTL: u32 = 3600;
 const DEFAULT_STARTUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -147,9 +149,13 @@ fn cluster(setup: &Setup<'_>, source: Source, settings: &Settings) -> Result<Arc
         setup.keep.put(file, Arc::new(key.clone()));
         key.push_str(&format!(" snapshot={}", path.display()));
     }
+    // Behind a reload the others are no company: this instance has answered until now.
+    let is_reload = setup.kept.get::<()>(STARTED).is_some();
+    let first = if is_reload { First::AtOnce } else { First::AmongOthers(None) };
     let known = setup.keep.get(&key).or_else(|| setup.kept.get(&key));
-    let new = || Arc::new(Cluster::new(options, settings.details, settings.snapshot.clone(), setup.metrics));
+    let new = || Arc::new(Cluster::new(options, settings.details, settings.snapshot.clone(), first, setup.metrics));
     let cluster = known.unwrap_or_else(new);
+    setup.keep.put(STARTED.to_owned(), Arc::new(()));
     setup.keep.put(key, Arc::clone(&cluster));
     Ok(cluster)
 }
@@ -444,6 +450,8 @@ mod tests {
             assert!(!Arc::ptr_eq(&first, &cluster(&bench, &format!("endpoint http://a\n{more}"))), "{more}");
         }
         assert!(Arc::ptr_eq(&first, &cluster(&bench.reloaded(), "endpoint http://a\nttl 10")));
+        assert_eq!(first.first, First::AmongOthers(None));
+        assert_eq!(cluster(&bench.reloaded(), "endpoint http://b").first, First::AtOnce);
         let kept = cluster(&bench, "endpoint http://a\nsnapshot /state");
         assert!(Arc::ptr_eq(&kept, &cluster(&bench.reloaded(), "endpoint http://a\nsnapshot /state")));
         assert!(!Arc::ptr_eq(&first, &kept));

@@ -1,3 +1,4 @@
+mod company;
 mod fake_api;
 mod tls;
 
@@ -54,11 +55,10 @@ async fn run_at(kind: Kind, script: Vec<Reply>, pace: Pace) -> Run {
         target: Target { kind, labels: String::new() },
         sink: sink.clone(),
         counters: watch_counters.clone(),
-        first: First::AtOnce,
         pace,
         unsynced: Arc::clone(&unsynced),
     };
-    tokio::spawn(follower.run());
+    tokio::spawn(follower.run(std::future::ready(())));
     Run { api, sink, unsynced, counters: watch_counters, metrics }
 }
 

@@ -11,20 +11,22 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct PortLists {
     seed: RandomState,
-    lists: HashTable<Arc<[Port]>>,
+    /// Each with its hash.
+    lists: HashTable<(u64, Arc<[Port]>)>,
 }
 
 impl PortLists {
     /// The list of these ports that others have too. Where there is one, nothing is allocated to find it.
     pub(super) fn intern(&mut self, ports: &[cluster::Port]) -> Arc<[Port]> {
-        let hash = hash(&self.seed, ports.iter().map(|port| (&*port.name, &*port.protocol, port.number)));
+        let hash = hash(&self.seed, ports);
         let is_same = |(kept, port): (&Port, &cluster::Port)| {
             kept.number == port.number
                 && kept.name.eq_ignore_ascii_case(&port.name)
                 && kept.protocol.eq_ignore_ascii_case(&port.protocol)
         };
-        let are_same = |kept: &Arc<[Port]>| kept.len() == ports.len() && kept.iter().zip(ports).all(is_same);
-        if let Some(present) = self.lists.find(hash, are_same) {
+        let are_same =
+            |(_, kept): &(u64, Arc<[Port]>)| kept.len() == ports.len() && kept.iter().zip(ports).all(is_same);
+        if let Some((_, present)) = self.lists.find(hash, are_same) {
             return Arc::clone(present);
         }
         let lower = |text: &str| text.to_ascii_lowercase().into_boxed_str();
@@ -32,10 +34,7 @@ impl PortLists {
             .iter()
             .map(|port| Port { name: lower(&port.name), protocol: lower(&port.protocol), number: port.number })
             .collect();
-        let seed = self.seed.clone();
-        self.lists.insert_unique(hash, Arc::clone(&ports), |kept| {
-            self::hash(&seed, kept.iter().map(|port| (&*port.name, &*port.protocol, port.number)))
-        });
+        self.lists.insert_unique(hash, (hash, Arc::clone(&ports)), |(hash, _)| *hash);
         if self.lists.len().is_power_of_two() {
             self.forget_unused();
         }
@@ -44,19 +43,19 @@ impl PortLists {
 
     /// Forgets the lists that nothing has any more.
     pub(super) fn forget_unused(&mut self) {
-        self.lists.retain(|ports| Arc::strong_count(ports) > 1);
+        self.lists.retain(|(_, ports)| Arc::strong_count(ports) > 1);
     }
 }
 
 /// Of names, protocols and numbers; upper case counts as lower.
-fn hash<'a>(seed: &RandomState, ports: impl Iterator<Item = (&'a str, &'a str, u16)>) -> u64 {
+fn hash(seed: &RandomState, ports: &[cluster::Port]) -> u64 {
     let mut hasher = seed.build_hasher();
-    for (name, protocol, number) in ports {
+    for cluster::Port { name, protocol, number } in ports {
         for text in [name, protocol] {
             text.bytes().for_each(|octet| hasher.write_u8(octet.to_ascii_lowercase()));
             hasher.write_u8(0);
         }
-        hasher.write_u16(number);
+        hasher.write_u16(*number);
     }
     hasher.finish()
 }
