@@ -58,6 +58,15 @@ impl Group {
         Ok(group)
     }
 
+    /// Leaves what comes from now on to other sockets of the port. What came to a socket between its worker's last look and
+    /// its end would be lost.
+    pub fn hand_over(&self) {
+        for socket in &self.sockets {
+            // Where the system refuses, that moment stays.
+            let _ = system::hand_over(socket);
+        }
+    }
+
     /// Wakes the workers. A socket is closed when its thread and its slow queries have let go of it.
     pub fn begin_closing(&self, grace: Duration) {
         self.closing.begin(grace);
@@ -119,6 +128,7 @@ impl Beside {
         groups.retain(|address, group| {
             let stays = wanted.contains(&address) && !is_shared(*address, group.sockets.len());
             if !stays {
+                group.hand_over();
                 group.begin_closing(GRACE);
             }
             stays
@@ -138,6 +148,11 @@ impl Beside {
             IpAddr::V4(_) => self.wildcard.is_ipv4(),
             IpAddr::V6(address) => self.wildcard.is_ipv6() && !address.is_unicast_link_local(),
         }
+    }
+
+    /// Leaves what comes from now on to other sockets of the port.
+    pub fn hand_over(&self) {
+        self.state().groups.values().for_each(Group::hand_over);
     }
 
     /// Begins to close all, for good. Returns what has to end; nothing the second time.

@@ -244,6 +244,17 @@ impl Listener {
         self.ending.shutdown().await;
     }
 
+    /// As [`Listener::close`], but what comes from now on is left to other listeners on its port, if there are any.
+    pub async fn hand_over(self, grace: Duration) {
+        if let Some(udp) = &self.udp {
+            udp.hand_over();
+        }
+        if let Some(beside) = &self.beside {
+            beside.hand_over();
+        }
+        self.close(grace).await;
+    }
+
     /// Wakes everybody.
     fn begin_closing(&mut self, grace: Duration) {
         self.closing.begin(grace);

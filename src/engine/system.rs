@@ -11,7 +11,7 @@ mod options;
 
 use address::{Control, socket_address};
 use options::allow_fragments;
-pub(super) use options::{ask_packet_information, forbid_fragments};
+pub(super) use options::{ask_packet_information, forbid_fragments, hand_over};
 use std::alloc::{self, Layout};
 use std::io;
 use std::mem;

@@ -70,7 +70,7 @@ impl Listeners {
         let gone: Vec<_> = self.open.keys().filter(|place| !places.contains_key(place)).copied().collect();
         for place in gone {
             if let Some(open) = self.open.remove(&place) {
-                tokio::spawn(open.listener.close(GRACE));
+                tokio::spawn(open.listener.hand_over(GRACE));
             }
         }
         self.open.values().for_each(|open| open.listener.look_around());
