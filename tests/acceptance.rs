@@ -1,5 +1,5 @@
-//! Which Corefiles start: CoreDNS's recorded verdicts (tests/data/acceptance) on right and wrong uses of every option, and
-//! dunlin's, which is another only where the list says why.
+//! Which Corefiles start: CoreDNS's recorded verdicts (tests/data/acceptance) on right and wrong uses of every option,
+//! and dunlin's, which is another only where the list says why.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! `check`, `migrate`, `explain` and `query` as an operator meets them: words in, text and exit code out. `compare` has a file of
-//! its own.
+//! `check`, `migrate`, `explain` and `query` as an operator meets them: words in, text and exit code out. `compare` has
+//! a file of its own.
 
 mod support;
 
@@ -202,7 +202,8 @@ fn words_that_are_no_command_are_refused_as_ever() {
     assert!(dunlin(&["-help"]).1.contains("\n  dunlin explain FILE NAME TYPE [--client IP]\n"));
 }
 
-/// Runs a program on a script that finds what `dunlin completions` printed in `$1`; nothing where the program is not here.
+/// Runs a program on a script that finds what `dunlin completions` printed in `$1`; nothing where the program is not
+/// here.
 fn in_shell(shell: &str, options: &[&str], script: &str) -> Option<String> {
     if Command::new(shell).arg("--version").output().is_err() {
         skip(&format!("completions of {shell}"), &format!("no {shell}: run tests/tools/install"));

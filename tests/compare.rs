@@ -1,5 +1,5 @@
-//! `dunlin compare A B`: a server against itself, and against a copy of its cluster in which one Service is another; the names
-//! from manifests and from a real API server.
+//! `dunlin compare A B`: a server against itself, and against a copy of its cluster in which one Service is another;
+//! the names from manifests and from a real API server.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! The commands that the pages give, run: `dunlin`, `dig`, and of `kubectl` what needs no node. What is run by another test says by which.
+//! The commands that the pages give, run: `dunlin`, `dig`, and of `kubectl` what needs no node. What is run by another
+//! test says by which.
 
 mod support;
 

@@ -602,8 +602,8 @@ fn metrics_are_served_by_https() {
     assert!(wait_until(Duration::from_secs(15), renewed), "{}", dunlin.output());
 }
 
-/// `tls_server_config` and `basic_auth_users` in one file: both are asked for, the password below TLS. CoreDNS was seen to
-/// answer with the same statuses; to a probe in the clear it says 400, which is no metrics either.
+/// `tls_server_config` and `basic_auth_users` in one file: both are asked for, the password below TLS. CoreDNS was seen
+/// to answer with the same statuses; to a probe in the clear it says 400, which is no metrics either.
 #[test]
 fn metrics_by_https_are_for_those_with_a_password() {
     let (authority, files) = (Authority::new(), Scratch::new());

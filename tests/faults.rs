@@ -1,8 +1,8 @@
 //! Nothing that is known is lost by what goes wrong between the API server and this server.
 //!
-//! Each fault is injected again and again into a whole server, beside the others, while objects change and while names that
-//! do not change are asked for all the time. Prints: fault, times injected, answers that lacked a known record, and how long
-//! it took from the end of the fault until every name is what the API server holds.
+//! Each fault is injected again and again into a whole server, beside the others, while objects change and while names
+//! that do not change are asked for all the time. Prints: fault, times injected, answers that lacked a known record,
+//! and how long it took from the end of the fault until every name is what the API server holds.
 //! `DUNLIN_FAULTS=20 cargo test --test faults` injects each twenty times.
 
 mod support;

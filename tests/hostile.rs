@@ -1,6 +1,7 @@
 //! Any octets in: a well-formed reply or silence, from both lanes, over UDP and TCP; and the server goes on.
 //!
-//! `DUNLIN_HOSTILE=5000000 cargo test --test hostile` sends as many packets. The dice are seeded: a failure prints the packet.
+//! `DUNLIN_HOSTILE=5000000 cargo test --test hostile` sends as many packets. The dice are seeded: a failure prints the
+//! packet.
 
 mod support;
 

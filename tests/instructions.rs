@@ -100,7 +100,8 @@ fn everything_counted_is_right() {
     assert_eq!(counted(|| tell(&sink, &frames[1..])), usize::from(UPDATES));
 }
 
-/// One shape again, with `status` in the server block, often enough that what is sampled at a second's beginning is little.
+/// One shape again, with `status` in the server block, often enough that what is sampled at a second's beginning is
+/// little.
 fn sampled_queries(out: &mut [u8]) {
     let measured = Measured::start_with("status 127.0.0.1:0");
     let mut lane = measured.bench.lane();

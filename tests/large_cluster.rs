@@ -1,9 +1,9 @@
-//! A cluster of 10,000 Services and 99,000 endpoints on the fake API server: the memory that a forced relist takes, and the
-//! time that a start takes after `kill -9`.
+//! A cluster of 10,000 Services and 99,000 endpoints on the fake API server: the memory that a forced relist takes, and
+//! the time that a start takes after `kill -9`.
 //!
-//! `cargo test --release --test large_cluster` prints memory at rest, at the peak of each relist and their ratio; and from
-//! the start to the first answer, with the API server and with a snapshot. The fake server runs in the test, on the same
-//! processors, and speaks JSON, which is dearer to read than what a real one sends.
+//! `cargo test --release --test large_cluster` prints memory at rest, at the peak of each relist and their ratio; and
+//! from the start to the first answer, with the API server and with a snapshot. The fake server runs in the test, on
+//! the same processors, and speaks JSON, which is dearer to read than what a real one sends.
 
 mod support;
 

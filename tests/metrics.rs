@@ -212,8 +212,8 @@ const COUNTING: &str = "\
 ";
 const RECORDED: &str = "tests/data/metrics/coredns-1.14.7.txt";
 
-/// The families of CoreDNS's exposition after the same questions: name, type, labels, buckets. `DUNLIN_RECORD=PROGRAM` records
-/// them anew from another program.
+/// The families of CoreDNS's exposition after the same questions: name, type, labels, buckets. `DUNLIN_RECORD=PROGRAM`
+/// records them anew from another program.
 #[test]
 fn families_are_those_recorded() {
     let ask_all = |client: &support::Client| {

@@ -1,9 +1,9 @@
 //! More queries than can be answered: what can be is, nobody starves another, and forwarded names never slow those of the
 //! cluster.
 //!
-//! `DUNLIN_OVERLOAD=60 cargo test --release --test overload` goes on for a minute. Prints queries sent and answered, by the
-//! client that floods and by the one beside it, and memory. The server gets less of the processor than the clients, so
-//! that even one machine can send it many times what it can answer.
+//! `DUNLIN_OVERLOAD=60 cargo test --release --test overload` goes on for a minute. Prints queries sent and answered, by
+//! the client that floods and by the one beside it, and memory. The server gets less of the processor than the clients,
+//! so that even one machine can send it many times what it can answer.
 
 mod support;
 

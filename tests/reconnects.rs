@@ -1,12 +1,13 @@
 //! A hundred instances whose API server goes, comes back, forgets, or was never there: they do not come back in step.
 //!
-//! Nor do those that start together with nothing to answer with, as pods of a DNS Service that shows that they start. A start
-//! of which the Service shows nothing lists at once: of one alone, of a few, outside of a pod, or before the control plane
-//! has marked who was restarted. Then it is for the API server to say that it is too much: what its priority and fairness
-//! refuses with 429 comes again after its `Retry-After`, spread, and as a read of memory again. That is proved below, too.
+//! Nor do those that start together with nothing to answer with, as pods of a DNS Service that shows that they start. A
+//! start of which the Service shows nothing lists at once: of one alone, of a few, outside of a pod, or before the
+//! control plane has marked who was restarted. Then it is for the API server to say that it is too much: what its
+//! priority and fairness refuses with 429 comes again after its `Retry-After`, spread, and as a read of memory again.
+//! That is proved below, too.
 //!
-//! Each is a feed as the server has it, with its own durations, all in one process on one fake API server. Prints how many
-//! lists or watches began in each half second, and how many in the busiest second.
+//! Each is a feed as the server has it, with its own durations, all in one process on one fake API server. Prints how
+//! many lists or watches began in each half second, and how many in the busiest second.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! `shadow` between real servers: CoreDNS's recorded answers, a changed Service, a silent target; and on a mirror of traffic.
+//! `shadow` between real servers: CoreDNS's recorded answers, a changed Service, a silent target; and on a mirror of
+//! traffic.
 
 mod support;
 
@@ -87,8 +88,8 @@ fn metric(port: u16, name: &str) -> u64 {
 /// Octets of the longest answer that is copied, as the manual has it.
 const LONGEST: usize = 4096;
 
-/// Asks in portions that the ring has room for, and has each compared whole: where the ring was busy just when a copy came,
-/// the portion is asked again.
+/// Asks in portions that the ring has room for, and has each compared whole: where the ring was busy just when a copy
+/// came, the portion is asked again.
 fn compared(dunlin: &Dunlin, port: u16, questions: &[Question]) -> Counts {
     let mut counts = Counts::default();
     for portion in questions.chunks(40) {

@@ -1,4 +1,5 @@
-//! The cluster zone at a secondary: knot transfers it and stays in step. And a zone of NSD's that goes through dunlin to knot.
+//! The cluster zone at a secondary: knot transfers it and stays in step. And a zone of NSD's that goes through dunlin
+//! to knot.
 
 mod support;
 
@@ -208,7 +209,8 @@ zone:
     }
 }
 
-/// A zone comes from one server and goes on to another: each change is told by NOTIFY, from NSD to us and from us to knot.
+/// A zone comes from one server and goes on to another: each change is told by NOTIFY, from NSD to us and from us to
+/// knot.
 #[test]
 fn a_zone_goes_through_in_step() {
     let (above, below) = (free_port(), free_port());

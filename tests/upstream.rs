@@ -1,5 +1,5 @@
-//! Upstreams: the tests' own answers as the one did that CoreDNS's answers were recorded with, Debian's are relayed as they
-//! are, and a dead one slows no name of the cluster.
+//! Upstreams: the tests' own answers as the one did that CoreDNS's answers were recorded with, Debian's are relayed as
+//! they are, and a dead one slows no name of the cluster.
 
 mod support;
 
@@ -95,7 +95,8 @@ fn a_dead_upstream_slows_no_cluster_name() {
     assert!(beside < 20 * alone + Duration::from_millis(5), "{beside:?}, {alone:?} alone");
 }
 
-/// Two upstreams, one of which takes questions and says nothing; then neither says anything. What each is asked is counted.
+/// Two upstreams, one of which takes questions and says nothing; then neither says anything. What each is asked is
+/// counted.
 #[test]
 fn a_dead_upstream_costs_one_query_in_many_and_two_are_not_hammered() {
     const QUERIES: usize = 400;
@@ -182,7 +183,8 @@ impl Mute {
     }
 }
 
-/// What is too long for a datagram, both ways: from the upstream (TC, then TCP where `prefer_udp` says so) and to the client.
+/// What is too long for a datagram, both ways: from the upstream (TC, then TCP where `prefer_udp` says so) and to the
+/// client.
 #[test]
 fn long_answers_come_whole_over_tcp() {
     let strings = vec![format!("\"{}\"", "x".repeat(250)); 8].join(" ");

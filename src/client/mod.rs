@@ -1,7 +1,7 @@
 //! One question to one server: over UDP with TCP after TC, over TCP, TLS or HTTPS.
 //!
-//! For who asks now and then, as `dunlin query` and `compare` do, and `shadow`: a socket of its own each time, so that ids
-//! and ports are never guessed twice. `forward`, which asks all the time, keeps its connections.
+//! For who asks now and then, as `dunlin query` and `compare` do, and `shadow`: a socket of its own each time, so that
+//! ids and ports are never guessed twice. `forward`, which asks all the time, keeps its connections.
 
 mod https;
 mod stream;
@@ -81,8 +81,8 @@ impl Server {
         Server { address, way: Way::Udp }
     }
 
-    /// Asks with a query's octets and gives the reply's: the one whose id and question are the query's. Where TC stands in
-    /// it, it came over TCP and is what the server has to give. Call it inside a tokio runtime.
+    /// Asks with a query's octets and gives the reply's: the one whose id and question are the query's. Where TC stands
+    /// in it, it came over TCP and is what the server has to give. Call it inside a tokio runtime.
     ///
     /// # Errors
     /// Why no such reply came within `timeout`.

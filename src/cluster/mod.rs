@@ -124,9 +124,9 @@ pub fn check_selector(text: &str) -> Result<(), String> {
 pub enum First {
     /// At once: somebody waits for them.
     AtOnce,
-    /// At once as well, unless many instances are starting: the DNS Service of this namespace is asked, where it is `None` that
-    /// of the pod's own, and more than five that are not ready begin one after another, ten a second, within ten seconds.
-    /// `None` outside of a pod asks nobody.
+    /// At once as well, unless many instances are starting: the DNS Service of this namespace is asked, where it is
+    /// `None` that of the pod's own, and more than five that are not ready begin one after another, ten a second,
+    /// within ten seconds. `None` outside of a pod asks nobody.
     AmongOthers(Option<String>),
     /// Spread over some seconds: for a sink that knows a state of the cluster already, as many instances may have been
     /// restarted together, and nobody waits for theirs.

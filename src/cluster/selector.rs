@@ -1,7 +1,7 @@
 //! Label selectors, for sources that have no API server to apply them.
 //!
-//! The grammar is Kubernetes' (reference "Labels and Selectors"): `key`, `!key`, `key=v`, `key==v`, `key!=v`, `key in (a,b)`,
-//! `key notin (a,b)`, `key>1`, `key<1`, joined by commas that mean "and".
+//! The grammar is Kubernetes' (reference "Labels and Selectors"): `key`, `!key`, `key=v`, `key==v`, `key!=v`,
+//! `key in (a,b)`, `key notin (a,b)`, `key>1`, `key<1`, joined by commas that mean "and".
 
 use std::collections::HashMap;
 use std::iter::Peekable;

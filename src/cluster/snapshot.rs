@@ -90,12 +90,12 @@ impl<'a> Snapshot<'a> {
         Ok(Snapshot { written_at, objects: reader.0 })
     }
 
-    /// Tells the sink all objects, as a list of each kind. Returns how many. Objects are made by a thread of their own while
-    /// the sink takes those before them: a start waits for this.
+    /// Tells the sink all objects, as a list of each kind. Returns how many. Objects are made by a thread of their own
+    /// while the sink takes those before them: a start waits for this.
     ///
     /// # Errors
-    /// As [`open`](Snapshot::open), of a file whose checksum is right and whose objects are none. What has been told of it is
-    /// taken back by a list of nothing.
+    /// As [`open`](Snapshot::open), of a file whose checksum is right and whose objects are none. What has been told of
+    /// it is taken back by a list of nothing.
     pub fn tell(&self, sink: &dyn Sink) -> Result<usize, String> {
         let begin = || KINDS.iter().for_each(|kind| sink.list_begins(*kind));
         begin();

@@ -181,8 +181,8 @@ fn read(words: &[String]) -> Result<Asked, String> {
     Ok(Asked { qtype, server: Server { address, way }, names, timeout })
 }
 
-/// The names a libc tries: the name itself first where it has `ndots` dots or more, else last; between, each of the search
-/// list. A name that ends in a dot is tried alone (resolv.conf(5)).
+/// The names a libc tries: the name itself first where it has `ndots` dots or more, else last; between, each of the
+/// search list. A name that ends in a dot is tried alone (resolv.conf(5)).
 fn searched(name: &str, resolver: &resolv_conf::Config) -> Result<Vec<Name>, String> {
     let own = parsed(name)?;
     if name.ends_with('.') {

@@ -1,9 +1,9 @@
 //! Beside a wildcard's sockets, sockets for each address that the machine has.
 //!
-//! A wildcard socket learns the address asked and says the address of the reply by a control message a packet, which costs
-//! a twentieth of a query and more where memory is busy. The kernel prefers the socket bound to the very address, and that
-//! one needs neither. The wildcard serves the rest: addresses that came since we last looked, those above the bound, and
-//! those where somebody else listens.
+//! A wildcard socket learns the address asked and says the address of the reply by a control message a packet, which
+//! costs a twentieth of a query and more where memory is busy. The kernel prefers the socket bound to the very address,
+//! and that one needs neither. The wildcard serves the rest: addresses that came since we last looked, those above the
+//! bound, and those where somebody else listens.
 
 use super::counters::Counters;
 use super::slow::SlowLane;
@@ -58,8 +58,8 @@ impl Group {
         Ok(group)
     }
 
-    /// Leaves what comes from now on to other sockets of the port. What came to a socket between its worker's last look and
-    /// its end would be lost.
+    /// Leaves what comes from now on to other sockets of the port. What came to a socket between its worker's last look
+    /// and its end would be lost.
     pub fn hand_over(&self) {
         for socket in &self.sockets {
             // Where the system refuses, that moment stays.

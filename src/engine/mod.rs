@@ -4,9 +4,9 @@
 //! engine knows nothing of plugins: it asks a [`Lane`] for each packet and hands what that cannot answer to an
 //! [`Answerer`]. Under TCP's connections may be TLS, in them HTTP; QUIC is quinn's ([`Protocol`]).
 //!
-//! `udp.rs` and `tcp.rs` are the life of a packet; `slow.rs` bounds what waits, `shares.rs` each client's part of what is
-//! bounded, `fairness.rs` its part of an overload; `sockets.rs` opens, `beside.rs` what is beside a wildcard; `system.rs` is
-//! the only file of the program with `unsafe`.
+//! `udp.rs` and `tcp.rs` are the life of a packet; `slow.rs` bounds what waits, `shares.rs` each client's part of what
+//! is bounded, `fairness.rs` its part of an overload; `sockets.rs` opens, `beside.rs` what is beside a wildcard;
+//! `system.rs` is the only file of the program with `unsafe`.
 
 mod beside;
 mod counters;

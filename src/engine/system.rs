@@ -211,8 +211,8 @@ impl Batch {
     pub fn send(&mut self, socket: &UdpSocket) -> usize {
         let total = mem::take(&mut self.queued);
         self.end = 0;
-        // SAFETY: the first `total` headers were filled by `reply` and point into our memory, which nothing changes before
-        // the call returns.
+        // SAFETY: the first `total` headers were filled by `reply` and point into our memory, which nothing changes
+        // before the call returns.
         unsafe { send_messages(socket, (&raw mut (*self.memory.as_ptr()).queued).cast(), total, 0) }
     }
 
@@ -285,13 +285,13 @@ pub(super) fn send_late(socket: &UdpSocket, replies: &mut [LateReply]) -> usize 
 /// # Errors
 /// What the system says to one more socket that is watched.
 pub fn watch_for_arrivals(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
-    // SAFETY: the socket owns its descriptor, which is open as long as the socket lives and cannot be exchanged; the `AsyncFd`
-    // owns the socket.
+    // SAFETY: the socket owns its descriptor, which is open as long as the socket lives and cannot be exchanged; the
+    // `AsyncFd` owns the socket.
     Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::ERROR) }?)
 }
 
-/// Sends the first of these packets to where the socket is connected, without waiting; at most [`CONNECTED`], and no more than
-/// the system takes. Returns how many were sent.
+/// Sends the first of these packets to where the socket is connected, without waiting; at most [`CONNECTED`], and no
+/// more than the system takes. Returns how many were sent.
 ///
 /// # Errors
 /// What the system says to the first, which then was not sent, nor was any behind it.
@@ -303,14 +303,14 @@ pub fn send_connected(socket: BorrowedFd<'_>, packets: &[&[u8]]) -> io::Result<u
         (header.msg_hdr.msg_iov, header.msg_hdr.msg_iovlen) = (part, 1 as _);
     }
     let total = packets.len().min(CONNECTED);
-    // SAFETY: the descriptor is open. The first `total` headers point to locals and to the packets, all alive during the call;
-    // the kernel only reads the packets.
+    // SAFETY: the descriptor is open. The first `total` headers point to locals and to the packets, all alive during
+    // the call; the kernel only reads the packets.
     let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), total as _, libc::MSG_DONTWAIT as _) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// Receives what has come, without waiting; at most [`CONNECTED`] packets. `room` is as many equal parts as there are lengths:
-/// each packet is written to its part, cut to that, and its length to `lengths`. Returns how many came.
+/// Receives what has come, without waiting; at most [`CONNECTED`] packets. `room` is as many equal parts as there are
+/// lengths: each packet is written to its part, cut to that, and its length to `lengths`. Returns how many came.
 ///
 /// # Errors
 /// What the system says where none came.
@@ -323,8 +323,8 @@ pub fn receive_connected(socket: BorrowedFd<'_>, room: &mut [u8], lengths: &mut 
         (header.msg_hdr.msg_iov, header.msg_hdr.msg_iovlen) = (part, 1 as _);
     }
     let total = lengths.len().min(CONNECTED).min(room.len() / each);
-    // SAFETY: the descriptor is open. The first `total` headers point to locals and to parts of the room that do not overlap,
-    // of the lengths they state, all alive and used by nothing else during the call.
+    // SAFETY: the descriptor is open. The first `total` headers point to locals and to parts of the room that do not
+    // overlap, of the lengths they state, all alive and used by nothing else during the call.
     let count = unsafe {
         libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), total as _, libc::MSG_DONTWAIT as _, ptr::null_mut())
     };

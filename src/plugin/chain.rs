@@ -18,8 +18,8 @@ pub struct Request {
     pub qclass: u16,
     /// The client's OPT.
     pub edns: Option<Edns>,
-    /// Options of the OPT that upstreams are to be sent, by code (`rewrite edns0`). What the client's OPT had is between it
-    /// and us (RFC 6891 section 6.1.1).
+    /// Options of the OPT that upstreams are to be sent, by code (`rewrite edns0`). What the client's OPT had is
+    /// between it and us (RFC 6891 section 6.1.1).
     pub options: Vec<(u16, Vec<u8>)>,
     /// The client.
     pub client: SocketAddr,

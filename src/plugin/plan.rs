@@ -57,8 +57,8 @@ pub struct BlockPlan {
     pub clients: Arc<OnceLock<Arc<dyn Clients>>>,
     /// Where the lanes leave copies of a sample of queries and answers (`shadow`).
     pub copies: Option<Arc<Copies>>,
-    /// Whether what comes are copies of queries that another server answers (`shadow`'s `mirror`): nobody is answered over UDP
-    /// on the block's listeners.
+    /// Whether what comes are copies of queries that another server answers (`shadow`'s `mirror`): nobody is answered
+    /// over UDP on the block's listeners.
     pub is_mirror: bool,
     ttl: Option<ZonedTtl>,
     slow: Vec<Name>,

@@ -10,9 +10,9 @@
 //! }
 //! ```
 //! - **ZONE...** (the server block's): files of other zones than these, and those below them, are left alone.
-//! - `directory`: the folder; a relative name starts at `root`. **REGEXP** (`db\.(.*)`) matches the whole name of a zone's
-//!   file, and **ORIGIN_TEMPLATE** (`{1}`) makes the zone's name of what it has captured. A folder that is not there is
-//!   warned about and waited for.
+//! - `directory`: the folder; a relative name starts at `root`. **REGEXP** (`db\.(.*)`) matches the whole name of a
+//!   zone's file, and **ORIGIN_TEMPLATE** (`{1}`) makes the zone's name of what it has captured. A folder that is not
+//!   there is warned about and waited for.
 //! - `reload` (1m): how often to look; 0 for never. A changed file is taken where the SOA's serial has changed.
 //!
 //! A file that is wrong is said in the log once for each of its versions, and leaves its zone as it was. Names outside

@@ -13,10 +13,10 @@
 //!   pod had before means nothing. It is for A and AAAA of names with a dot of their own, below the zones of `kubernetes`
 //!   in the same server block.
 //! - `@kubernetes`: the search list of the client's pod, which is found by its address; the domains of this machine's
-//!   `/etc/resolv.conf` follow. It is for all types, below the zones of `kubernetes` in the same server block, which needs
-//!   `pods verified`. Of several pods that have an address, the one that got it last counts: a pod with the address of one
-//!   that has ended gets its own search list. Clients that are no pods get no walk. Without `pods verified` this runs as
-//!   `@search`, with a warning (CoreDNS does nothing there).
+//!   `/etc/resolv.conf` follow. It is for all types, below the zones of `kubernetes` in the same server block, which
+//!   needs `pods verified`. Of several pods that have an address, the one that got it last counts: a pod with the
+//!   address of one that has ended gets its own search list. Clients that are no pods get no walk. Without
+//!   `pods verified` this runs as `@search`, with a warning (CoreDNS does nothing there).
 //! - **RESOLV-CONF**: a file whose `search` line is the list, for all clients.
 //!
 //! Only if the client's question is NXDOMAIN is there a walk. The first of the other names that is not NXDOMAIN answers:

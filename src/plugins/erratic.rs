@@ -16,8 +16,8 @@
 //!
 //! - `large`: answers have 29 addresses, which are too many for 512 octets.
 //!
-//! A is 192.0.2.53 and AAAA 2001:db8::53 for every name, with AA and the TTL 0. AXFR is a small zone, without its last SOA
-//! where `truncate` strikes. Other types are SERVFAIL.
+//! A is 192.0.2.53 and AAAA 2001:db8::53 for every name, with AA and the TTL 0. AXFR is a small zone, without its last
+//! SOA where `truncate` strikes. Other types are SERVFAIL.
 //!
 //! # Examples
 //! ```corefile

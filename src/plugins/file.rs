@@ -45,7 +45,8 @@
 //! None.
 //!
 //! # See also
-//! `auto`, for a folder of zones. `secondary`, for zones of other servers. `transfer`. `hosts`, for a few addresses. `root`.
+//! `auto`, for a folder of zones. `secondary`, for zones of other servers. `transfer`. `hosts`, for a few addresses.
+//! `root`.
 
 use crate::corefile::values;
 use crate::plugin::{

@@ -1,8 +1,8 @@
 //! # Description
 //! `metadata` lets plugins tell others what they know of a query, as labels: `log` writes them (`{/LABEL}`), `rewrite`
 //! puts them in options (`{LABEL}`), `template` in records (`.Meta "LABEL"`), and `view` decides by them
-//! (`metadata('LABEL')`). Without it, and for names outside its zones, every label is empty. A label is worked out when it
-//! is read; queries of which no label is read cost what they cost without `metadata`.
+//! (`metadata('LABEL')`). Without it, and for names outside its zones, every label is empty. A label is worked out when
+//! it is read; queries of which no label is read cost what they cost without `metadata`.
 //!
 //! | label | value |
 //! |---|---|
@@ -15,9 +15,9 @@
 //! | `log/class`, `log/type` | the class of the answer, and what it is: `NOERROR`, `NODATA`, `NXDOMAIN` … |
 //! | `view/name` | the name of the block's view |
 //!
-//! Of several pods with the client's address, `kubernetes/client-namespace` is that of the one that got it last. There is no
-//! `kubernetes/client-pod-name`: queries read an index of addresses and namespaces,
-//! which holds no names of pods, to stay small.
+//! Of several pods with the client's address, `kubernetes/client-namespace` is that of the one that got it last. There
+//! is no `kubernetes/client-pod-name`: queries read an index of addresses and namespaces, which holds no names of pods,
+//! to stay small.
 //!
 //! # Syntax
 //! ```text

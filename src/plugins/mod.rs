@@ -68,10 +68,10 @@ pub use kubernetes::sink_for_measurements;
 
 /// Every plugin, in the order of the chain.
 ///
-/// It is CoreDNS's order but for two rules. What holds answers in memory (`template`, `hosts`, `k8s_external`, `kubernetes`,
-/// `file`, `auto`, `secondary`) stands before `cache`, so that nothing we own is ever answered from a copy; and so do
-/// `header` and `minimal`, which change answers of both. And `tsig` stands before all that change an answer: it signs
-/// what is sent.
+/// It is CoreDNS's order but for two rules. What holds answers in memory (`template`, `hosts`, `k8s_external`,
+/// `kubernetes`, `file`, `auto`, `secondary`) stands before `cache`, so that nothing we own is ever answered from a
+/// copy; and so do `header` and `minimal`, which change answers of both. And `tsig` stands before all that change an
+/// answer: it signs what is sent.
 pub const ORDER: &[&Definition] = &[
     &root::DEFINITION,
     &metadata::DEFINITION,

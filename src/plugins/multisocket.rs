@@ -1,8 +1,8 @@
 //! # Description
-//! `multisocket` says how many UDP sockets, with a thread each, an address has. Without it that is one for each CPU that the
-//! process may use, but at most eight, which is what most machines are best served by; with it and without a number it is
-//! one for each CPU, however many there are. TCP needs no such number: its connections are spread over all threads of the
-//! process.
+//! `multisocket` says how many UDP sockets, with a thread each, an address has. Without it that is one for each CPU
+//! that the process may use, but at most eight, which is what most machines are best served by; with it and without a
+//! number it is one for each CPU, however many there are. TCP needs no such number: its connections are spread over all
+//! threads of the process.
 //!
 //! # Syntax
 //! ```text

@@ -21,8 +21,8 @@ pub(super) const NOT_YET: &[&str] = &[
     "nomad",
 ];
 
-/// Plugins that are built into other people's CoreDNS, which operators may take for CoreDNS's own, and what they may write
-/// here instead; nothing where there is no such thing.
+/// Plugins that are built into other people's CoreDNS, which operators may take for CoreDNS's own, and what they may
+/// write here instead; nothing where there is no such thing.
 pub(super) const EXTERNAL: &[(&str, &str)] = &[
     ("ads", "`hosts` or `template` answers for blocked names"),
     ("alternate", "`next` of `forward` hands a query on by its answer's code"),

@@ -1,6 +1,6 @@
 //! # Description
-//! `timeouts` bounds how long connections over TCP, TLS, HTTPS and QUIC may keep the server waiting, and how many queries each
-//! may bring. UDP has no connections.
+//! `timeouts` bounds how long connections over TCP, TLS, HTTPS and QUIC may keep the server waiting, and how many
+//! queries each may bring. UDP has no connections.
 //!
 //! # Syntax
 //! ```text
@@ -15,8 +15,8 @@
 //!   request's head and body, over QUIC each stream's query.
 //! - `write` (5s): a client that does not take its answers is dropped after this.
 //! - `idle` (10s): a connection is closed this long after its last query or answer.
-//! - `maxtcpqueries` (-1, no bound): a connection over TCP or TLS is closed after as many queries, so that long-lived ones
-//!   spread over the replicas behind a load balancer.
+//! - `maxtcpqueries` (-1, no bound): a connection over TCP or TLS is closed after as many queries, so that long-lived
+//!   ones spread over the replicas behind a load balancer.
 //!
 //! Durations are from 1s to 24h, a bare number means seconds; at least one option has to be there. Where several server
 //! blocks share a listener, the last that gives an option decides it. A reload changes them for new connections.

@@ -16,21 +16,22 @@
 //! - **NAME** is the `view` label of the metrics, and the label `view/name` of `metadata`.
 //! - `expr` can be given several times; all have to be true. An expression that fails for a query is not true of it.
 //!
-//! Functions about the query: `type()` (`'AAAA'`), `name()` (lower case, with its last dot), `class()`, `proto()` (`'udp'`
-//! or `'tcp'`), `size()`, `client_ip()`, `port()`, `id()`, `opcode()`, `do()`, `bufsize()`, `server_ip()`, `server_port()`,
-//! `incidr(IP, NETWORK)` and `metadata(LABEL)`. `port()` and `server_port()` are strings; IPv6 addresses have no brackets.
+//! Functions about the query: `type()` (`'AAAA'`), `name()` (lower case, with its last dot), `class()`, `proto()`
+//! (`'udp'` or `'tcp'`), `size()`, `client_ip()`, `port()`, `id()`, `opcode()`, `do()`, `bufsize()`, `server_ip()`,
+//! `server_port()`, `incidr(IP, NETWORK)` and `metadata(LABEL)`. `port()` and `server_port()` are strings; IPv6
+//! addresses have no brackets.
 //!
-//! The language is that of expr-lang: `'string'` `"string"` `12` `1.5` `true` `nil` `[1, 2]` `{key: 'value'}`;
-//! `==` `!=` `<` `<=` `>` `>=` `and` `&&` `or` `||` `not` `!` `in` `not in` `contains` `startsWith` `endsWith` `matches`
-//! `+` `-` `*` `/` `%` `**` `..` `??` `? :` `if … { … } else { … }` `|` `let x = …;` `list[0]` `list[1:3]` `map.key`; and
+//! The language is that of expr-lang: `'string'` `"string"` `12` `1.5` `true` `nil` `[1, 2]` `{key: 'value'}`; `==`
+//! `!=` `<` `<=` `>` `>=` `and` `&&` `or` `||` `not` `!` `in` `not in` `contains` `startsWith` `endsWith` `matches` `+`
+//! `-` `*` `/` `%` `**` `..` `??` `? :` `if … { … } else { … }` `|` `let x = …;` `list[0]` `list[1:3]` `map.key`; and
 //! its functions `len` `lower` `upper` `trim` `trimPrefix` `trimSuffix` `split` `splitAfter` `join` `replace` `repeat`
-//! `indexOf` `lastIndexOf` `hasPrefix` `hasSuffix` `int` `float` `string` `abs` `ceil` `floor` `round` `min` `max` `mean`
-//! `median` `first` `last` `take` `reverse` `concat` `flatten` `uniq` `sort` `keys` `values` `get` `toPairs` `fromPairs`
-//! `toJSON` `fromJSON` `toBase64` `fromBase64` `bitand` `bitor` `bitxor` `bitnand` `bitnot` `bitshl` `bitshr` `bitushr`, and
-//! with an expression for each element (`#`, the place of which is `#index`) `all` `any` `one` `none` `filter` `map` `find`
-//! `findIndex` `findLast` `findLastIndex` `count` `sum` `groupBy` `sortBy` `reduce` (with `#acc`). Times (`now`, `date`,
-//! `duration`, `timezone`) are not known.
-//! What does not fit together is an error at load. An evaluation ends after 20,000 steps, as not true.
+//! `indexOf` `lastIndexOf` `hasPrefix` `hasSuffix` `int` `float` `string` `abs` `ceil` `floor` `round` `min` `max`
+//! `mean` `median` `first` `last` `take` `reverse` `concat` `flatten` `uniq` `sort` `keys` `values` `get` `toPairs`
+//! `fromPairs` `toJSON` `fromJSON` `toBase64` `fromBase64` `bitand` `bitor` `bitxor` `bitnand` `bitnot` `bitshl`
+//! `bitshr` `bitushr`, and with an expression for each element (`#`, the place of which is `#index`) `all` `any` `one`
+//! `none` `filter` `map` `find` `findIndex` `findLast` `findLastIndex` `count` `sum` `groupBy` `sortBy` `reduce` (with
+//! `#acc`). Times (`now`, `date`, `duration`, `timezone`) are not known. What does not fit together is an error at
+//! load. An evaluation ends after 20,000 steps, as not true.
 //!
 //! In the Corefile `#` starts a comment, so an expression with it stands in double quotes.
 //!

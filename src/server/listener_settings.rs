@@ -6,8 +6,8 @@ use crate::engine::Limits;
 use crate::plugin::{ByServerName, Certificate, ServerKeys};
 use std::sync::Arc;
 
-/// What a listener proves itself with: the `tls` of the first block there that has one, with the protocol's name for ALPN,
-/// and the certificates of all of them.
+/// What a listener proves itself with: the `tls` of the first block there that has one, with the protocol's name for
+/// ALPN, and the certificates of all of them.
 pub(super) fn keys(scheme: Scheme, routes: &[Route]) -> Option<Arc<rustls::ServerConfig>> {
     let protocols: &[&[u8]] = match scheme {
         Scheme::Tls => &[b"dot"],

@@ -52,9 +52,9 @@ pub fn run(invocation: &Invocation) -> ExitCode {
     code
 }
 
-/// Workers of an address, and threads of the slow lane: one a CPU that the process may use, up to the number of them that
-/// answers two million queries a second. On a machine with many CPUs more would cost more than it brings: memory for each, a
-/// look at each whenever a store changes, and smaller batches.
+/// Workers of an address, and threads of the slow lane: one a CPU that the process may use, up to the number of them
+/// that answers two million queries a second. On a machine with many CPUs more would cost more than it brings: memory
+/// for each, a look at each whenever a store changes, and smaller batches.
 fn threads() -> usize {
     const MOST: usize = 8;
     std::thread::available_parallelism().map_or(1, usize::from).min(MOST)

@@ -300,8 +300,8 @@ pub fn cut_reply(message: &mut [u8], limit: usize) -> usize {
     end
 }
 
-/// Cuts the well-formed reply in `message` to at most `limit` octets as [`cut_reply`] does, but keeps its OPT: without its
-/// options where they and the question alone are too much.
+/// Cuts the well-formed reply in `message` to at most `limit` octets as [`cut_reply`] does, but keeps its OPT: without
+/// its options where they and the question alone are too much.
 pub fn cut(mut message: Vec<u8>, limit: usize) -> Vec<u8> {
     let Some(view) = ReplyView::parse(&message).filter(|view| view.end > limit) else { return message };
     let room = limit.saturating_sub(view.question_end);

@@ -6,7 +6,8 @@ use std::ops::Range;
 /// So many zones of one length are compared one after another.
 const TRIED: usize = 4;
 
-/// Values by zone. A network in a Corefile becomes up to 128 zones, so those of one length are searched, not tried in a row.
+/// Values by zone. A network in a Corefile becomes up to 128 zones, so those of one length are searched, not tried in a
+/// row.
 pub struct Suffixes<T> {
     /// By descending number of labels, then by wire form.
     zones: Box<[(Name, T)]>,

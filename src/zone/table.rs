@@ -67,7 +67,8 @@ impl<V: Keyed> Table<V> {
         self.view(key).get().cloned()
     }
 
-    /// Calls `visit` for every entry whose key may have this fingerprint, until it breaks: the caller checks what it finds.
+    /// Calls `visit` for every entry whose key may have this fingerprint, until it breaks: the caller checks what it
+    /// finds.
     pub fn with_fingerprint<B>(&self, fingerprint: u32, mut visit: impl FnMut(&V) -> ControlFlow<B>) -> ControlFlow<B> {
         let shard = self.shard(fingerprint).load();
         shard.tagged(tag(fingerprint)).try_for_each(|(_, entry)| visit(entry))
@@ -150,8 +151,8 @@ impl<V: Keyed> Shard<V> {
     }
 
     /// A bit for each near tag that is this one, and for some that are not: four at a time by the arithmetic of one
-    /// word, in which a zero borrows from its neighbour (Mycroft's test for a zero octet). The tag `at` of word `word` has
-    /// bit `16 * at + word`.
+    /// word, in which a zero borrows from its neighbour (Mycroft's test for a zero octet). The tag `at` of word `word`
+    /// has bit `16 * at + word`.
     #[inline]
     fn near_with(&self, tag: u16) -> u64 {
         const ONES: u64 = 0x0001_0001_0001_0001;

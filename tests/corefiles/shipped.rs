@@ -138,7 +138,8 @@ fn filled_in(path: &Path) -> PathBuf {
     copy
 }
 
-/// A plugin that is not there yet is the one reason for which a shipped Corefile may be refused, and the message names it.
+/// A plugin that is not there yet is the one reason for which a shipped Corefile may be refused, and the message names
+/// it.
 #[test]
 fn every_shipped_corefile_is_set_up_or_names_what_is_not_there_yet() {
     let (mut runs, mut waits) = (Vec::new(), Vec::new());

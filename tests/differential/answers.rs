@@ -1,4 +1,5 @@
-//! Answers: `NAME.Corefile`, `NAME.questions`, and in `NAME.answers` a line for each question, behind them what was logged.
+//! Answers: `NAME.Corefile`, `NAME.questions`, and in `NAME.answers` a line for each question, behind them what was
+//! logged.
 
 use super::support::{Answer, Client, Question, Scratch, Start, Upstream, controlplane, free_port, read, repository};
 use super::support::{controlplane::ControlPlane, wait_until};

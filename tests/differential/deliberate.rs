@@ -6,7 +6,8 @@ use crate::support::{read, repository};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// The lines of `deliberate.txt`, `NAME: CASE: REASON`: what is another answer on purpose. A `*` in NAME or CASE is any text.
+/// The lines of `deliberate.txt`, `NAME: CASE: REASON`: what is another answer on purpose. A `*` in NAME or CASE is any
+/// text.
 pub struct Deliberate(Vec<Line>);
 
 pub struct Line {

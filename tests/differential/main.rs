@@ -1,7 +1,7 @@
 //! What CoreDNS was recorded to answer, and which Corefiles it was recorded to take (tests/data/differential).
 //!
-//! `DUNLIN_RECORD=PROGRAM cargo test --test differential` records anew from another program; `DUNLIN_DIFFERENTIAL=WORD` runs
-//! only what has WORD in its name. `DUNLIN_WRITE_OURS=1` keeps what dunlin answers where that differs on purpose.
+//! `DUNLIN_RECORD=PROGRAM cargo test --test differential` records anew from another program; `DUNLIN_DIFFERENTIAL=WORD`
+//! runs only what has WORD in its name. `DUNLIN_WRITE_OURS=1` keeps what dunlin answers where that differs on purpose.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,6 @@
-//! Answers over time: `NAME.timelines` has timelines, each with its `cache`, what the upstream says from which second on, and
-//! in which seconds is asked; behind each of these what was answered, and whether the upstream was asked for it.
+//! Answers over time: `NAME.timelines` has timelines, each with its `cache`, what the upstream says from which second
+//! on, and in which seconds is asked; behind each of these what was answered, and whether the upstream was asked for
+//! it.
 //!
 //! All go side by side, each in a server block of its own. One whose seconds the machine did not keep goes again.
 

@@ -13,8 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(6);
 /// Questions in flight on one socket.
 const WINDOW: usize = 64;
 
-/// One question. Its text form is `NAME TYPE [tcp] [edns=SIZE] [do] [cd] [ad] [chaos] [class=N] [opcode=N] [nord] [cookie]
-/// [nsid] [version=N] [pad=N] [option=CODE:HEX] [from=ADDRESS]`.
+/// One question. Its text form is
+/// `NAME TYPE [tcp] [edns=SIZE] [do] [cd] [ad] [chaos] [class=N] [opcode=N] [nord] [cookie] [nsid] [version=N] [pad=N] [option=CODE:HEX] [from=ADDRESS]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Absolute, with its dot.

@@ -1,4 +1,5 @@
-//! A cluster on the fake API server: services that stay and services that change, and what their names must be answered as.
+//! A cluster on the fake API server: services that stay and services that change, and what their names must be answered
+//! as.
 
 use super::fakeapi::FakeApi;
 use super::{Dunlin, Start, free_port, wait_until};
@@ -6,8 +7,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// The longest that any fault may be felt after its end: the longest back-off of a watch (10 s), the spread of lists (3 s),
-/// and as much again for a machine that does other things.
+/// The longest that any fault may be felt after its end: the longest back-off of a watch (10 s), the spread of lists (3
+/// s), and as much again for a machine that does other things.
 const LONGEST: Duration = Duration::from_secs(26);
 /// Services that stay as they are.
 pub const STABLE: usize = 40;

@@ -1,5 +1,5 @@
-//! An API server of a test: Namespaces, Services and EndpointSlices over HTTP, lists in pages, watches with bookmarks, and
-//! faults on demand. What it holds is the truth that a server under test has to come back to.
+//! An API server of a test: Namespaces, Services and EndpointSlices over HTTP, lists in pages, watches with bookmarks,
+//! and faults on demand. What it holds is the truth that a server under test has to come back to.
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -50,8 +50,9 @@ pub enum Fault {
     Lagging,
     /// Nobody accepts connections.
     Down,
-    /// The store was set back by more than what has happened since: resourceVersions start over, and the state is another.
-    /// (Set back by less, nobody can tell but by a list: that is what `etcdutl snapshot restore --bump-revision` is for.)
+    /// The store was set back by more than what has happened since: resourceVersions start over, and the state is
+    /// another. (Set back by less, nobody can tell but by a list: that is what
+    /// `etcdutl snapshot restore --bump-revision` is for.)
     Replaced,
     /// Another instance answers, which has not heard of what has happened since: watches are cut behind their next event,
     /// and lists and watches from then on are of the older data.

@@ -2,8 +2,8 @@
 //!
 //! hickory's own zone store puts the targets of CNAMEs into the additional section; a recursive client's upstream has
 //! them in the answer. So the look-up is written here, on hickory's types: RFC 1034 section 4.3.2 without delegations
-//! and wildcards. Beside the zone, names under `servfail.test.` get SERVFAIL, names under `silent.test.` silence, and names
-//! under `seen.test.` a TXT record of what the OPT in the query said.
+//! and wildcards. Beside the zone, names under `servfail.test.` get SERVFAIL, names under `silent.test.` silence, and
+//! names under `seen.test.` a TXT record of what the OPT in the query said.
 
 use hickory_proto::op::{Edns, Header, HeaderCounts, Message, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::TXT;

@@ -1,4 +1,5 @@
-//! What the tools share: questions as packets, batched system calls, a process's CPU time, a cluster's objects, arguments.
+//! What the tools share: questions as packets, batched system calls, a process's CPU time, a cluster's objects,
+//! arguments.
 
 #![warn(missing_docs)]
 

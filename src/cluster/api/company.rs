@@ -1,8 +1,9 @@
 //! The company of a start: instances that start together with nothing to answer with list one after another.
 //!
-//! How many they are is in the EndpointSlices of the Service that selects them, where the control plane marks those that are
-//! not ready. One small request asks for that before the first lists. It is a courtesy to the API server, never a reason not
-//! to start: without an answer in time, without the right to ask, or without such a Service nobody waits.
+//! How many they are is in the EndpointSlices of the Service that selects them, where the control plane marks those
+//! that are not ready. One small request asks for that before the first lists. It is a courtesy to the API server,
+//! never a reason not to start: without an answer in time, without the right to ask, or without such a Service nobody
+//! waits.
 //!
 //! Instances that restart before the control plane has marked them are not seen.
 
@@ -15,7 +16,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// What a cluster's DNS Service is labelled, in Kubernetes' own manifests and in CoreDNS's chart. Its slices have its labels.
+/// What a cluster's DNS Service is labelled, in Kubernetes' own manifests and in CoreDNS's chart. Its slices have its
+/// labels.
 const SERVICES: &str = "k8s-app in (kube-dns,coredns)";
 /// So many start together as a Deployment is updated: they wait for nobody.
 const FEW: usize = 5;
@@ -88,8 +90,8 @@ struct TargetRef {
     name: String,
 }
 
-/// The pods that are neither ready nor on their way out. A pod has an endpoint in each Service that selects it, and for each
-/// family of addresses.
+/// The pods that are neither ready nor on their way out. A pod has an endpoint in each Service that selects it, and for
+/// each family of addresses.
 fn starting_in(body: &[u8]) -> serde_json::Result<usize> {
     let slices: Slices = serde_json::from_slice(body)?;
     let endpoints = slices.items.into_iter().filter_map(|slice| slice.endpoints).flatten();

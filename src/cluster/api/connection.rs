@@ -208,7 +208,8 @@ fn endpoint(url: &str, files: Option<&[PathBuf; 3]>) -> Result<Config, String> {
         config.auth_info.client_certificate = Some(certificate.display().to_string());
         config.auth_info.client_key = Some(key.display().to_string());
     } else if config.cluster_url.scheme_str() == Some("http") {
-        // There is no certificate to check, and the system's take four milliseconds to read, for which a start would wait.
+        // There is no certificate to check, and the system's take four milliseconds to read, for which a start would
+        // wait.
         config.root_cert = Some(Vec::new());
     }
     Ok(config)

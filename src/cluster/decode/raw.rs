@@ -1,7 +1,8 @@
 //! Objects as the API publishes them, cut down to the fields that are read, and the rules that make slim objects of them.
 //!
 //! Everything is optional: what a field's absence means is said here, not by the decoder. Sources: the Kubernetes API
-//! reference for Service, Namespace and Pod (v1); for ServiceImport, KEP-1645. EndpointSlices are in [`slice`](super::slice).
+//! reference for Service, Namespace and Pod (v1); for ServiceImport, KEP-1645. EndpointSlices are in
+//! [`slice`](super::slice).
 
 use super::super::selector::Labels;
 use super::super::{self as cluster, Key, Kind, Object, Port};

@@ -1,9 +1,9 @@
 //! `compare A B`: asks two servers everything that a cluster implies, and says where B answers otherwise than A.
 //!
-//! A is the server that runs, B the dunlin that is to take its place. Both are asked over UDP, and over TCP after TC, at
-//! a bounded rate. What differs is asked once more a little later: a cluster changes while it is being compared.
-//! Exit codes: 0 where nothing differs, 1 where something does or a server is silent, 2 for words that are wrong, 3 where the
-//! names cannot be read.
+//! A is the server that runs, B the dunlin that is to take its place. Both are asked over UDP, and over TCP after TC,
+//! at a bounded rate. What differs is asked once more a little later: a cluster changes while it is being compared.
+//! Exit codes: 0 where nothing differs, 1 where something does or a server is silent, 2 for words that are wrong, 3
+//! where the names cannot be read.
 
 mod names;
 mod source;

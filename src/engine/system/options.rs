@@ -17,8 +17,8 @@ pub(in crate::engine) fn hand_over(socket: &UdpSocket) -> io::Result<()> {
     socket.connect(SocketAddr::new(socket.local_addr()?.ip(), NOBODY))
 }
 
-/// Asks for the packet information that [`Batch::receive`](super::Batch::receive) reads; a socket bound to one address does
-/// not need it.
+/// Asks for the packet information that [`Batch::receive`](super::Batch::receive) reads; a socket bound to one address
+/// does not need it.
 ///
 /// # Errors
 /// What the system says.

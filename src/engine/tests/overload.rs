@@ -130,8 +130,8 @@ fn overload() -> Seen {
     Seen { saturated, flooded, beside }
 }
 
-/// Of three times the best counts: without the parts by source nine of ten queries beside the flood are lost each time, and
-/// with them one or two of ten: those that the kernel finds no room for while a burst of the flood is in the queue.
+/// Of three times the best counts: without the parts by source nine of ten queries beside the flood are lost each time,
+/// and with them one or two of ten: those that the kernel finds no room for while a burst of the flood is in the queue.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_times_too_much_is_answered_at_full_rate_and_fairly() {
     let (mut rates, mut parts) = (0_f64, 0_f64);

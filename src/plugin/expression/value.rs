@@ -113,7 +113,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// As Go prints a float: the shortest digits that tell it from others, with an exponent where that is below -4 or above 5.
+/// As Go prints a float: the shortest digits that tell it from others, with an exponent if that is below -4 or above 5.
 fn float(number: f64) -> String {
     let shortest = format!("{number:e}");
     match shortest.split_once('e').and_then(|(digits, exponent)| Some((digits, exponent.parse::<i32>().ok()?))) {

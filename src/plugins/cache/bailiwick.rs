@@ -1,8 +1,8 @@
 //! Which records of a reply its question leads to (RFC 5452 section 6, RFC 2181 section 5.4.1).
 //!
-//! Whoever can make an upstream answer one question must not come by a place in the answer to another, so what is stored
-//! is the question's own: in the answer section the name asked and what aliases lead to, in the authority section the zones
-//! above these, in the additional section the hosts that the others name.
+//! Whoever can make an upstream answer one question must not come by a place in the answer to another, so what is
+//! stored is the question's own: in the answer section the name asked and what aliases lead to, in the authority
+//! section the zones above these, in the additional section the hosts that the others name.
 
 use crate::wire::{HEADER, RecordType, ReplyView, Section};
 

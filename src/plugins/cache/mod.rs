@@ -7,8 +7,9 @@
 //!
 //! Answers are told apart by name (without case), type, class, DO and CD. Not stored: truncated answers, REFUSED and
 //! other errors, NXDOMAIN without a SOA, CNAMEs that lead nowhere and have no SOA, zone transfers, expired signatures,
-//! messages above 16 KiB, and what the question does not lead to: answers of other names than the one asked and those that
-//! its aliases lead to, authority above neither of them; additional records of hosts that nothing names are left out. Clients that miss the same name at the same time share one upstream query.
+//! messages above 16 KiB, and what the question does not lead to: answers of other names than the one asked and those
+//! that its aliases lead to, authority above neither of them; additional records of hosts that nothing names are left
+//! out. Clients that miss the same name at the same time share one upstream query.
 //!
 //! # Syntax
 //!
@@ -35,10 +36,11 @@
 //!
 //! * `prefetch`: an answer that was hit `AMOUNT` times, never more than `DURATION` (1m) apart, is fetched again when it
 //!   has less than `PERCENT` (10%) of its time left. One client in the slow lane starts it and nobody waits for it.
-//! * `serve_stale`: an answer that expired less than `DURATION` (1h) ago is given while it is fetched again: `immediate`
-//!   gives it at once; `verify` waits for the upstream first, `TIMEOUT` at most or as long as it takes. It shows `TTL`
-//!   (0). `rfc8767` is `verify` with the numbers of RFC 8767: 1800ms, 30s, 30s. After a failure the upstream is not asked for it again for `RECHECK` (0, at most 5m). An error never takes
-//!   the place of an answer that may still be given.
+//! * `serve_stale`: an answer that expired less than `DURATION` (1h) ago is given while it is fetched again:
+//!   `immediate` gives it at once; `verify` waits for the upstream first, `TIMEOUT` at most or as long as it takes. It
+//!   shows `TTL` (0). `rfc8767` is `verify` with the numbers of RFC 8767: 1800ms, 30s, 30s. After a failure the
+//!   upstream is not asked for it again for `RECHECK` (0, at most 5m). An error never takes the place of an answer that
+//!   may still be given.
 //!
 //! * `serve_stale_policy prefer_positive`: an answer that is fresh or may be given stale is neither given up for a denial
 //!   that came after it nor hidden by it. It hides what has really been deleted, for as long as `serve_stale` says.

@@ -1,7 +1,7 @@
 //! Files of upstreams, as `/etc/resolv.conf`: what is done when one has no name server that could be asked.
 //!
-//! CoreDNS refuses to start. A server that also knows a cluster had better answer for that, say what is missing, and go on
-//! forwarding as soon as it can; `strict` asks for CoreDNS's way.
+//! CoreDNS refuses to start. A server that also knows a cluster had better answer for that, say what is missing, and go
+//! on forwarding as soon as it can; `strict` asks for CoreDNS's way.
 
 use super::metrics::unusable_file;
 use super::targets::{self, PORT, Scheme, Target};
@@ -105,8 +105,8 @@ impl Own {
     }
 }
 
-/// Whether an address is one of this machine's: only then does what is sent to it leave from it. That a socket can be bound
-/// to it says less: with `net.ipv4.ip_nonlocal_bind`, as on nodes with a floating address, it can be to any.
+/// Whether an address is one of this machine's: only then does what is sent to it leave from it. That a socket can be
+/// bound to it says less: with `net.ipv4.ip_nonlocal_bind`, as on nodes with a floating address, it can be to any.
 fn is_of_this_machine(ip: IpAddr) -> bool {
     let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let source = || {

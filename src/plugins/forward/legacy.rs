@@ -34,8 +34,8 @@
 //! # Metrics
 //!
 //! Those of `forward`: `coredns_proxy_request_duration_seconds`, `coredns_proxy_healthcheck_failures_total`,
-//! `coredns_proxy_conn_cache_hits_total`, `coredns_proxy_conn_cache_misses_total`,
-//! `dunlin_forward_failed_checks`, `dunlin_forward_ignored_replies_total`, `coredns_forward_max_concurrent_rejects_total`,
+//! `coredns_proxy_conn_cache_hits_total`, `coredns_proxy_conn_cache_misses_total`, `dunlin_forward_failed_checks`,
+//! `dunlin_forward_ignored_replies_total`, `coredns_forward_max_concurrent_rejects_total`,
 //! `coredns_forward_healthcheck_broken_total`, `dunlin_forward_concurrent_queries`, `dunlin_forward_unusable_files`.
 //!
 //! # See also

@@ -122,19 +122,19 @@
 //!
 //! # Metrics
 //!
-//! `coredns_proxy_request_duration_seconds{proxy_name,to,rcode}`, `coredns_proxy_healthcheck_failures_total{proxy_name,to}`,
-//! `coredns_proxy_conn_cache_hits_total{proxy_name,to,proto}`, `coredns_proxy_conn_cache_misses_total{proxy_name,to,proto}`,
-//! `coredns_forward_max_concurrent_rejects_total`, `coredns_forward_healthcheck_broken_total`, and
-//! `dunlin_forward_failed_checks{to}`: health checks that have failed in a row; 0 for an upstream that is well,
-//! `dunlin_forward_ignored_replies_total{to}`: packets that answered no query in flight,
-//! `dunlin_forward_concurrent_queries`: queries in flight,
-//! `dunlin_forward_unusable_files{file}`: 1 where a file has no usable name server,
-//! `dunlin_tls_renewals_total{file,result}`, as of the plugin `tls`.
+//! `coredns_proxy_request_duration_seconds{proxy_name,to,rcode}`,
+//! `coredns_proxy_healthcheck_failures_total{proxy_name,to}`,
+//! `coredns_proxy_conn_cache_hits_total{proxy_name,to,proto}`,
+//! `coredns_proxy_conn_cache_misses_total{proxy_name,to,proto}`, `coredns_forward_max_concurrent_rejects_total`,
+//! `coredns_forward_healthcheck_broken_total`, and `dunlin_forward_failed_checks{to}`: health checks that have failed
+//! in a row; 0 for an upstream that is well, `dunlin_forward_ignored_replies_total{to}`: packets that answered no query
+//! in flight, `dunlin_forward_concurrent_queries`: queries in flight, `dunlin_forward_unusable_files{file}`: 1 where a
+//! file has no usable name server, `dunlin_tls_renewals_total{file,result}`, as of the plugin `tls`.
 //!
 //! # See also
 //!
-//! `cache`, `loop`. RFC 5452 (forged answers), RFC 7766 (DNS over TCP), RFC 7858 (DNS over TLS), RFC 8484 (DNS over HTTPS),
-//! RFC 6891 (OPT).
+//! `cache`, `loop`. RFC 5452 (forged answers), RFC 7766 (DNS over TCP), RFC 7858 (DNS over TLS), RFC 8484 (DNS over
+//! HTTPS), RFC 6891 (OPT).
 
 mod case;
 mod files;

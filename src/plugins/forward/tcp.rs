@@ -1,4 +1,5 @@
-//! Kept TCP connections of one upstream, under TLS or not: queries are sent one behind the other without waiting (RFC 7766 section 6.2.1.1).
+//! Kept TCP connections of one upstream, under TLS or not: queries are sent one behind the other without waiting (RFC
+//! 7766 section 6.2.1.1).
 
 use super::message::Outgoing;
 use super::metrics::Meters;

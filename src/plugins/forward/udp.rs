@@ -1,8 +1,8 @@
 //! Kept UDP sockets of one upstream: several source ports, drawn at random, each given up before it is old.
 //!
 //! Queries leave what they want sent with a task of the pool, which sends it once they all have, and takes what came on
-//! all ports before anybody looks at it: whoever sends a packet at a time wakes the receiver for each. So the port is drawn
-//! for what goes with one system call, not for each query in it.
+//! all ports before anybody looks at it: whoever sends a packet at a time wakes the receiver for each. So the port is
+//! drawn for what goes with one system call, not for each query in it.
 
 mod task;
 
@@ -167,7 +167,8 @@ impl UdpPool {
         self.lines.lock().unwrap().ports.iter().flatten().map(|line| line.waiting.len()).sum()
     }
 
-    /// The line for one more query: that of those before it which the task has not sent yet, up to what a system call takes.
+    /// The line for one more query: that of those before it which the task has not sent yet, up to what a system call
+    /// takes.
     fn line(&self, now: Instant) -> io::Result<Arc<Line>> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let port = lines.draw(self.shared.round.load(Relaxed));

@@ -1,6 +1,6 @@
 //! # Description
-//! `k8s_external` answers for services as they are reached from outside the cluster, in zones of its own: the addresses in
-//! `spec.externalIPs` and those of load balancers. It asks the `kubernetes` of the same server block.
+//! `k8s_external` answers for services as they are reached from outside the cluster, in zones of its own: the addresses
+//! in `spec.externalIPs` and those of load balancers. It asks the `kubernetes` of the same server block.
 //!
 //! The names, left of a zone *Z*:
 //!
@@ -26,8 +26,8 @@
 //!     fallthrough [ZONE...]
 //! }
 //! ```
-//! - **ZONE** are names, or networks as their reverse zones; without them, the server block's. PTR records lead to the first
-//!   one that is not reverse.
+//! - **ZONE** are names, or networks as their reverse zones; without them, the server block's. PTR records lead to the
+//!   first one that is not reverse.
 //! - `apex`: the label that the zone's own names stand under (`dns`).
 //! - `ttl`: of every record, 0 to 3600 seconds (5).
 //! - `headless`: headless services without addresses outside are answered with their endpoints.

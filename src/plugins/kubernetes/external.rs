@@ -255,8 +255,8 @@ fn addresses<A: Family>(
     }
 }
 
-/// Writes the ports of a service at the host name of its load balancer. Its addresses are not looked up: additional records
-/// are a favour (RFC 2782), and the client asks where it needs them.
+/// Writes the ports of a service at the host name of its load balancer. Its addresses are not looked up: additional
+/// records are a favour (RFC 2782), and the client asks where it needs them.
 fn ports_of_host(
     asked: &Asked<'_>,
     service: &Service,

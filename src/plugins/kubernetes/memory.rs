@@ -17,8 +17,8 @@ pub(super) const BYTES: Descriptor = Descriptor {
 /// How often it is worked out.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Tells the memory of one cluster's stores as long as they live, once they are filled: until then the walk would take its
-/// time from the start.
+/// Tells the memory of one cluster's stores as long as they live, once they are filled: until then the walk would take
+/// its time from the start.
 pub(super) async fn tell(models: Weak<Models>, metrics: Metrics, filled: impl Future<Output = ()>) {
     let gauges = PARTS.map(|part| metrics.gauge(&BYTES).with_label_values(&[part]));
     let mut told = [0.0; PARTS.len()];

@@ -18,11 +18,11 @@
 //! | `dns-version` | TXT | `1.1.0` |
 //!
 //! A name that exists without records of the type asked is NODATA, empty non-terminals included; only a name that does
-//! not exist falls through. Until the first lists have arrived a missing name is SERVFAIL. SOA does not fall through: a name
-//! that another plugin may have is NODATA for it.
+//! not exist falls through. Until the first lists have arrived a missing name is SERVFAIL. SOA does not fall through: a
+//! name that another plugin may have is NODATA for it.
 //!
-//! EndpointSlices of host names (`addressType: FQDN`) are not answered. CoreDNS makes an alias of each, and several aliases
-//! at one name are none (RFC 1034 section 3.6.2).
+//! EndpointSlices of host names (`addressType: FQDN`) are not answered. CoreDNS makes an alias of each, and several
+//! aliases at one name are none (RFC 1034 section 3.6.2).
 //!
 //! # Syntax
 //!
@@ -65,22 +65,23 @@
 //! - `noendpoints`: EndpointSlices are not followed.
 //! - `fallthrough`: missing names in these zones, or in all, go to the next plugin.
 //! - `ignore empty_service`: services with cluster IPs but without ready endpoints do not exist.
-//! - `multicluster`: these of the plugin's zones are for services of several clusters, by the Multi-Cluster Services API
-//!   (KEP-1645): those that have a ServiceImport, with the endpoints of the EndpointSlices that are labelled with its name.
-//!   An endpoint's name has its cluster's label behind it: `E.CLUSTER.S.NS.svc`. The server has to be allowed to list and
-//!   watch `serviceimports` of `multicluster.x-k8s.io`. Where that kind is not installed nobody waits for it; it is asked
-//!   for again and again.
+//! - `multicluster`: these of the plugin's zones are for services of several clusters, by the Multi-Cluster Services
+//!   API (KEP-1645): those that have a ServiceImport, with the endpoints of the EndpointSlices that are labelled with
+//!   its name. An endpoint's name has its cluster's label behind it: `E.CLUSTER.S.NS.svc`. The server has to be allowed
+//!   to list and watch `serviceimports` of `multicluster.x-k8s.io`. Where that kind is not installed nobody waits for
+//!   it; it is asked for again and again.
 //! - `zonal`: the endpoints of a headless service in one zone of topology are at `TOPOLOGY-ZONE.pin._zone.S.NS.svc` (none
 //!   there is NODATA), and at `TOPOLOGY-ZONE.prefer._zone.S.NS.svc` (none there is all of them); A, AAAA and SRV.
-//! - `startup_timeout`: how long the start waits for the first lists (`5s`). One of many pods that start together takes them
-//!   at a random moment of the first ten seconds at most.
+//! - `startup_timeout`: how long the start waits for the first lists (`5s`). One of many pods that start together takes
+//!   them at a random moment of the first ten seconds at most.
 //! - `snapshot`: keeps the last known state in a file, written five seconds after a change, at most twice a minute, and
-//!   when the process is asked to end. A start serves it at once, before the API server has been heard, whose first lists,
-//!   taken at a random moment of the first three seconds, then take its place as a difference; until then `/ready` says `OK` and that it is so. A file that is damaged, of
-//!   another configuration or of another version is said and not used. Not in CoreDNS; for an API server only.
+//!   when the process is asked to end. A start serves it at once, before the API server has been heard, whose first
+//!   lists, taken at a random moment of the first three seconds, then take its place as a difference; until then
+//!   `/ready` says `OK` and that it is so. A file that is damaged, of another configuration or of another version is
+//!   said and not used. Not in CoreDNS; for an API server only.
 //! - `apiserver_qps`, `apiserver_burst`, `apiserver_max_inflight` are read and have no effect, as in CoreDNS.
-//! - `upstream` and `resyncperiod` of old Corefiles are ignored with a warning; `transfer to ADDRESS...` runs as the plugin
-//!   `transfer`, with one that shows its lines.
+//! - `upstream` and `resyncperiod` of old Corefiles are ignored with a warning; `transfer to ADDRESS...` runs as the
+//!   plugin `transfer`, with one that shows its lines.
 //!
 //! # Examples
 //!
@@ -136,15 +137,16 @@
 //! - `coredns_kubernetes_dns_programming_duration_seconds{service_kind}`: from a change's cause to its answers, where the
 //!   EndpointSlice has a trigger time.
 //!
-//! - `dunlin_kubernetes_store_bytes{store}`: the memory of what answers are made of, of all clusters: `namespaces`, `services`,
-//!   `endpoints`, `addresses` (their owners, for reverse names), `pods`; worked out every ten seconds.
+//! - `dunlin_kubernetes_store_bytes{store}`: the memory of what answers are made of, of all clusters: `namespaces`,
+//!   `services`, `endpoints`, `addresses` (their owners, for reverse names), `pods`; worked out every ten seconds.
 //! - `dunlin_snapshot_in_use{file}`: 1 while answers come from a snapshot.
 //! - `dunlin_snapshot_timestamp_seconds{file}`: when it was written.
 //! - `dunlin_snapshot_failures_total{file}`: files not written, or not used.
 //!
 //! # See also
 //!
-//! `ready`, `cache`, `loadbalance`, `forward`, `transfer`, `k8s_external`. The specification: <https://github.com/kubernetes/dns>.
+//! `ready`, `cache`, `loadbalance`, `forward`, `transfer`, `k8s_external`. The specification:
+//! <https://github.com/kubernetes/dns>.
 
 mod addresses;
 mod answer;

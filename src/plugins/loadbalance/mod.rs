@@ -11,11 +11,11 @@
 //! }
 //! ```
 //! - `round_robin`: the policy where none is given.
-//! - `weighted`: the first address of a name is chosen by the weights of **FILE**; the others come in random order. A line
-//!   of the file is a name, or an address and its weight (1 to 255) for the name above it; `#` starts a comment. What the
-//!   file does not name has weight 1. A relative file name starts at `root`.
-//! - `reload` (30s; only with `weighted`): how often the file is read; 0 for never. A file that is wrong is said in the log,
-//!   and the weights before it stay.
+//! - `weighted`: the first address of a name is chosen by the weights of **FILE**; the others come in random order. A
+//!   line of the file is a name, or an address and its weight (1 to 255) for the name above it; `#` starts a comment.
+//!   What the file does not name has weight 1. A relative file name starts at `root`.
+//! - `reload` (30s; only with `weighted`): how often the file is read; 0 for never. A file that is wrong is said in the
+//!   log, and the weights before it stay.
 //! - `prefer`: addresses in these networks (`10.0.0.0/8`, `fd00::/8`) come before the others.
 //!
 //! `weighted` and `prefer` look into each answer to A and AAAA, which so leave the fast lane in this server block.

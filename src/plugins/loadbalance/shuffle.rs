@@ -131,8 +131,9 @@ fn needs_moving(records: &[Record]) -> bool {
     })
 }
 
-/// The message taken apart, in order, and written again: CNAMEs, others, addresses, MX. Records change places with those of
-/// their own owner and type only: whoever looks for the addresses of one name finds them together, as they were.
+/// The message taken apart, in order, and written again: CNAMEs, others, addresses, MX. Records change places with
+/// those of their own owner and type only: whoever looks for the addresses of one name finds them together, as they
+/// were.
 fn moved(packet: &[u8], dice: &mut Dice) -> Option<Vec<u8>> {
     let mut message = Message::parse(packet)?;
     for section in message.sections_mut() {

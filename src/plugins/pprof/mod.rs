@@ -10,13 +10,13 @@
 //! | `/debug/pprof/threadcreate` | threads, by name |
 //! | `/debug/pprof/cmdline` | the command line, its words set apart by NUL |
 //!
-//! The heap profile is not Go's: it says how much memory the allocator, the stacks and the program itself hold, not which
-//! code asked for it. That would take a look at every allocation. `goroutine`, `block`, `mutex` and `trace` are about Go's
-//! runtime, which is not here: 404.
+//! The heap profile is not Go's: it says how much memory the allocator, the stacks and the program itself hold, not
+//! which code asked for it. That would take a look at every allocation. `goroutine`, `block`, `mutex` and `trace` are
+//! about Go's runtime, which is not here: 404.
 //!
-//! A CPU profile interrupts the threads that run, and one is made at a time: 503 meanwhile. Function names come from the
-//! program's symbols; one that is stripped of them shows addresses alone. Whoever reaches the address can make the process
-//! work: keep it local.
+//! A CPU profile interrupts the threads that run, and one is made at a time: 503 meanwhile. Function names come from
+//! the program's symbols; one that is stripped of them shows addresses alone. Whoever reaches the address can make the
+//! process work: keep it local.
 //!
 //! # Syntax
 //! ```text

@@ -13,11 +13,11 @@
 //!   An address that cannot be bound is said and does not stop the server.
 //! * `runtime_metrics` is accepted: the metrics it adds in CoreDNS are about Go's runtime, which is not here.
 //! * `tls` serves the metrics by HTTPS, as **FILE** says in the form of Prometheus' exporters (exporter-toolkit's web
-//!   configuration): `tls_server_config` with `cert_file` and `key_file` (names relative to **FILE**), `client_auth_type`
-//!   and `client_ca_file`, `min_version` and `max_version` (TLS12, TLS13). Ciphers and curves are not chosen, HTTP/2 is not
-//!   spoken. A renewed certificate is taken without a reload, as by the plugin `tls`. `basic_auth_users` has those who may
-//!   read the metrics, each with the bcrypt hash of a password; with it alone the metrics are served in the clear, by HTTP.
-//!   Users are read again from the file without a reload.
+//!   configuration): `tls_server_config` with `cert_file` and `key_file` (names relative to **FILE**),
+//!   `client_auth_type` and `client_ca_file`, `min_version` and `max_version` (TLS12, TLS13). Ciphers and curves are
+//!   not chosen, HTTP/2 is not spoken. A renewed certificate is taken without a reload, as by the plugin `tls`.
+//!   `basic_auth_users` has those who may read the metrics, each with the bcrypt hash of a password; with it alone the
+//!   metrics are served in the clear, by HTTP. Users are read again from the file without a reload.
 //!
 //! # Examples
 //! ```corefile
@@ -58,8 +58,8 @@
 //! * `coredns_dns_request_size_bytes{server, zone, view, proto}` and `coredns_dns_response_size_bytes{…}`.
 //! * `coredns_dns_do_requests_total{server, zone, view}`: queries with the DO bit.
 //! * `coredns_dns_responses_total{server, zone, view, rcode, plugin}`.
-//! * `dunlin_lane_queries_total{server, zone, view, lane}`: queries that the `fast` lane answered, from memory, and the `slow`
-//!   one, through the plugins.
+//! * `dunlin_lane_queries_total{server, zone, view, lane}`: queries that the `fast` lane answered, from memory, and the
+//!   `slow` one, through the plugins.
 //! * `dunlin_tls_renewals_total{file,result}`, as of the plugin `tls`.
 //! * `coredns_panics_total`, `coredns_build_info`, and what each plugin's manual lists.
 //!

@@ -29,19 +29,19 @@
 //! - `regex` is not anchored; the whole name becomes **TO**, in which `{0}` stands for what matched and `{1}`, `{2}` …
 //!   for its groups.
 //! - `name`: the chain is asked for the new name; a result that is no name is SERVFAIL. With `exact` the owners and
-//!   targets of the answer get the client's name back, and so they do with `answer auto`: of `suffix` the suffix, of the others the whole name.
-//!   `answer name` changes the owners of all records, `answer value` the names in SRV, MX, CNAME, NS, DNAME, NAPTR and
-//!   PTR records and a SOA's server, both before what the rule does by itself. The changes of several rules are undone from
-//!   the last to the first.
+//!   targets of the answer get the client's name back, and so they do with `answer auto`: of `suffix` the suffix, of
+//!   the others the whole name. `answer name` changes the owners of all records, `answer value` the names in SRV, MX,
+//!   CNAME, NS, DNAME, NAPTR and PTR records and a SOA's server, both before what the rule does by itself. The changes
+//!   of several rules are undone from the last to the first.
 //! - `ttl`: all TTLs of the answer become **SECONDS**, or are held to the range.
-//! - `rcode`: **FROM** and **TO** are names or numbers; `ALL` stands for every code. A code above 15 is SERVFAIL for clients
-//!   that send no OPT, without which it cannot be said.
+//! - `rcode`: **FROM** and **TO** are names or numbers; `ALL` stands for every code. A code above 15 is SERVFAIL for
+//!   clients that send no OPT, without which it cannot be said.
 //! - `cname`: a CNAME whose target matches gets another, and what follows it is looked up anew.
 //! - `edns0`: `set` adds the option or puts another in its place, `append` only adds, `replace` only changes, `unset`
 //!   takes it away. **DATA** is text, hexadecimal behind `0x`, or one of `{qname}` `{qtype}` `{client_ip}`
-//!   `{client_port}` `{protocol}` `{server_ip}` `{server_port}`, or `{PLUGIN/LABEL}`, a label of `metadata`, without a value
-//!   of which nothing is set. `subnet` makes a client subnet of so many bits (RFC 7871). `revert` undoes the change in the
-//!   answer's OPT. `forward` sends these options on, and no others of the client's.
+//!   `{client_port}` `{protocol}` `{server_ip}` `{server_port}`, or `{PLUGIN/LABEL}`, a label of `metadata`, without a
+//!   value of which nothing is set. `subnet` makes a client subnet of so many bits (RFC 7871). `revert` undoes the
+//!   change in the answer's OPT. `forward` sends these options on, and no others of the client's.
 //!
 //! Only names that a rule can match leave the fast lane.
 //!

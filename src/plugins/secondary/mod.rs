@@ -24,9 +24,10 @@
 //! * `fallthrough`: names that the zone does not have go to the next plugin, those below **ZONE...** or all.
 //!
 //! A zone is SERVFAIL before its first transfer, which is tried every 10 seconds, and when no primary has confirmed it
-//! for the SOA's expiry time. A transfer of more than 256 MiB or 2,000,000 records is given up, and so is one in which the
-//! primary is silent for 10 seconds. Of a catalog 10,000 members are followed, 16 at a time. IXFR is not asked for. The
-//! records of DNSSEC are handed on by `transfer` and answered where they are asked for by name, but not added to answers.
+//! for the SOA's expiry time. A transfer of more than 256 MiB or 2,000,000 records is given up, and so is one in which
+//! the primary is silent for 10 seconds. Of a catalog 10,000 members are followed, 16 at a time. IXFR is not asked for.
+//! The records of DNSSEC are handed on by `transfer` and answered where they are asked for by name, but not added to
+//! answers.
 //!
 //! # Examples
 //! ```corefile

@@ -1,7 +1,8 @@
 //! # Description
-//! `shadow` asks another server, the CoreDNS that is to be replaced, a sample of the queries that dunlin has answered, and
-//! compares the answers: equal, different on purpose (see `docs/differences.md`), or different. It looks at copies, so it
-//! never delays or changes an answer; it stops by itself while the other server is slow. CoreDNS has no such plugin.
+//! `shadow` asks another server, the CoreDNS that is to be replaced, a sample of the queries that dunlin has answered,
+//! and compares the answers: equal, different on purpose (see `docs/differences.md`), or different. It looks at copies,
+//! so it never delays or changes an answer; it stops by itself while the other server is slow. CoreDNS has no such
+//! plugin.
 //!
 //! # Syntax
 //! ```text
@@ -12,21 +13,24 @@
 //!     mirror
 //! }
 //! ```
-//! * **TARGET** is the other server's `IP[:PORT]`, over UDP with TCP where an answer is cut. Not the Service's address once
-//!   dunlin is behind it: it would ask itself.
+//! * **TARGET** is the other server's `IP[:PORT]`, over UDP with TCP where an answer is cut. Not the Service's address
+//!   once dunlin is behind it: it would ask itself.
 //! * `sample` is the share of this block's queries, from 0.001 to 100, 1 % where it is not given; from both lanes.
-//! * `limit` is the most copies a second, from 1 to 1000, 100 where it is not given. What is past it is counted as dropped.
+//! * `limit` is the most copies a second, from 1 to 1000, 100 where it is not given. What is past it is counted as
+//!   dropped.
 //! * `timeout` is how long TARGET has for an answer, from 10ms to 10s, 1s where it is not given. After five failures in a
 //!   row nothing is asked for a second, then for twice as long each time, up to a minute; one query then tries again.
-//! * `mirror` turns it round: TARGET answers the clients, and what comes here are copies of their queries, made in the network
-//!   (`dup` of nftables, `mirred` of tc). dunlin works out its own answers, asks TARGET the sample of them, compares, and
-//!   answers nobody over UDP: no block on any listener of this one does, not even with an error. What comes over TCP, which
-//!   cannot be copied so, is answered. `/ready` says 503 and `shadow mirror`, so that no Service sends clients here. Metrics
-//!   and `log` have the answers as if they were sent; `loop`, which asks its own server, finds nothing out here.
+//! * `mirror` turns it round: TARGET answers the clients, and what comes here are copies of their queries, made in the
+//!   network (`dup` of nftables, `mirred` of tc). dunlin works out its own answers, asks TARGET the sample of them,
+//!   compares, and answers nobody over UDP: no block on any listener of this one does, not even with an error. What
+//!   comes over TCP, which cannot be copied so, is answered. `/ready` says 503 and `shadow mirror`, so that no Service
+//!   sends clients here. Metrics and `log` have the answers as if they were sent; `loop`, which asks its own server,
+//!   finds nothing out here.
 //!
-//! What differs is asked once more a second later, as TARGET may hear of a change after us. Order, compression and serials
-//! are no differences, nor is a lower TTL at TARGET (what is left in its cache), nor what records other zones had at that
-//! moment. The last 64 differences are on the `status` page; the log has a line a minute at most, with one of them.
+//! What differs is asked once more a second later, as TARGET may hear of a change after us. Order, compression and
+//! serials are no differences, nor is a lower TTL at TARGET (what is left in its cache), nor what records other zones
+//! had at that moment. The last 64 differences are on the `status` page; the log has a line a minute at most, with one
+//! of them.
 //!
 //! The copies wait in 640 KiB. Queries above 768 octets and answers above 4,096 are not copied, nor are signed queries.
 //!
@@ -42,8 +46,8 @@
 //!     }
 //! }
 //! ```
-//! On a mirror: CoreDNS at 10.244.0.5 answers, dunlin at 10.244.0.9 on the same node hears what it is asked, and asks it one
-//! query in a hundred of that again.
+//! On a mirror: CoreDNS at 10.244.0.5 answers, dunlin at 10.244.0.9 on the same node hears what it is asked, and asks
+//! it one query in a hundred of that again.
 //! ```corefile
 //! cluster.local {
 //!     shadow 10.244.0.5 {
@@ -74,8 +78,8 @@
 //! ```
 //!
 //! # Metrics
-//! * `dunlin_shadow_answers_total{target, result}`: answers compared: `equal`, `deliberate`, `different`, and `unanswered`
-//!   where TARGET gave none.
+//! * `dunlin_shadow_answers_total{target, result}`: answers compared: `equal`, `deliberate`, `different`, and
+//!   `unanswered` where TARGET gave none.
 //! * `dunlin_shadow_dropped_total{target}`: queries of the sample that were not asked, for want of room or time.
 //! * `dunlin_shadow_paused{target}`: 1 while TARGET is left alone.
 //!

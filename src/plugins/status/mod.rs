@@ -1,9 +1,9 @@
 //! # Description
-//! `status` serves one page that shows what the server does and how it is: queries by block, code and transport, latency,
-//! cache hits, watches and the age of their last event, what is held, upstreams, starts and reloads; what is asked most, by
-//! whom, and what is asked in vain along search lists. Its search box says what would be answered to a client, by which
-//! block, plugin and object. It changes nothing, asks for nothing from elsewhere, and is off unless it is configured.
-//! CoreDNS has no such plugin.
+//! `status` serves one page that shows what the server does and how it is: queries by block, code and transport,
+//! latency, cache hits, watches and the age of their last event, what is held, upstreams, starts and reloads; what is
+//! asked most, by whom, and what is asked in vain along search lists. Its search box says what would be answered to a
+//! client, by which block, plugin and object. It changes nothing, asks for nothing from elsewhere, and is off unless it
+//! is configured. CoreDNS has no such plugin.
 //!
 //! # Syntax
 //! ```text
@@ -11,18 +11,19 @@
 //!     host NAME...
 //! }
 //! ```
-//! * **ADDRESS** is `HOST:PORT`, `127.0.0.1:8090` where it is not given: nobody but the pod itself reaches that. Look at it
-//!   with `kubectl -n kube-system port-forward POD 8090`. An address that cannot be bound is said and does not stop the
-//!   server.
-//! * `host` is by which names the page may be asked for, beside every IP address, `localhost` and the name in ADDRESS: that of
-//!   a Service or an Ingress before it. Under any other name the answer is 403. A page from elsewhere, whose own name its
-//!   author lets lead to 127.0.0.1 (DNS rebinding), thus reads nothing here through an operator's browser.
+//! * **ADDRESS** is `HOST:PORT`, `127.0.0.1:8090` where it is not given: nobody but the pod itself reaches that. Look
+//!   at it with `kubectl -n kube-system port-forward POD 8090`. An address that cannot be bound is said and does not
+//!   stop the server.
+//! * `host` is by which names the page may be asked for, beside every IP address, `localhost` and the name in ADDRESS:
+//!   that of a Service or an Ingress before it. Under any other name the answer is 403. A page from elsewhere, whose
+//!   own name its author lets lead to 127.0.0.1 (DNS rebinding), thus reads nothing here through an operator's browser.
 //!
 //! It is the process's, not the block's: once is enough. Every server block is then counted, also those without
 //! `prometheus`.
 //!
-//! For scripts the same is at `/status.json` and `/explain.json?name=NAME&type=TYPE&client=IP` (an address in place of the
-//! name asks for its PTR records). A question that `forward` has to ask an upstream is asked; at most four at a time.
+//! For scripts the same is at `/status.json` and `/explain.json?name=NAME&type=TYPE&client=IP` (an address in place of
+//! the name asks for its PTR records). A question that `forward` has to ask an upstream is asked; at most four at a
+//! time.
 //!
 //! Names and clients are sampled: a worker takes each of its first 256 queries of a second and one in 256 of the others,
 //! into tables of fixed size, 161 KiB a worker. What is past weighs half as much every five minutes.
@@ -32,8 +33,8 @@
 //! asks first for `api.example.com`. Those shares are of such names alone.
 //!
 //! **Who may see it**: the page names clients and what they ask. On an address that others reach there is no password:
-//! allow it by a NetworkPolicy to those who may (ingress to port 8090 from the operators' namespace alone); the port is not
-//! to be in the Service `kube-dns`. Who may use `kubectl port-forward` is RBAC's `create` on `pods/portforward` in
+//! allow it by a NetworkPolicy to those who may (ingress to port 8090 from the operators' namespace alone); the port is
+//! not to be in the Service `kube-dns`. Who may use `kubectl port-forward` is RBAC's `create` on `pods/portforward` in
 //! `kube-system`. Everything is read with GET; the page needs no permissions of the API server.
 //!
 //! # Examples

@@ -1,5 +1,5 @@
-//! Go's `printf`: `%s %d %v %x %X %o %b %c %q %t %U %e %E %f %F %g %G %%`, with the flags `-`, `0`, `#`, `+` and a blank, a
-//! width and a precision of up to two digits. What does not fit is said in the text, as Go does it.
+//! Go's `printf`: `%s %d %v %x %X %o %b %c %q %t %U %e %E %f %F %g %G %%`, with the flags `-`, `0`, `#`, `+` and a
+//! blank, a width and a precision of up to two digits. What does not fit is said in the text, as Go does it.
 
 use super::floats;
 use super::value::Value;

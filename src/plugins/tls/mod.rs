@@ -3,9 +3,9 @@
 //! `https://` (DNS over HTTPS, RFC 8484) and `quic://` (DNS over QUIC, RFC 9250). TLS 1.2 and 1.3 are spoken, 1.3 alone
 //! over QUIC. Without it the first two are not encrypted, for where something in front ends TLS; a warning says so.
 //!
-//! **CERT** and **KEY** are looked at every five seconds: new connections get a renewed certificate without a reload, which
-//! CoreDNS does not do, and connections live on. Files that are wrong, or not of one pair yet, are said in the log, and the
-//! certificate before them stays. **CA** is read when the configuration is loaded.
+//! **CERT** and **KEY** are looked at every five seconds: new connections get a renewed certificate without a reload,
+//! which CoreDNS does not do, and connections live on. Files that are wrong, or not of one pair yet, are said in the
+//! log, and the certificate before them stays. **CA** is read when the configuration is loaded.
 //!
 //! # Syntax
 //! ```text
@@ -21,8 +21,8 @@
 //! * `keylog` appends every connection's secrets to a file, for tools like Wireshark. Whoever has it can read all.
 //!
 //! Where several blocks share a listener, a client gets the first certificate that was issued for the name it asks for
-//! (SNI), and the first of all where it says none. `client_auth` and `keylog` are those of the first block: a warning says
-//! so where blocks differ. Certificates by ACME (`acme`) are not supported.
+//! (SNI), and the first of all where it says none. `client_auth` and `keylog` are those of the first block: a warning
+//! says so where blocks differ. Certificates by ACME (`acme`) are not supported.
 //!
 //! # Examples
 //! ```corefile
@@ -42,12 +42,13 @@
 //! ```
 //!
 //! # Metrics
-//! `dunlin_tls_renewals_total{file,result}`: certificates taken while running (`taken`), and looks at files that were wrong
-//! (`failed`). `https://` listeners count `coredns_dns_https_responses_total{server,status}`, `quic://` listeners
+//! `dunlin_tls_renewals_total{file,result}`: certificates taken while running (`taken`), and looks at files that were
+//! wrong (`failed`). `https://` listeners count `coredns_dns_https_responses_total{server,status}`, `quic://` listeners
 //! `coredns_dns_quic_responses_total{server,status}`.
 //!
 //! # See also
-//! `https` and `quic`, for what clients may have. `forward` for TLS towards upstreams. RFC 8310 (DNS over TLS in practice).
+//! `https` and `quic`, for what clients may have. `forward` for TLS towards upstreams. RFC 8310 (DNS over TLS in
+//! practice).
 
 mod key_log;
 

@@ -16,8 +16,8 @@
 //! * `secrets`: a file of keys as named.conf has them, `key "NAME" { algorithm ALGORITHM; secret "KEY"; };`. A client may
 //!   sign with any algorithm, whatever the file says; what `secondary` asks with the key is signed with the file's, else
 //!   with hmac-sha256.
-//! * `require`: the types of questions that are REFUSED if they are not signed: `require all`, and `require none` which is
-//!   the default. `require_opcode`: the same for opcodes (QUERY, IQUERY, STATUS, NOTIFY, UPDATE).
+//! * `require`: the types of questions that are REFUSED if they are not signed: `require all`, and `require none` which
+//!   is the default. `require_opcode`: the same for opcodes (QUERY, IQUERY, STATUS, NOTIFY, UPDATE).
 //!
 //! Algorithms: hmac-md5, hmac-sha1, hmac-sha224, hmac-sha256, hmac-sha384, hmac-sha512; truncated MACs are refused
 //! (BADTRUNC). A key that is not known, a wrong signature, or a clock more than the client's fudge away is answered with

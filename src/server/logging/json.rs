@@ -1,8 +1,9 @@
 //! The log's other form, `--log-format json`: one object a line.
 //!
-//! `{"time":"2026-01-31T12:00:00.123Z","level":"warning","target":"plugin/forward","message":"…","fields":{…}}`: the time in
-//! UTC (RFC 3339), the level `fatal`, `error`, `warning`, `info` or `debug`, what an event says beside its message in
-//! `fields`, which is left out where there is nothing. JSON escapes control characters, so an object is one line.
+//! `{"time":"2026-01-31T12:00:00.123Z","level":"warning","target":"plugin/forward","message":"…","fields":{…}}`: the
+//! time in UTC (RFC 3339), the level `fatal`, `error`, `warning`, `info` or `debug`, what an event says beside its
+//! message in `fields`, which is left out where there is nothing. JSON escapes control characters, so an object is one
+//! line.
 
 use super::MAX_LINE;
 use serde_json::{Map, Value, json};

@@ -12,7 +12,8 @@ use std::time::Duration;
 const QUESTION: &str = "/apis/discovery.k8s.io/v1/namespaces/dns/endpointslices?resourceVersion=0&\
                         labelSelector=k8s-app%20in%20%28kube-dns%2Ccoredns%29";
 
-/// What a feed of two kinds asks for until it is synced, but for watches, of a server with such an answer before its lists.
+/// What a feed of two kinds asks for until it is synced, but for watches, of a server with such an answer before its
+/// lists.
 async fn asked(first: First, answer: Option<Reply>) -> Vec<String> {
     let lists = (0..20).map(|_| empty_list("1"));
     let api = FakeApi::start(answer.into_iter().chain(lists).collect()).await;

@@ -158,7 +158,8 @@ fn grouped(run: &Run<'_>, items: &[Value], each: &Node) -> Result<Value, String>
     Ok(Value::Map(Arc::new(groups.into_iter().map(|(key, items)| (key, Value::List(items.into()))).collect())))
 }
 
-/// From the first to the last: `#acc` is what came out so far, at first the value to begin with, or else the first element.
+/// From the first to the last: `#acc` is what came out so far, at first the value to begin with, or else the first
+/// element.
 fn reduced(run: &Run<'_>, items: &[Value], each: &Node, first: Option<Value>) -> Result<Value, String> {
     let (mut value, begin) = match (first, items.first()) {
         (Some(first), _) => (first, 0),

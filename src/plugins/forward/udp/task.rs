@@ -74,8 +74,8 @@ impl Task {
         self.outgoing.retain(|sending| !sending.is_done.get() && sending.line.waiting.has(sending.id));
     }
 
-    /// Sees to it that what there was no room for is tried again. The system does not tell when there is: that would cost a
-    /// wake-up with each packet, for what hardly ever happens.
+    /// Sees to it that what there was no room for is tried again. The system does not tell when there is: that would
+    /// cost a wake-up with each packet, for what hardly ever happens.
     fn wait_for_room(&mut self, context: &mut Context<'_>) {
         while !self.outgoing.is_empty() {
             let again = self.again.get_or_insert_with(|| Box::pin(sleep(FULL_PAUSE)));

@@ -4,8 +4,8 @@ use super::{Family, Store};
 use crate::zone::Gathered;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// So many addresses may wait for others, eight octets each or twenty: a quarter of a megabyte or more for a moment, and the
-/// index, which is copied once for all of them, is copied seldom.
+/// So many addresses may wait for others, eight octets each or twenty: a quarter of a megabyte or more for a moment,
+/// and the index, which is copied once for all of them, is copied seldom.
 const MOST: usize = 32_768;
 
 /// Addresses of a first list, that readers see with those behind them.
@@ -16,8 +16,8 @@ pub struct Waiting {
 }
 
 impl Store {
-    /// Makes a service, by its fingerprint, own the addresses of `after` where it owned those of `before`. With `may_wait`
-    /// readers see them once [`publish`](Store::publish) is called, or many have gathered.
+    /// Makes a service, by its fingerprint, own the addresses of `after` where it owned those of `before`. With
+    /// `may_wait` readers see them once [`publish`](Store::publish) is called, or many have gathered.
     pub fn set_owner<A: Family>(
         &self,
         waiting: &mut Waiting,

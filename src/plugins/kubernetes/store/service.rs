@@ -23,8 +23,8 @@ pub enum Kind {
     Unusable,
 }
 
-/// A service and its endpoints. What a query for its addresses reads stands in front, in one cache line where there is one
-/// IPv4 address.
+/// A service and its endpoints. What a query for its addresses reads stands in front, in one cache line where there is
+/// one IPv4 address.
 #[repr(C, align(64))]
 pub struct Service {
     /// The labels of service and namespace, in wire form.

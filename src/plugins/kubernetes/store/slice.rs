@@ -186,7 +186,8 @@ impl Slice {
         self.with_label::<Ipv4Addr>(label).count() + self.with_label::<Ipv6Addr>(label).count()
     }
 
-    /// Calls `visit` with the label (in wire form, as in [`EndpointLabel::wire`]) and address of each endpoint of one family, until it breaks.
+    /// Calls `visit` with the label (in wire form, as in [`EndpointLabel::wire`]) and address of each endpoint of one
+    /// family, until it breaks.
     pub fn each<A: Family>(&self, mut visit: impl FnMut(&[u8], A) -> ControlFlow<()>) -> ControlFlow<()> {
         let endpoints = self.endpoints::<A>();
         for address in endpoints.plain {

@@ -1,4 +1,5 @@
-//! First lists, whose addresses readers see together: nothing of events waits, and nothing is left where an owner is gone.
+//! First lists, whose addresses readers see together: nothing of events waits, and nothing is left where an owner is
+//! gone.
 
 use super::*;
 
