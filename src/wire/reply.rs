@@ -131,7 +131,7 @@ impl<'a> ReplyView<'a> {
 
     /// How many records all sections have.
     pub fn all_records(&self) -> usize {
-        self.counts.iter().map(|count| usize::from(*count)).sum()
+        record_count(self.packet)
     }
 
     /// The lowest TTL of all records but OPT; `None` where there are none.
