@@ -14,10 +14,10 @@ pub async fn answer_from(zone: &MasterZone, fallthrough: &Fallthrough, request: 
         return refused("a zone is handed out by `transfer` alone");
     }
     // Data as the answer would tell its sender that the zone is being transferred.
-    if request.with_query(|query| query.opcode()).is_some_and(|opcode| opcode != 0) {
+    if request.query().opcode() != 0 {
         return refused("NOTIFY is for the zones of `secondary`");
     }
-    let Some(mut message) = request.answer() else { return Outcome::Failed(Failure::servfail("no query")) };
+    let mut message = request.answer();
     match zone.answer(&request.name, &mut message) {
         Found::Whole(Rcode::NXDOMAIN) if message.answers.is_empty() && falls(fallthrough, &request.name) => {
             return next.run(request).await;

@@ -1,7 +1,7 @@
 //! How a plugin meets the slow lane: as a handler in a chain, around whole messages.
 
 use super::{BoxFuture, Context, Following, Metadata, Moment, Shape, Source, Verdict};
-use crate::wire::{self, Edns, Name, NameBuffer, Query, Rcode, RecordType, Transport};
+use crate::wire::{self, Edns, KnownQuery, Name, NameBuffer, Query, Rcode, RecordType, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub struct Request {
     /// The packet as received, or as a plugin before made it.
     pub packet: Vec<u8>,
+    /// What it says, for [`Request::query`].
+    pub known: KnownQuery,
     /// The question's name, lowered.
     pub name: Name,
     /// QTYPE.
@@ -44,12 +46,8 @@ const MAX_DEPTH: u8 = 8;
 
 impl Request {
     /// The view of the packet.
-    ///
-    /// # Panics
-    /// Never for a request that was made from a well-formed query, which `new` and the plugins keep to.
-    pub fn with_query<T>(&self, read: impl FnOnce(&Query<'_>) -> T) -> Option<T> {
-        let mut buffer = NameBuffer::default();
-        Query::parse(&self.packet, &mut buffer).ok().map(|query| read(&query))
+    pub fn query(&self) -> Query<'_> {
+        self.known.view(&self.packet)
     }
 
     /// The same client's request with another packet, which must be a well-formed query; `None` if it is not.
@@ -57,7 +55,8 @@ impl Request {
         let mut buffer = NameBuffer::default();
         let query = Query::parse(&packet, &mut buffer).ok()?;
         let (name, qtype, qclass, edns) = (query.name.to_name(), query.qtype, query.qclass, query.edns);
-        Some(Request { packet, name, qtype, qclass, edns, ..self.clone() })
+        let known = KnownQuery::from(&query);
+        Some(Request { packet, known, name, qtype, qclass, edns, ..self.clone() })
     }
 
     /// The question's name in wire form, in the client's case.
@@ -70,20 +69,18 @@ impl Request {
         Outcome::Reply(Reply::new(message.to_octets(self.limit())))
     }
 
-    /// The empty answer to this request, to be filled; `None` for a packet that is no query.
-    pub fn answer(&self) -> Option<wire::Message> {
-        self.with_query(wire::Message::answering)
+    /// The empty answer to this request, to be filled.
+    pub fn answer(&self) -> wire::Message {
+        wire::Message::answering(&self.query())
     }
 
     /// What a source answers to this request; `None` where it leaves the query to others.
     pub fn ask(&self, source: &dyn Source) -> Option<Outcome> {
-        let answer = |query: &Query<'_>| {
-            let mut out = vec![0; self.limit().max(query.question_end())];
-            let Verdict::Answered(len) = source.answer(query, &self.context(), &mut out) else { return None };
-            out.truncate(len);
-            Some(Outcome::Reply(Reply::new(out)))
-        };
-        self.with_query(answer).flatten()
+        let query = self.query();
+        let mut out = vec![0; self.limit().max(query.question_end())];
+        let Verdict::Answered(len) = source.answer(&query, &self.context(), &mut out) else { return None };
+        out.truncate(len);
+        Some(Outcome::Reply(Reply::new(out)))
     }
 
     /// Asks a source, and what is left to it the rest of the chain: the whole of a handler whose answers are in memory.

@@ -51,7 +51,7 @@
 
 use crate::corefile::values;
 use crate::metrics::{Descriptor, MetricKind, Metrics};
-use crate::plugin::{BoxFuture, Definition, Directive, Error, Failure, Handler, Next, Outcome, Request, Setup, Token};
+use crate::plugin::{BoxFuture, Definition, Directive, Error, Handler, Next, Outcome, Request, Setup, Token};
 use crate::wire::{LowerName, Name, NameBuffer, Rcode, RecordType};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -254,9 +254,7 @@ impl Acl {
 
     /// An empty answer that says why it is one.
     fn deny(&self, request: &Request, rcode: Rcode, extended_error: u16) -> Outcome {
-        let Some(mut message) = request.answer() else {
-            return Outcome::Failed(Failure { rcode, reason: String::new() });
-        };
+        let mut message = request.answer();
         message.set_rcode(rcode);
         message.add_extended_error(extended_error, "");
         request.reply(&message)
@@ -300,6 +298,7 @@ impl Handler for Acl {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::Failure;
     use crate::plugin::Verdict;
     use crate::plugins::testing::{Bench, query, query_with_edns, request};
     use crate::wire::{Message, Query};

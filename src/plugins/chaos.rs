@@ -73,7 +73,7 @@ impl Chaos {
             return None;
         }
         let texts = self.texts(&request.name.to_string())?;
-        let mut message = request.answer()?;
+        let mut message = request.answer();
         message.answers = texts.iter().map(|text| record(request, text)).collect();
         Some(request.reply(&message))
     }

@@ -121,7 +121,7 @@ struct Dns64 {
 impl Dns64 {
     fn is_ours(&self, request: &Request) -> bool {
         let client = request.client.ip().to_canonical();
-        let checks = request.with_query(|query| query.dnssec_ok() && query.checking_disabled()).unwrap_or(false);
+        let checks = request.query().dnssec_ok() && request.query().checking_disabled();
         request.qtype == RecordType::AAAA && request.qclass == CLASS_IN && (self.ipv4 || client.is_ipv6()) && !checks
     }
 
@@ -204,7 +204,7 @@ mod tests {
             Box::pin(async move {
                 let inner = request.with_packet(packet).unwrap();
                 assert_eq!(inner.qtype, RecordType::A);
-                let mut message = inner.answer().unwrap();
+                let mut message = inner.answer();
                 let owner = inner.name_as_asked().to_vec();
                 if inner.name.to_string() != "none.test." {
                     let record = |rtype, ttl, rdata: &[u8]| ResourceRecord {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     fn reply(request: &Request, rcode: Rcode, answers: &[&[u8]], soa: Option<u32>) -> Outcome {
-        let mut message = request.answer().unwrap();
+        let mut message = request.answer();
         message.set_rcode(rcode);
         let owner = request.name.wire().to_vec();
         let record = |rtype, ttl, rdata: &[u8]| ResourceRecord {

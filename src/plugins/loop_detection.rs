@@ -253,17 +253,8 @@ async fn exchange(query: &[u8], own: SocketAddr) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::{Lookup, Moment, Shape, Transport};
-    use crate::plugins::testing::Bench;
+    use crate::plugins::testing::{self, Bench};
     use tokio::sync::mpsc;
-
-    struct Nobody;
-
-    impl Lookup for Nobody {
-        fn lookup<'a>(&'a self, _: Vec<u8>, _: &'a Request) -> BoxFuture<'a, Outcome> {
-            Box::pin(async { Outcome::Failed(Failure::servfail("nobody")) })
-        }
-    }
 
     /// One that halts.
     fn guard() -> (Arc<Guard>, mpsc::UnboundedReceiver<Command>) {
@@ -330,22 +321,7 @@ mod tests {
 
     fn request(name: &Name, qtype: RecordType) -> Request {
         let address = "127.0.0.1:5300".parse().unwrap();
-        Request {
-            packet: message(name),
-            name: name.clone(),
-            qtype,
-            qclass: CLASS_IN,
-            edns: None,
-            options: Vec::new(),
-            client: address,
-            local: address,
-            transport: Transport::Udp,
-            shape: Shape::default(),
-            moment: Moment::default(),
-            metadata: Default::default(),
-            depth: 0,
-            server: Arc::new(Nobody),
-        }
+        Request { client: address, local: address, ..testing::request(testing::query(&name.to_string(), qtype)) }
     }
 
     #[test]

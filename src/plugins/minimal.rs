@@ -82,7 +82,7 @@ mod tests {
 
     /// A reply with so many answers, and one record in each other section.
     fn reply(request: &Request, answers: usize, rcode: Rcode) -> Outcome {
-        let mut message = request.answer().unwrap();
+        let mut message = request.answer();
         let owner = request.name.wire().to_vec();
         let record = ResourceRecord { owner, rtype: RecordType::A, class: 1, ttl: 5, rdata: vec![10, 0, 0, 1] };
         message.set_rcode(rcode);

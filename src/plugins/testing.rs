@@ -9,7 +9,7 @@ use crate::plugin::{
     History, Keep, Lookup, Metadata, Moment, Next, Outcome, ProcessPlan, Readiness, Request, Setup, Shape, Span,
     Transport,
 };
-use crate::wire::{Name, NameBuffer, Query, RecordType};
+use crate::wire::{KnownQuery, Name, NameBuffer, Query, RecordType};
 use std::cell::{RefCell, RefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -206,6 +206,7 @@ pub fn request(packet: Vec<u8>) -> Request {
     let mut buffer = NameBuffer::default();
     let query = Query::parse(&packet, &mut buffer).expect("a well-formed query");
     Request {
+        known: KnownQuery::from(&query),
         name: query.name.to_name(),
         qtype: query.qtype,
         qclass: query.qclass,

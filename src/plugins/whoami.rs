@@ -23,7 +23,7 @@
 //! # See also
 //! `log`, which writes the same into a log line.
 
-use crate::plugin::{BoxFuture, Definition, Error, Failure, Handler, Next, Outcome, Reply, Request, Setup, Transport};
+use crate::plugin::{BoxFuture, Definition, Error, Handler, Next, Outcome, Reply, Request, Setup, Transport};
 use crate::wire::{Answer, HEADER, MAX_NAME, Owner, Query, Rcode, RecordType, Section};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -51,13 +51,8 @@ impl Handler for Whoami {
     }
 
     fn handle<'a>(&'a self, request: &'a Request, _: Next<'a>) -> BoxFuture<'a, Outcome> {
-        let packet = request.with_query(|query| reply(query, request.client, request.transport, request.limit()));
-        Box::pin(async {
-            match packet {
-                Some(packet) => Outcome::Reply(Reply::new(packet)),
-                None => Outcome::Failed(Failure::servfail("the query cannot be read")),
-            }
-        })
+        let packet = reply(&request.query(), request.client, request.transport, request.limit());
+        Box::pin(async { Outcome::Reply(Reply::new(packet)) })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::plugin::{
     Arrivals, BoxFuture, Control, Explain, Explanation, Failure, Handler, History, Keep, Lookup, Moment, Next, Outcome,
     Question, Request, Transport, Verdict, Way,
 };
-use crate::wire::{self, NameBuffer, Query};
+use crate::wire::{self, KnownQuery, NameBuffer, Query};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -135,7 +135,8 @@ async fn one(
         }
         let traced = Arc::new(Traced { routes: Arc::clone(routes), trail: Trail::default() });
         let arrival = Arrival { client, local, transport: Transport::Udp };
-        (routes.request(index, &query, arrival, moment, Arc::clone(&traced) as Arc<dyn Lookup>), traced)
+        let asked = (packet.to_vec(), KnownQuery::from(&query));
+        (routes.request(index, asked, arrival, moment, Arc::clone(&traced) as Arc<dyn Lookup>), traced)
     };
     let outcome = traced.resolve(index?, &request).await;
     let reason = match &outcome {
@@ -143,7 +144,7 @@ async fn one(
         Some(Outcome::Failed(failure)) => Some(failure.reason.clone()),
         _ => None,
     };
-    let reply = request.with_query(|query| write_out(outcome, query, request.limit())).flatten();
+    let reply = write_out(outcome, &request.query(), request.limit());
     Some(explanation(Way::Slow(traced.trail.steps()), None, reply, reason))
 }
 
@@ -183,19 +184,20 @@ impl Traced {
 impl Lookup for Traced {
     fn lookup<'a>(&'a self, packet: Vec<u8>, request: &'a Request) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
-            let inner = {
+            let arrival = Arrival { client: request.client, local: request.local, transport: request.transport };
+            let (index, known) = {
                 let mut names = NameBuffer::default();
                 let Ok(query) = Query::parse(&packet, &mut names) else {
                     return Outcome::Failed(Failure::servfail("an internal lookup is no query"));
                 };
-                let arrival = Arrival { client: request.client, local: request.local, transport: request.transport };
                 let Some(index) = self.routes.find(&query, arrival.into()).ok().flatten() else {
                     return Outcome::Failed(Failure::servfail("no server block stands for an internal lookup"));
                 };
-                let inner = self.routes.request(index, &query, arrival, request.moment, Arc::clone(&request.server));
-                (index, Request { depth: request.depth + 1, ..inner })
+                (index, KnownQuery::from(&query))
             };
-            let (index, inner) = inner;
+            let server = Arc::clone(&request.server);
+            let inner = self.routes.request(index, (packet, known), arrival, request.moment, server);
+            let inner = Request { depth: request.depth + 1, ..inner };
             let empty = || Outcome::Failed(Failure::servfail("an empty server block"));
             self.resolve(index, &inner).await.unwrap_or_else(empty)
         })

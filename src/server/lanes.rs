@@ -5,7 +5,7 @@ use super::targets::Targets;
 use crate::engine::{Answerer, Arrival, Fast, Lane, Sent};
 use crate::metrics::{Counted, Family, Sample, SampledShard, TrafficShard};
 use crate::plugin::{Arrivals, BlockPlan, BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
-use crate::wire::{Answer, NameBuffer, Query, Rcode, RecordType, Refusal, answer_limit, cut, error_reply};
+use crate::wire::{Answer, KnownQuery, NameBuffer, Query, Rcode, RecordType, Refusal, answer_limit, cut, error_reply};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -199,23 +199,27 @@ impl Asking<'_> {
 /// The slow lane: the whole answer to a packet that the fast lane left, or `None` for silence.
 async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -> Option<Sent> {
     let began = Instant::now();
-    let mut names = NameBuffer::default();
-    let query = Query::parse(&packet, &mut names).ok()?;
-    let Some(index) = routes.find(&query, arrival.into()).ok().flatten() else {
-        // Only a view that had to wait for the address asked leads here.
-        let reply = write_out(None, &query, 0)?;
-        if let Some(traffic) = &routes.dropped {
-            traffic.record_slow(counted(&query, arrival.transport, arrival.client, &reply), began.elapsed());
-        }
-        return Some(reply.into());
+    let (index, known) = {
+        let mut names = NameBuffer::default();
+        let query = Query::parse(&packet, &mut names).ok()?;
+        let Some(index) = routes.find(&query, arrival.into()).ok().flatten() else {
+            // Only a view that had to wait for the address asked leads here.
+            let reply = write_out(None, &query, 0)?;
+            if let Some(traffic) = &routes.dropped {
+                traffic.record_slow(counted(&query, arrival.transport, arrival.client, &reply), began.elapsed());
+            }
+            return Some(reply.into());
+        };
+        (index, KnownQuery::from(&query))
     };
-    let moment = Moment { seconds: unix_seconds(), random: seed() };
-    let request = routes.request(index, &query, arrival, moment, Arc::clone(&routes) as Arc<dyn Lookup>);
+    let moment = Moment { seconds: unix_seconds(), random: rand::random() };
+    let request = routes.request(index, (packet, known), arrival, moment, Arc::clone(&routes) as Arc<dyn Lookup>);
     let outcome = routes.resolve(index, &request).await;
     let more = match &outcome {
         Some(Outcome::Reply(reply)) => reply.more.clone(),
         _ => None,
     };
+    let query = request.query();
     let reply = write_out(outcome, &query, request.limit())?;
     if let Some(traffic) = &routes.all()[index].traffic {
         traffic.record_slow(counted(&query, arrival.transport, arrival.client, &reply), began.elapsed());
@@ -248,22 +252,25 @@ impl Lookup for Routes {
     fn lookup<'a>(&'a self, packet: Vec<u8>, request: &'a Request) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let began = Instant::now();
-            let mut names = NameBuffer::default();
-            let Ok(query) = Query::parse(&packet, &mut names) else {
-                return Outcome::Failed(crate::plugin::Failure::servfail("an internal lookup is no query"));
-            };
             let arrival = Arrival { client: request.client, local: request.local, transport: request.transport };
-            let Some(index) = self.find(&query, arrival.into()).ok().flatten() else {
-                return Outcome::Failed(crate::plugin::Failure {
-                    rcode: Rcode::REFUSED,
-                    reason: "no server block".into(),
-                });
+            let (index, known) = {
+                let mut names = NameBuffer::default();
+                let Ok(query) = Query::parse(&packet, &mut names) else {
+                    return Outcome::Failed(crate::plugin::Failure::servfail("an internal lookup is no query"));
+                };
+                let Some(index) = self.find(&query, arrival.into()).ok().flatten() else {
+                    return Outcome::Failed(crate::plugin::Failure {
+                        rcode: Rcode::REFUSED,
+                        reason: "no server block".into(),
+                    });
+                };
+                (index, KnownQuery::from(&query))
             };
-            let inner = self.request(index, &query, arrival, request.moment, Arc::clone(&request.server));
+            let inner = self.request(index, (packet, known), arrival, request.moment, Arc::clone(&request.server));
             let inner = Request { depth: request.depth + 1, ..inner };
             let outcome = self.resolve(index, &inner).await;
             if let (Some(traffic), Some(Outcome::Reply(reply))) = (&self.all()[index].traffic, &outcome) {
-                let counted = counted(&query, request.transport, request.client, &reply.packet);
+                let counted = counted(&inner.query(), request.transport, request.client, &reply.packet);
                 traffic.record_slow(counted, began.elapsed());
             }
             outcome.unwrap_or_else(|| {

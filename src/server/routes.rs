@@ -5,7 +5,7 @@ use crate::engine::Arrival;
 use crate::metrics;
 use crate::plugin::expression::Asked;
 use crate::plugin::{BlockPlan, Handler, Lookup, Moment, Next, Outcome, Request, Transport};
-use crate::wire::{CLASS_IN, Name, Query, RecordType};
+use crate::wire::{CLASS_IN, KnownQuery, Name, Query, RecordType};
 use crate::zone::Suffixes;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -154,28 +154,33 @@ impl Routes {
         }))
     }
 
-    /// A request for the block at `index`, made from a query's packet; `server` is what its lookups ask.
+    /// A request for the block at `index`, of a query's packet and what it says; `server` is what its lookups ask.
     pub(super) fn request(
         &self,
         index: usize,
-        query: &Query<'_>,
+        (packet, known): (Vec<u8>, KnownQuery),
         arrival: Arrival,
         moment: Moment,
         server: Arc<dyn Lookup>,
     ) -> Request {
+        let query = known.view(&packet);
+        let plan = &self.routes[index].block.plan;
+        let (name, qtype, qclass, edns) = (query.name.to_name(), query.qtype, query.qclass, query.edns);
+        let (shape, metadata) = (plan.shape_for(&query.name), plan.metadata(&query.name, arrival.client));
         Request {
-            packet: query.packet.to_vec(),
-            name: query.name.to_name(),
-            qtype: query.qtype,
-            qclass: query.qclass,
-            edns: query.edns,
+            packet,
+            known,
+            name,
+            qtype,
+            qclass,
+            edns,
             options: Vec::new(),
             client: arrival.client,
             local: arrival.local,
             transport: arrival.transport,
-            shape: self.routes[index].block.plan.shape_for(&query.name),
+            shape,
             moment,
-            metadata: self.routes[index].block.plan.metadata(&query.name, arrival.client),
+            metadata,
             depth: 0,
             server,
         }

@@ -19,7 +19,7 @@ pub use answer::{Answer, Owner, Section, error_reply};
 pub use base64::{base64, base64url, to_base64};
 pub use message::{Message, Opt, Question, ResourceRecord, flags, read_options, whole_name};
 pub use name::{LowerName, MAX_NAME, Name, NameBuffer, NameError, same};
-pub use query::{Edns, Query, Refusal, answer_limit, skip_name};
+pub use query::{Edns, KnownQuery, Query, Refusal, answer_limit, skip_name};
 pub use reply::{Record, ReplyView, address_reply, cut, cut_reply, opt, record_count, set_ttls, with_room};
 pub use text::NameText;
 pub use types::{CLASS_ANY, CLASS_CH, CLASS_IN, Rcode, RecordType, Transport};

@@ -199,6 +199,7 @@ const BLOCK: usize = 64;
 const ROOM: usize = MAX_NAME.next_multiple_of(BLOCK);
 
 /// Where a question's name is lowered to, once a query. A worker keeps one and reuses it.
+#[derive(Clone)]
 pub struct NameBuffer {
     wire: [u8; ROOM],
     /// Offset of each label's length octet, and of the root's behind them.
@@ -300,6 +301,27 @@ impl<'a> LowerName<'a> {
     /// An owned copy.
     pub fn to_name(&self) -> Name {
         Name(self.wire().into())
+    }
+
+    /// An owned copy that keeps the places of the labels.
+    pub(super) fn to_kept(self) -> KeptName {
+        let buffer = Box::new(NameBuffer { wire: *self.wire, starts: *self.starts });
+        KeptName { buffer, root: self.root, labels: self.labels }
+    }
+}
+
+/// A [`LowerName`] that outlives its buffer.
+#[derive(Clone)]
+pub(super) struct KeptName {
+    buffer: Box<NameBuffer>,
+    root: u8,
+    labels: u8,
+}
+
+impl KeptName {
+    /// The name.
+    pub fn get(&self) -> LowerName<'_> {
+        LowerName { wire: &self.buffer.wire, starts: &self.buffer.starts, root: self.root, labels: self.labels }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The view of a query: borrowed from the packet, checked as far as answering needs.
 
+use super::name::KeptName;
 use super::{HEADER, LowerName, NameBuffer, RecordType, Transport, UDP_PLAIN};
 
 /// What a client's OPT says (RFC 6891).
@@ -151,6 +152,32 @@ impl<'a> Query<'a> {
     #[inline]
     pub fn question_end(&self) -> usize {
         HEADER + self.name.wire().len() + 4
+    }
+}
+
+/// What a well-formed query says, kept without its packet: with the packet it is the [`Query`] again, which nobody has to
+/// read a second time.
+#[derive(Clone)]
+pub struct KnownQuery {
+    name: KeptName,
+    qtype: RecordType,
+    qclass: u16,
+    edns: Option<Edns>,
+    signed: bool,
+}
+
+impl From<&Query<'_>> for KnownQuery {
+    fn from(query: &Query<'_>) -> KnownQuery {
+        let Query { packet: _, name, qtype, qclass, edns, signed } = *query;
+        KnownQuery { name: name.to_kept(), qtype, qclass, edns, signed }
+    }
+}
+
+impl KnownQuery {
+    /// The query. `packet` has to be its own; bits of the header may differ.
+    pub fn view<'a>(&'a self, packet: &'a [u8]) -> Query<'a> {
+        let KnownQuery { ref name, qtype, qclass, edns, signed } = *self;
+        Query { packet, name: name.get(), qtype, qclass, edns, signed }
     }
 }
 

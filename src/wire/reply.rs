@@ -63,7 +63,8 @@ impl<'a> ReplyView<'a> {
             authority_soa: false,
             opt: None,
         };
-        let mut walk = Walk { names: name_end, ..view.walk() };
+        let names = if count(4) == 1 { name_end_below_question } else { name_end };
+        let mut walk = Walk { names, ..view.walk() };
         while walk.left() > 0 {
             let record = walk.next()?;
             view.note(&record)?;
@@ -162,7 +163,12 @@ impl<'a> ReplyView<'a> {
     }
 
     fn walk(&self) -> Walk<'a> {
-        Walk { packet: self.packet, at: self.question_end, counts: self.counts, names: skip_name }
+        self.layout().walk(self.packet)
+    }
+
+    /// Where its records are, without the message, which may then be changed.
+    pub fn layout(&self) -> Layout {
+        Layout { records: self.question_end, counts: self.counts }
     }
 
     /// Copies the message without its OPT, and without a TSIG, both of which are between two neighbours only.
@@ -184,6 +190,32 @@ impl<'a> ReplyView<'a> {
         }
         copy[10..HEADER].copy_from_slice(&additional.to_be_bytes());
         copy
+    }
+}
+
+/// Where the records of a well-formed reply are.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    records: usize,
+    counts: [u16; 3],
+}
+
+impl Layout {
+    /// Gives every record of the message that this is the layout of a TTL, in seconds.
+    pub fn set_ttls(self, message: &mut [u8], ttl: u32) {
+        let Layout { records: mut at, mut counts } = self;
+        loop {
+            let mut walk = Layout { records: at, counts }.walk(message);
+            let Some(record) = walk.next() else { return };
+            (at, counts) = (walk.at, walk.counts);
+            if record.rtype != RecordType::OPT {
+                message[record.ttl_at..record.ttl_at + 4].copy_from_slice(&ttl.to_be_bytes());
+            }
+        }
+    }
+
+    fn walk(self, packet: &[u8]) -> Walk<'_> {
+        Walk { packet, at: self.records, counts: self.counts, names: skip_name }
     }
 }
 
@@ -274,6 +306,14 @@ fn name_end(packet: &[u8], start: usize) -> Option<usize> {
     }
 }
 
+/// As [`name_end`], behind a question whose name has been looked at: most owners are a pointer to it.
+fn name_end_below_question(packet: &[u8], start: usize) -> Option<usize> {
+    match packet.get(start..)?.first_chunk() {
+        Some([0xc0, at]) if usize::from(*at) == HEADER => Some(start + 2),
+        _ => name_end(packet, start),
+    }
+}
+
 /// Where the pointer at `at` leads.
 fn pointer(packet: &[u8], at: usize) -> Option<usize> {
     let octets = packet.get(at..)?.first_chunk()?;
@@ -328,16 +368,8 @@ fn shortened(opt: &[u8], room: usize) -> Vec<u8> {
 
 /// Gives every record of the well-formed reply in `message` this TTL, in seconds.
 pub fn set_ttls(message: &mut [u8], ttl: u32) {
-    let Some(Walk { mut at, mut counts, names, .. }) = ReplyView::parse(message).map(|view| view.walk()) else {
-        return;
-    };
-    loop {
-        let mut walk = Walk { packet: message, at, counts, names };
-        let Some(record) = walk.next() else { return };
-        (at, counts) = (walk.at, walk.counts);
-        if record.rtype != RecordType::OPT {
-            message[record.ttl_at..record.ttl_at + 4].copy_from_slice(&ttl.to_be_bytes());
-        }
+    if let Some(layout) = ReplyView::parse(message).map(|view| view.layout()) {
+        layout.set_ttls(message, ttl);
     }
 }
 

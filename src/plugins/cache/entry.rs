@@ -41,8 +41,10 @@ fn flags(dnssec_ok: bool, checking_disabled: bool) -> u8 {
 
 /// A reply without its OPT, the places of its TTLs, and when it ends.
 pub(super) struct Entry {
-    packet: Box<[u8]>,
-    ttl_at: Box<[u16]>,
+    /// The message, and behind it where its TTLs are, two octets each: one piece of memory, for a table in use is cold.
+    octets: Box<[u8]>,
+    /// Where the message ends.
+    end: u16,
     addresses: Box<[Addresses]>,
     flags: u8,
     /// It has what was asked for, and is no denial.
@@ -118,18 +120,20 @@ impl Entry {
             }
             Extent::Nothing => return None,
         }
-        let mut ttl_at = Vec::with_capacity(view.all_records());
-        ttl_at.extend(view.records().map(|record| record.ttl_at as u16));
+        let end = view.octets().len();
+        let mut octets = Vec::with_capacity(end + 2 * view.all_records());
+        octets.extend(view.octets());
+        octets.extend(view.records().flat_map(|record| (record.ttl_at as u16).to_ne_bytes()));
         let addresses = address_runs(&view);
         let flags = flags(query.dnssec_ok(), query.checking_disabled());
         Some(Entry {
-            ttl_at: ttl_at.into(),
+            octets: octets.into(),
+            end: end as u16,
             addresses,
             flags,
             positive: matches!(view.rcode(), Rcode::NOERROR) && view.reaches(query.qtype),
             stored: now,
             ttl,
-            packet: view.octets().into(),
             hits: AtomicU32::new(0),
             last_hit: AtomicU32::new(0),
             refreshing: AtomicBool::new(false),
@@ -137,11 +141,16 @@ impl Entry {
         })
     }
 
+    #[inline]
+    fn packet(&self) -> &[u8] {
+        &self.octets[..usize::from(self.end)]
+    }
+
     /// Whether this is the answer of a key.
     #[inline]
     pub fn is_for(&self, key: &Key<'_>) -> bool {
         let name_end = wire::HEADER + key.name.len();
-        let Some(question) = self.packet.get(wire::HEADER..name_end + 4) else { return false };
+        let Some(question) = self.octets.get(wire::HEADER..name_end + 4) else { return false };
         let (name, fixed) = question.split_at(key.name.len());
         let [t0, t1] = key.qtype.to_be_bytes();
         let [c0, c1] = key.qclass.to_be_bytes();
@@ -159,18 +168,18 @@ impl Entry {
     /// Whether it has expired, but less than `window` seconds ago, and says something: an error is not worth it.
     pub fn is_stale(&self, now: u64, window: u64) -> bool {
         let ends = self.stored + u64::from(self.ttl);
-        (ends..ends.saturating_add(window)).contains(&now) && matches!(self.packet[3] & 0x0f, 0 | 3)
+        (ends..ends.saturating_add(window)).contains(&now) && matches!(self.packet()[3] & 0x0f, 0 | 3)
     }
 
     /// Whether it may be given, fresh or less than `window` seconds after its end, and says something.
     pub fn is_usable(&self, now: u64, window: u64) -> bool {
-        let says_something = matches!(self.packet[3] & 0x0f, 0 | 3);
+        let says_something = matches!(self.packet()[3] & 0x0f, 0 | 3);
         says_something && self.remaining(now).is_some() || self.is_stale(now, window)
     }
 
     /// When it is worth its place in the table; an expired one is for `window` seconds more.
     pub fn span(&self, window: u64) -> Span {
-        let kept = if matches!(self.packet[3] & 0x0f, 0 | 3) { window } else { 0 };
+        let kept = if matches!(self.packet()[3] & 0x0f, 0 | 3) { window } else { 0 };
         let seconds = u32::try_from(u64::from(self.ttl).saturating_add(kept)).unwrap_or(u32::MAX);
         Span { from: self.stored as u32, seconds }
     }
@@ -224,12 +233,12 @@ impl Entry {
 
     /// Octets of memory, about.
     pub fn size(&self) -> usize {
-        size_of::<Entry>() + self.packet.len() + 2 * self.ttl_at.len() + 8 * self.addresses.len()
+        size_of::<Entry>() + self.octets.len() + size_of_val(&*self.addresses)
     }
 
     /// Octets of the answer at most.
     pub fn answer_size(&self) -> usize {
-        self.packet.len() + 11
+        self.packet().len() + 11
     }
 
     /// Writes the answer to `query` with this TTL. `None` if the buffer is too small for it.
@@ -237,15 +246,17 @@ impl Entry {
     /// AA is set as CoreDNS sets it on hits; AD only goes to clients that asked for it (RFC 6840 section 5.8).
     #[inline]
     pub fn write(&self, query: &Query<'_>, context: &Context, ttl: u32, out: &mut [u8]) -> Option<usize> {
-        let len = self.packet.len();
-        out.get_mut(..len)?.copy_from_slice(&self.packet);
+        let (packet, ttls) = self.octets.split_at(usize::from(self.end));
+        let len = packet.len();
+        out.get_mut(..len)?.copy_from_slice(packet);
         out[2] |= 0x04;
         if !query.dnssec_ok() && !query.authentic_data() {
             out[3] &= !0x20;
         }
         let ttl = ttl.to_be_bytes();
-        for at in &self.ttl_at {
-            out[usize::from(*at)..usize::from(*at) + 4].copy_from_slice(&ttl);
+        for at in ttls.as_chunks().0 {
+            let at = usize::from(u16::from_ne_bytes(*at));
+            out[at..at + 4].copy_from_slice(&ttl);
         }
         if context.shape.shuffle {
             self.addresses.iter().for_each(|addresses| addresses.shuffle(out, context.moment.random));

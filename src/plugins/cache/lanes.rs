@@ -6,7 +6,6 @@ use super::entry::{Entry, Key};
 use super::flight::Seat;
 use crate::plugin::{BoxFuture, Context, Handler, Next, Outcome, Reply, Request, Source, Verdict};
 use crate::wire::{LowerName, Query, RecordType};
-use arc_swap::Guard;
 use std::sync::Arc;
 
 /// The fast lane: a hit, or none of its business.
@@ -21,7 +20,7 @@ impl Source for Cache {
             let is_final = match found.age {
                 Age::Fresh => true,
                 // The slow lane starts what has to be fetched; everybody else goes on here.
-                Age::Due => found.entry().is_some_and(|entry| entry.is_quiet(now)),
+                Age::Due => found.entry.is_quiet(now),
                 Age::Stale => self.gives_at_once(&found, now),
             };
             if is_final { self.write(&found, query, context, out) } else { None }
@@ -32,7 +31,7 @@ impl Source for Cache {
 
 /// An entry that may be given.
 pub(super) struct Found {
-    guard: Guard<Option<Arc<Entry>>>,
+    entry: Arc<Entry>,
     event: Event,
     age: Age,
     ttl: u32,
@@ -48,12 +47,6 @@ enum Age {
     Due,
     /// Past its end.
     Stale,
-}
-
-impl Found {
-    fn entry(&self) -> Option<&Arc<Entry>> {
-        self.guard.as_ref()
-    }
 }
 
 impl Cache {
@@ -72,8 +65,7 @@ impl Cache {
     pub(super) fn find(&self, query: &Query<'_>, now: u64) -> Option<Found> {
         let key = Key::of(query, &self.tables.seed);
         for (table, event) in [(&self.tables.success, Event::Success), (&self.tables.denial, Event::Denial)] {
-            let Some(guard) = table.find(&key) else { continue };
-            let Some(entry) = guard.as_ref() else { continue };
+            let Some(entry) = table.find(&key) else { continue };
             let (age, ttl) = match (entry.remaining(now), self.options.stale) {
                 (Some(left), _) => {
                     let is_due = self.options.prefetch.is_some_and(|prefetch| entry.is_due(now, left, &prefetch));
@@ -84,25 +76,24 @@ impl Cache {
                 _ => continue,
             };
             let denied = age == Age::Stale && self.options.prefer_positive && self.is_denied(&key, now);
-            return Some(Found { guard, event, age, ttl, denied });
+            return Some(Found { entry, event, age, ttl, denied });
         }
         None
     }
 
     /// Whether a stale entry is given without asking anybody.
     fn gives_at_once(&self, found: &Found, now: u64) -> bool {
-        let Some(entry) = found.entry() else { return false };
         if found.denied {
             return true;
         }
         let verifies = self.options.stale.is_some_and(|stale| stale.verify.is_some());
-        if verifies { entry.is_resting(now) } else { entry.is_quiet(now) }
+        if verifies { found.entry.is_resting(now) } else { found.entry.is_quiet(now) }
     }
 
     /// Writes what was found. `None` if the buffer is too small for it.
     #[inline]
     pub(super) fn write(&self, found: &Found, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Option<usize> {
-        let len = found.entry()?.write(query, context, found.ttl, out)?;
+        let len = found.entry.write(query, context, found.ttl, out)?;
         self.tally.count(found.event);
         if found.age == Age::Stale {
             self.tally.count(Event::Stale);
@@ -112,9 +103,9 @@ impl Cache {
 
     /// What was found as a message of its own.
     fn message(&self, found: &Found, request: &Request) -> Option<Outcome> {
-        let mut packet = vec![0; found.entry()?.answer_size()];
+        let mut packet = vec![0; found.entry.answer_size()];
         let context = request.context();
-        let len = request.with_query(|query| self.write(found, query, &context, &mut packet))??;
+        let len = self.write(found, &request.query(), &context, &mut packet)?;
         packet.truncate(len);
         Some(Outcome::Reply(Reply::new(packet)))
     }
@@ -134,14 +125,16 @@ impl Handler for Cache {
 impl Cache {
     async fn run(&self, request: &Request, next: Next<'_>) -> Outcome {
         let now = request.moment.seconds;
-        let found = request.with_query(|query| self.is_ours(query).then(|| self.find(query, now)));
-        match found.flatten() {
-            None => next.run(request).await,
-            Some(Some(found)) => match self.give(&found, request, next).await {
+        let query = request.query();
+        if !self.is_ours(&query) {
+            return next.run(request).await;
+        }
+        match self.find(&query, now) {
+            Some(found) => match self.give(&found, request, next).await {
                 Some(outcome) => outcome,
                 None => self.fetch(request, next).await,
             },
-            Some(None) => {
+            None => {
                 self.tally.count(Event::Miss);
                 self.fetch(request, next).await
             }
@@ -150,7 +143,7 @@ impl Cache {
 
     /// A hit, and what it starts.
     async fn give(&self, found: &Found, request: &Request, next: Next<'_>) -> Option<Outcome> {
-        let entry = found.entry()?;
+        let entry = &found.entry;
         let now = request.moment.seconds;
         match found.age {
             Age::Fresh => {}

@@ -7,7 +7,7 @@ use super::judge::{self, Kind};
 use super::table::Table;
 use super::{Cache, Tables};
 use crate::plugin::{Failure, Handler, Next, Outcome, Reply, Request};
-use crate::wire::{self, Query, Rcode, RecordType, ReplyView};
+use crate::wire::{self, Query, Rcode, ReplyView};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ impl Cache {
         let mut outcome = next.run(request).await;
         if let Outcome::Reply(reply) = &mut outcome {
             let now = request.moment.seconds + began.elapsed().as_secs();
-            request.with_query(|query| self.digest(query, &mut reply.packet, now));
+            self.digest(&request.query(), &mut reply.packet, now);
         }
         outcome
     }
@@ -33,11 +33,7 @@ impl Cache {
         } else if ttl > 0 && judge::is_wanted(kind, query, &self.options) {
             self.store(query, &view, kind, ttl, now);
         }
-        let records = view.records().filter(|record| record.rtype != RecordType::OPT);
-        let places: Vec<usize> = records.map(|record| record.ttl_at).collect();
-        for at in places {
-            packet[at..at + 4].copy_from_slice(&ttl.to_be_bytes());
-        }
+        view.layout().set_ttls(packet, ttl);
         if !query.dnssec_ok() && !query.authentic_data() {
             packet[3] &= !0x20;
         }
@@ -71,14 +67,12 @@ impl Cache {
     /// Whether the entry of a key has what was asked for; `None` if there is none that may be given.
     fn usable(&self, table: &Table, key: &Key<'_>, now: u64) -> Option<bool> {
         let window = self.options.stale.map_or(0, |stale| stale.window);
-        let found = table.find(key)?;
-        found.as_ref().filter(|entry| entry.is_usable(now, window)).map(|entry| entry.is_positive())
+        table.find(key).filter(|entry| entry.is_usable(now, window)).map(|entry| entry.is_positive())
     }
 
     /// Whether a denial of a key holds now.
     pub(super) fn is_denied(&self, key: &Key<'_>, now: u64) -> bool {
-        let found = self.tables.denial.find(key);
-        found.is_some_and(|found| found.as_ref().is_some_and(|entry| entry.remaining(now).is_some()))
+        self.tables.denial.find(key).is_some_and(|entry| entry.remaining(now).is_some())
     }
 
     /// Fetches an entry again beside the queries, unless that is going on. Returns a follower of it.
@@ -139,14 +133,17 @@ impl Cache {
 
     /// A seat in the flight of those that take the same message: the question, DO, AD, CD, RD, and how much room there is.
     pub(super) fn board(&self, request: &Request) -> Seat {
-        let mut key = Vec::with_capacity(request.name.wire().len() + 12);
-        key.extend(request.name.wire());
-        key.extend(request.qtype.0.to_be_bytes());
-        key.extend(request.qclass.to_be_bytes());
-        key.extend([request.packet[2] & 0x01, request.packet[3] & 0x30]);
-        key.extend([request.transport as u8, u8::from(request.edns.is_some_and(|edns| edns.dnssec_ok))]);
-        key.extend((request.limit() as u16).to_be_bytes());
-        self.flights.board(&key)
+        let [t0, t1] = request.qtype.0.to_be_bytes();
+        let [c0, c1] = request.qclass.to_be_bytes();
+        let (recursion_desired, authentic) = (request.packet[2] & 0x01, request.packet[3] & 0x30);
+        let dnssec_ok = u8::from(request.edns.is_some_and(|edns| edns.dnssec_ok));
+        let [l0, l1] = (request.limit() as u16).to_be_bytes();
+        let rest = [t0, t1, c0, c1, recursion_desired, authentic, request.transport as u8, dnssec_ok, l0, l1];
+        let mut key = [0; wire::MAX_NAME + 10];
+        let (name, len) = (request.name.wire(), request.name.wire().len());
+        key[..len].copy_from_slice(name);
+        key[len..len + rest.len()].copy_from_slice(&rest);
+        self.flights.board(&key[..len + rest.len()])
     }
 }
 
@@ -173,20 +170,18 @@ fn is_positive(request: &Request, outcome: &Outcome) -> bool {
 /// A leader's outcome, addressed to another client.
 pub(super) fn share(request: &Request, outcome: &Outcome) -> Outcome {
     let Outcome::Reply(reply) = outcome else { return outcome.clone() };
-    let addressed = request.with_query(|query| {
-        let view = ReplyView::parse(&reply.packet).filter(|view| view.question_matches(query.question()))?;
-        let mut packet = view.without_opt();
-        let len = packet.len();
-        packet.resize(len + 11, 0);
-        let len = wire::address_reply(query, &mut packet, len, request.limit());
-        packet.truncate(len);
-        if !query.dnssec_ok() && !query.authentic_data() {
-            packet[3] &= !0x20;
-        }
-        Some(packet)
-    });
-    match addressed.flatten() {
-        Some(packet) => Outcome::Reply(Reply { packet, ..reply.clone() }),
-        None => Outcome::Failed(Failure::servfail("the shared reply does not answer the question")),
+    let query = request.query();
+    let view = ReplyView::parse(&reply.packet).filter(|view| view.question_matches(query.question()));
+    let Some(view) = view else {
+        return Outcome::Failed(Failure::servfail("the shared reply does not answer the question"));
+    };
+    let mut packet = view.without_opt();
+    let len = packet.len();
+    packet.resize(len + 11, 0);
+    let len = wire::address_reply(&query, &mut packet, len, request.limit());
+    packet.truncate(len);
+    if !query.dnssec_ok() && !query.authentic_data() {
+        packet[3] &= !0x20;
     }
+    Outcome::Reply(Reply { packet, ..reply.clone() })
 }

@@ -66,28 +66,61 @@ impl Case {
 
 /// Gives the letters of a name in wire form, which starts at `start` of its message, the case of the pattern.
 pub(super) fn apply(name: &mut [u8], pattern: u64) {
-    for (place, octet) in name.iter_mut().enumerate() {
-        *octet = letter(*octet, place, pattern);
+    for (octets, upper) in name.chunks_mut(WORD).zip(uppers(pattern)) {
+        let sent = letters(word(octets), upper).to_le_bytes();
+        octets.copy_from_slice(&sent[..octets.len()]);
     }
 }
 
 /// Whether two names in wire form are the same, case apart; if so, whether the second is the first in this pattern.
 pub(super) fn compare(name: &[u8], seen: &[u8], pattern: Option<u64>) -> Option<bool> {
-    if name.len() != seen.len() || !name.eq_ignore_ascii_case(seen) {
+    if name.len() != seen.len() {
         return None;
     }
-    Some(match pattern {
+    let is_exact = match pattern {
         None => name == seen,
         Some(pattern) => {
-            name.iter().zip(seen).enumerate().all(|(place, (own, seen))| letter(*own, place, pattern) == *seen)
+            let words = name.chunks(WORD).map(word).zip(seen.chunks(WORD).map(word));
+            words.zip(uppers(pattern)).all(|((own, seen), upper)| letters(own, upper) == seen)
         }
-    })
+    };
+    (is_exact || name.eq_ignore_ascii_case(seen)).then_some(is_exact)
 }
 
-/// Lengths of labels are below the letters, so they stay.
-fn letter(octet: u8, place: usize, pattern: u64) -> u8 {
-    let upper = (pattern >> (place % 64)) as u8 & 1;
-    if octet.is_ascii_alphabetic() { octet & !0x20 | (upper ^ 1) << 5 } else { octet }
+/// Octets that are looked at together: one at a time took as long as the rest of what a reply is held to.
+const WORD: usize = 8;
+
+/// Up to eight octets, the first one lowest; zeros, which are no letters, behind them.
+fn word(octets: &[u8]) -> u64 {
+    match octets.first_chunk() {
+        Some(octets) => u64::from_le_bytes(*octets),
+        None => octets.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet)),
+    }
+}
+
+/// A word with this octet at each place.
+fn each(octet: u8) -> u64 {
+    u64::from_ne_bytes([octet; WORD])
+}
+
+/// For each word of a name which of its letters are upper case, the first one's bit lowest.
+fn uppers(pattern: u64) -> impl Iterator<Item = u8> {
+    pattern.to_le_bytes().into_iter().cycle()
+}
+
+/// The letters of a word in upper case where `upper` has a bit, in lower case elsewhere. What is no letter stays, as do
+/// lengths of labels, which are below the letters.
+fn letters(word: u64, upper: u8) -> u64 {
+    // Sums of seven bits: the eighth of each octet says whether it has come so far.
+    let lower = (word | each(0x20)) & each(0x7f);
+    let from_a = lower + each(0x80 - b'a');
+    let behind_z = lower + each(0x7f - b'z');
+    let is_letter = from_a & !behind_z & !word & each(0x80);
+    // The octet at each place keeps the bit of that place, and has its eighth if that is set.
+    let bit = each(upper) & 0x8040_2010_0804_0201;
+    let is_upper = ((bit & each(0x7f)) + each(0x7f)) | bit;
+    let case = is_letter >> 2;
+    (word & !case) | (case & !(is_upper >> 2))
 }
 
 #[cfg(test)]
@@ -111,6 +144,19 @@ mod tests {
         assert_eq!(compare(NAME, NAME, None), Some(true));
         assert_eq!(compare(NAME, b"\x03www\x09ex-mp1e_y\x00", None), None);
         assert_eq!(compare(NAME, b"\x00", None), None);
+    }
+
+    #[test]
+    fn every_octet_at_every_place_has_its_bit() {
+        for (octet, place) in (0..=u8::MAX).flat_map(|octet| (0..70).map(move |place| (octet, place))) {
+            for pattern in [0, u64::MAX, 1 << (place % 64), !(1 << (place % 64))] {
+                let mut name = vec![octet; place + 1];
+                apply(&mut name, pattern);
+                let is_upper = pattern >> (place % 64) & 1 == 1;
+                let wanted = if is_upper { octet.to_ascii_uppercase() } else { octet.to_ascii_lowercase() };
+                assert_eq!(name[place], wanted, "{octet:#x} at {place}, {pattern:#x}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use super::case;
 use crate::plugin::{Failure, Outcome, Reply, Request};
 use crate::wire::{self, HEADER, Name, Query, RecordType, ReplyView};
-use std::mem;
 
 /// A query as upstreams get it, but for the id, which every attempt draws anew.
 pub(super) struct Outgoing {
@@ -14,27 +13,26 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// The query of a request. `None` if its packet is no query, which the server sees to.
+    /// The query of a request.
     ///
     /// An OPT is between two neighbours only (RFC 6891 section 6.1.1): ours replaces the client's, with its DO bit and
     /// no options but those that `rewrite` has set, and promises no more than the client will be sent. A message that
     /// carries more than a question (a NOTIFY, an IXFR, a TSIG) goes as it came.
-    pub fn of(request: &Request) -> Option<Outgoing> {
-        request.with_query(|query| {
-            let question_end = query.question_end();
-            let plain = is_plain(query);
-            let mut packet = Vec::with_capacity(question_end + 11);
-            if plain {
-                packet.extend(&query.packet[..question_end]);
-                if let Some(edns) = query.edns {
-                    let payload = edns.payload.min(request.shape.udp_payload).max(wire::UDP_PLAIN);
-                    add_opt(&mut packet, payload, edns.dnssec_ok, &request.options);
-                }
-            } else {
-                packet.extend(query.packet);
+    pub fn of(request: &Request) -> Outgoing {
+        let query = request.query();
+        let question_end = query.question_end();
+        let plain = is_plain(&query);
+        let mut packet = Vec::with_capacity(question_end + 11);
+        if plain {
+            packet.extend(&query.packet[..question_end]);
+            if let Some(edns) = query.edns {
+                let payload = edns.payload.min(request.shape.udp_payload).max(wire::UDP_PLAIN);
+                add_opt(&mut packet, payload, edns.dnssec_ok, &request.options);
             }
-            Outgoing { packet, question_end, plain }
-        })
+        } else {
+            packet.extend(query.packet);
+        }
+        Outgoing { packet, question_end, plain }
     }
 
     /// A health check's question: the name servers of a name.
@@ -92,32 +90,29 @@ impl Outgoing {
             packet[..2].copy_from_slice(&request.packet[..2]);
             return Outcome::Reply(Reply::new(packet));
         }
-        let addressed = request.with_query(|query| {
-            let view = ReplyView::parse(&packet).filter(|view| view.rcode().0 < 16)?;
-            let mut message = if is_ready(&view) {
-                let len = view.octets().len();
-                packet.truncate(len);
-                mem::take(&mut packet)
-            } else {
-                let mut message = view.without_opt();
-                own_case(&view, query.question(), &mut message);
-                if view.question().is_empty() {
-                    // An error without its question (see `is_bare_error`).
-                    message.extend(query.question());
-                    message[5] = 1;
-                }
-                message
-            };
-            let len = message.len();
-            message.resize(len + 11, 0);
-            let len = wire::address_reply(query, &mut message, len, usize::MAX);
-            message.truncate(len);
-            Some(message)
-        });
-        match addressed.flatten() {
-            Some(message) => Outcome::Reply(Reply::new(message)),
-            None => Outcome::Failed(Failure::servfail("the upstream does not speak EDNS version 0")),
-        }
+        let query = request.query();
+        let Some(view) = ReplyView::parse(&packet).filter(|view| view.rcode().0 < 16) else {
+            return Outcome::Failed(Failure::servfail("the upstream does not speak EDNS version 0"));
+        };
+        let mut message = if is_ready(&view) {
+            let len = view.octets().len();
+            packet.truncate(len);
+            packet
+        } else {
+            let mut message = view.without_opt();
+            own_case(&view, query.question(), &mut message);
+            if view.question().is_empty() {
+                // An error without its question (see `is_bare_error`).
+                message.extend(query.question());
+                message[5] = 1;
+            }
+            message
+        };
+        let len = message.len();
+        message.resize(len + 11, 0);
+        let len = wire::address_reply(&query, &mut message, len, usize::MAX);
+        message.truncate(len);
+        Outcome::Reply(Reply::new(message))
     }
 }
 

@@ -24,10 +24,7 @@ impl Forward {
             let reason = format!("concurrent queries exceeded maximum {}", self.options.max_concurrent);
             return Outcome::Failed(Failure { rcode: Rcode::REFUSED, reason });
         };
-        match Outgoing::of(request) {
-            Some(query) => self.try_upstreams(request, Arc::new(query)).await,
-            None => Outcome::Failed(Failure { rcode: Rcode::FORMERR, reason: "the message is no query".into() }),
-        }
+        self.try_upstreams(request, Arc::new(Outgoing::of(request))).await
     }
 
     /// Asks one upstream after the other until one answers, or time or attempts are over.

@@ -88,8 +88,11 @@ impl Way {
     ) -> Result<Arrival, Trouble> {
         match (self, protocol) {
             (Way::Clear { udp, .. }, Protocol::Udp) => udp.exchange(query, began, timeout).await,
-            (Way::Clear { tcp, .. }, Protocol::Tcp) | (Way::Tls(tcp), _) => tcp.exchange(query, timeout).await,
-            (Way::Https(https), _) => https.exchange(query, timeout).await,
+            // Apart, so that a query over UDP, which nearly all are, has no room for what these need.
+            (Way::Clear { tcp, .. }, Protocol::Tcp) | (Way::Tls(tcp), _) => {
+                Box::pin(tcp.exchange(query, timeout)).await
+            }
+            (Way::Https(https), _) => Box::pin(https.exchange(query, timeout)).await,
         }
     }
 }

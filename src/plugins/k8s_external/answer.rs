@@ -49,21 +49,18 @@ impl Handler for External {
 
     fn handle<'a>(&'a self, request: &'a Request, next: Next<'a>) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
-            let answered = request.with_query(|query| {
-                let mut out = vec![0; request.limit().max(query.question_end() + HEADER)];
-                let verdict = self.answer(query, &request.context(), &mut out);
-                (verdict, out)
-            });
-            match answered {
-                Some((Verdict::Answered(len), mut out)) => {
+            let query = request.query();
+            let mut out = vec![0; request.limit().max(query.question_end() + HEADER)];
+            match self.answer(&query, &request.context(), &mut out) {
+                Verdict::Answered(len) => {
                     out.truncate(len);
                     Outcome::Reply(Reply::new(out))
                 }
-                Some((Verdict::Alias { .. } | Verdict::Slow, _)) => match self.chase(request).await {
+                Verdict::Alias { .. } | Verdict::Slow => match self.chase(request).await {
                     Some(outcome) => outcome,
                     None => next.run(request).await,
                 },
-                Some((Verdict::Pass, _)) | None => next.run(request).await,
+                Verdict::Pass => next.run(request).await,
             }
         })
     }
@@ -96,13 +93,12 @@ impl External {
     /// is not the client's to know (CoreDNS): it gets the alias alone.
     async fn chase(&self, request: &Request) -> Option<Outcome> {
         let context = request.context();
-        let target = request.with_query(|query| {
-            let (zone, _) = self.zone(&query.name)?;
-            let zone = &zone.name;
-            let question = ServiceQuestion { query, context: &context, zone, ttl: self.ttl, headless: self.headless };
-            self.services.get()?.alias(&question)
-        })??;
-        let mut message = request.answer()?;
+        let query = &request.query();
+        let (zone, _) = self.zone(&query.name)?;
+        let zone = &zone.name;
+        let question = ServiceQuestion { query, context: &context, zone, ttl: self.ttl, headless: self.headless };
+        let target = self.services.get()?.alias(&question)?;
+        let mut message = request.answer();
         message.flags |= flags::AA;
         message.answers.push(ResourceRecord {
             owner: request.name_as_asked().to_vec(),

@@ -12,25 +12,23 @@ impl Kubernetes {
     /// Answers a request for the addresses of an alias whose target is not ours. What went wrong on the way to the
     /// target is not the client's to know (CoreDNS): it gets the alias alone.
     pub(super) async fn chase(&self, request: &Request) -> Option<Outcome> {
-        let aliases = request.with_query(|query| self.aliases(query, request))?;
+        let query = request.query();
+        let aliases = self.aliases(&query, request);
         let target = aliases.last()?;
         let inner = match request.lookup(target.wire(), request.qtype).await {
             Outcome::Reply(reply) => Some(reply.packet),
             Outcome::Failed(_) => Some(Vec::new()),
             Outcome::Dropped => None,
         };
-        let packet = request.with_query(|query| {
-            let context = request.context();
-            let mut out = vec![0; context.limit.max(query.question_end() + HEADER)];
-            let asked = self.asked(query, &context)?;
-            let len = match inner {
-                Some(inner) => write(&asked, &aliases, &inner, &mut out),
-                None => self.negative(&asked, Rcode::NOERROR, Answer::begin(query, &mut out, context.limit)),
-            };
-            out.truncate(len);
-            Some(out)
-        })?;
-        packet.map(|packet| Outcome::Reply(Reply::new(packet)))
+        let context = request.context();
+        let mut out = vec![0; context.limit.max(query.question_end() + HEADER)];
+        let asked = self.asked(&query, &context)?;
+        let len = match inner {
+            Some(inner) => write(&asked, &aliases, &inner, &mut out),
+            None => self.negative(&asked, Rcode::NOERROR, Answer::begin(&query, &mut out, context.limit)),
+        };
+        out.truncate(len);
+        Some(Outcome::Reply(Reply::new(out)))
     }
 
     /// The targets that the question's name leads to, one alias behind the other, the last one outside the zone.

@@ -262,21 +262,18 @@ impl Handler for Kubernetes {
     fn handle<'a>(&'a self, request: &'a Request, next: Next<'a>) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let context = request.context();
-            let answered = request.with_query(|query| {
-                let mut out = vec![0; context.limit.max(query.question_end() + HEADER)];
-                let verdict = self.respond(query, &context, &mut out);
-                (verdict, out)
-            });
-            match answered {
-                Some((Verdict::Answered(len), mut out)) => {
+            let query = request.query();
+            let mut out = vec![0; context.limit.max(query.question_end() + HEADER)];
+            match self.respond(&query, &context, &mut out) {
+                Verdict::Answered(len) => {
                     out.truncate(len);
                     Outcome::Reply(Reply::new(out))
                 }
-                Some((Verdict::Alias { .. } | Verdict::Slow, _)) => {
+                Verdict::Alias { .. } | Verdict::Slow => {
                     let lost = || Outcome::Failed(Failure::servfail("the alias went away while it was followed"));
                     self.chase(request).await.unwrap_or_else(lost)
                 }
-                Some((Verdict::Pass, _)) | None => next.run(request).await,
+                Verdict::Pass => next.run(request).await,
             }
         })
     }

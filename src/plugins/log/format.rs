@@ -27,7 +27,7 @@ impl Exchange<'_> {
             Outcome::Reply(reply) => {
                 Message::parse(&reply.packet).map_or(reply.packet.len(), |message| message.uncompressed_len())
             }
-            Outcome::Failed(_) => self.request.answer().map_or(0, |message| message.uncompressed_len()),
+            Outcome::Failed(_) => self.request.answer().uncompressed_len(),
             Outcome::Dropped => 0,
         }
     }
@@ -36,7 +36,7 @@ impl Exchange<'_> {
     fn sent_flags(&self) -> Option<[u8; 2]> {
         match self.outcome {
             Outcome::Reply(reply) => Some([octet(&reply.packet, 2), octet(&reply.packet, 3)]),
-            Outcome::Failed(_) => self.request.answer().map(|message| message.flags.to_be_bytes()),
+            Outcome::Failed(_) => Some(self.request.answer().flags.to_be_bytes()),
             Outcome::Dropped => None,
         }
     }

@@ -31,12 +31,13 @@ pub(super) async fn restore(request: &Request, outcome: Outcome, changes: Vec<Ch
             Some(message) => (message, reply.reason),
             None => return Outcome::Failed(Failure::servfail("the reply to a rewritten query cannot be read")),
         },
-        Outcome::Failed(failure) => match (server_made(failure.rcode, &changes), request.answer()) {
-            (Some(rcode), Some(mut message)) => {
+        Outcome::Failed(failure) => match server_made(failure.rcode, &changes) {
+            Some(rcode) => {
+                let mut message = request.answer();
                 message.set_rcode(rcode);
                 (message, Some(failure.reason).filter(|reason| !reason.is_empty()))
             }
-            _ => return Outcome::Failed(failure),
+            None => return Outcome::Failed(failure),
         },
         Outcome::Dropped => return Outcome::Dropped,
     };

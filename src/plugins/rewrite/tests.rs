@@ -23,7 +23,7 @@ impl Handler for Upstream {
 
     fn handle<'a>(&'a self, request: &'a Request, _: Next<'a>) -> BoxFuture<'a, Outcome> {
         let query = Message::parse(&request.packet).unwrap();
-        let mut message = request.answer().unwrap();
+        let mut message = request.answer();
         let name = query.question.name.clone();
         message.opt.clone_from(&query.opt);
         self.seen.lock().unwrap().push(query);
@@ -47,7 +47,7 @@ impl Lookup for Upstream {
     fn lookup<'a>(&'a self, packet: Vec<u8>, request: &'a Request) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let inner = request.with_packet(packet).unwrap();
-            let mut message = inner.answer().unwrap();
+            let mut message = inner.answer();
             message.answers = vec![record(inner.name.wire(), RecordType::A, vec![10, 9, 9, 9])];
             Outcome::Reply(Reply::new(message.to_octets(4096)))
         })

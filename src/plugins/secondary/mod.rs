@@ -250,7 +250,7 @@ impl Handler for Secondary {
             let Some((followed, fallthrough)) = self.covering(&request.name) else {
                 return not_ours(request, next).await;
             };
-            if request.with_query(|query| query.opcode()) == Some(NOTIFY) {
+            if request.query().opcode() == NOTIFY {
                 return self.notified(&followed, request);
             }
             match followed.zone() {
@@ -279,13 +279,9 @@ impl Secondary {
             return Outcome::Failed(Failure { rcode: Rcode::NOTAUTH, reason });
         }
         zone.wake.notify_one();
-        match request.answer() {
-            Some(mut message) => {
-                message.flags |= flags::AA;
-                request.reply(&message)
-            }
-            None => Outcome::Dropped,
-        }
+        let mut message = request.answer();
+        message.flags |= flags::AA;
+        request.reply(&message)
     }
 
     /// The longest zone that a name is within, of the Corefile's and those of catalogs.

@@ -265,10 +265,7 @@ impl Handler for Templates {
 
     fn handle<'a>(&'a self, request: &'a Request, next: Next<'a>) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
-            let Some(choice) = request.with_query(|query| self.choose(query, Some(request))) else {
-                return next.run(request).await;
-            };
-            match choice {
+            match self.choose(&request.query(), Some(request)) {
                 Choice::None | Choice::Later => next.run(request).await,
                 Choice::Stranger => Outcome::Failed(Failure::servfail("")),
                 Choice::Rule(rule, pattern, (zone, matches), variables) => {
@@ -286,9 +283,10 @@ impl Handler for Templates {
 
 impl Templates {
     async fn fill(&self, request: &Request, rule: &Rule, zone: &Name, scope: &Scope<'_>) -> Result<Message, String> {
-        let Some(mut message) = request.answer().filter(|_| rule.rcode != Rcode::SERVFAIL) else {
+        if rule.rcode == Rcode::SERVFAIL {
             return Err(String::new());
-        };
+        }
+        let mut message = request.answer();
         // A code of more than four bits cannot be said without an OPT (RFC 6891 section 6.1.3).
         if rule.rcode.0 > 0x0f && message.opt.is_none() {
             return Err(format!("{} is for clients that send an OPT", rule.rcode));

@@ -12,7 +12,7 @@ impl Lookup for Server {
     fn lookup<'a>(&'a self, packet: Vec<u8>, request: &'a Request) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let inner = request.with_packet(packet).unwrap();
-            let mut message = inner.answer().unwrap();
+            let mut message = inner.answer();
             let owner = inner.name.wire().to_vec();
             message.answers =
                 vec![ResourceRecord { owner, rtype: inner.qtype, class: 1, ttl: 9, rdata: vec![10, 9, 9, 9] }];

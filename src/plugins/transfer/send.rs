@@ -22,17 +22,17 @@ pub(super) fn client_serial(packet: &[u8]) -> Option<u32> {
 
 /// The SOA record alone, for a client that knows the rest or has to come again over TCP (RFC 1995 section 2).
 pub(super) fn current(request: &Request, soa: Option<ResourceRecord>) -> Outcome {
-    let (Some(template), Some(soa)) = (request.answer(), soa) else {
-        return Outcome::Failed(Failure::servfail("the zone has no SOA record"));
-    };
+    let Some(soa) = soa else { return Outcome::Failed(Failure::servfail("the zone has no SOA record")) };
+    let template = request.answer();
     request.reply(&Message { flags: template.flags | flags::AA, answers: vec![soa], ..template })
 }
 
 /// The whole zone, `records` with the SOA record behind them again.
 pub(super) fn reply(request: &Request, mut records: Vec<ResourceRecord>, place: OwnedSemaphorePermit) -> Outcome {
-    let (Some(template), Some(soa)) = (request.answer(), records.first().cloned()) else {
+    let Some(soa) = records.first().cloned() else {
         return Outcome::Failed(Failure::servfail("the zone has no SOA record"));
     };
+    let template = request.answer();
     records.push(soa);
     tracing::info!(
         target: "plugin/transfer",

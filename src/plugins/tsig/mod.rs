@@ -204,15 +204,14 @@ impl Handler for Verifier {
     }
 
     fn handle<'a>(&'a self, request: &'a Request, next: Next<'a>) -> BoxFuture<'a, Outcome> {
-        let query = request.with_query(|query| (query.signed, query.opcode()));
-        let (is_signed, opcode) = query.unwrap_or_default();
+        let query = request.query();
         if !self.zones.iter().any(|zone| request.name.is_within(zone)) {
             return next.run(request);
         }
-        if is_signed {
+        if query.signed {
             return Box::pin(self.verify(request, next));
         }
-        if self.needs.signature(request.qtype, opcode) {
+        if self.needs.signature(request.qtype, query.opcode()) {
             self.count("unsigned");
             return Box::pin(async { failed(Rcode::REFUSED, "the request has to be signed") });
         }
@@ -255,7 +254,7 @@ impl Verifier {
             _ => ("badsig", "the signature is wrong"),
         };
         self.count(result);
-        let Some(mut message) = request.answer() else { return failed(Rcode::NOTAUTH, reason) };
+        let mut message = request.answer();
         message.set_rcode(Rcode::NOTAUTH);
         let mut packet = message.to_octets(request.limit());
         match exchange {
@@ -277,7 +276,7 @@ fn sign(outcome: Outcome, request: &Request, mut exchange: Exchange) -> Outcome 
         Outcome::Reply(reply) => reply,
         Outcome::Dropped => return Outcome::Dropped,
         Outcome::Failed(failure) => {
-            let Some(mut message) = request.answer() else { return Outcome::Failed(failure) };
+            let mut message = request.answer();
             message.set_rcode(failure.rcode);
             Reply { reason: Some(failure.reason), ..Reply::new(message.to_octets(request.limit())) }
         }

@@ -101,7 +101,7 @@ impl Stand {
     fn hit(&self, request: &Request) -> Option<Vec<u8>> {
         let source = self.bench.done().plan.cache.clone().unwrap();
         let mut out = vec![0; 65535];
-        let verdict = request.with_query(|query| source.answer(query, &request.context(), &mut out)).unwrap();
+        let verdict = source.answer(&request.query(), &request.context(), &mut out);
         match verdict {
             Verdict::Answered(len) => Some(out[..len].to_vec()),
             Verdict::Pass => None,

@@ -27,7 +27,7 @@ fn get(table: &Table, seed: &RandomState, host: u16) -> Option<u8> {
     let found = table.find(&Key::of(&query, seed))?;
     let mut out = [0; 512];
     let request = request(packet.clone());
-    let len = found.as_ref()?.write(&query, &request.context(), 60, &mut out)?;
+    let len = found.write(&query, &request.context(), 60, &mut out)?;
     Some(out[len - 1])
 }
 
