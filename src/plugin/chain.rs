@@ -8,9 +8,10 @@ use std::sync::Arc;
 /// One query on its way through the slow lane. The packet is known to be one well-formed query.
 #[derive(Clone)]
 pub struct Request {
-    /// The packet as received, or as a plugin before made it.
+    /// The packet as received, or as a plugin before made it. Bits of its header may be changed in place; for anything
+    /// else there is [`Request::with_packet`].
     pub packet: Vec<u8>,
-    /// What it says, for [`Request::query`].
+    /// What the packet says, for [`Request::query`].
     pub known: KnownQuery,
     /// The question's name, lowered.
     pub name: Name,

@@ -84,9 +84,9 @@ async fn do_cd_type_and_class_tell_answers_apart() {
     cd.packet[3] |= 0x10;
     let dnssec_ok = request(query_with_edns("www.example.org", RecordType::A, 1232, true));
     let aaaa = request(query("www.example.org", RecordType::AAAA));
-    let mut chaos = question("www.example.org", 0);
-    *chaos.packet.last_mut().unwrap() = 3;
-    for other in [cd, dnssec_ok, aaaa, chaos] {
+    let mut chaos = query("www.example.org", RecordType::A);
+    *chaos.last_mut().unwrap() = 3;
+    for other in [cd, dnssec_ok, aaaa, request(chaos)] {
         assert!(stand.hit(&other).is_none());
     }
     let edns = request(query_with_edns("www.example.org", RecordType::A, 1232, false));
