@@ -236,7 +236,7 @@ impl Reading<'_> {
             let begin = self.rest.get(..length(name));
             begin.is_some_and(|begin| begin.eq_ignore_ascii_case(&name[..length(name)]))
         };
-        let place = names.iter().position(|name| begins(name))?;
+        let place = names.iter().position(begins)?;
         self.rest = &self.rest[length(names[place])..];
         Some(place)
     }
