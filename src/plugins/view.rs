@@ -30,8 +30,20 @@
 //! `fromPairs` `toJSON` `fromJSON` `toBase64` `fromBase64` `bitand` `bitor` `bitxor` `bitnand` `bitnot` `bitshl`
 //! `bitshr` `bitushr`, and with an expression for each element (`#`, the place of which is `#index`) `all` `any` `one`
 //! `none` `filter` `map` `find` `findIndex` `findLast` `findLastIndex` `count` `sum` `groupBy` `sortBy` `reduce` (with
-//! `#acc`). Times (`now`, `date`, `duration`, `timezone`) are not known. What does not fit together is an error at
-//! load. An evaluation ends after 20,000 steps, as not true.
+//! `#acc`).
+//!
+//! Times: `now()`, `date('2023-08-14')`, `date(STRING, LAYOUT)` and `date(STRING, LAYOUT, TIMEZONE)` with a layout of Go's
+//! (`'02.01.2006 15:04'`), `duration('1h30m')`, `timezone('Europe/Berlin')`, `now(TIMEZONE)`, `date(TIMEZONE, STRING)`.
+//! They are compared; `-` between two times gives a duration, which `+` and `-` move a time by. A time has the methods
+//! `.Year()` `.Month()` `.Day()` `.Hour()` `.Minute()` `.Second()` `.Nanosecond()` `.Weekday()` `.YearDay()` `.ISOWeek()`
+//! `.Unix()` `.UnixMilli()` `.UnixMicro()` `.UnixNano()` `.Add()` `.AddDate()` `.Sub()` `.After()` `.Before()` `.Equal()`
+//! `.Compare()` `.Round()` `.Truncate()` `.In()` `.UTC()` `.Local()` `.Location()` `.Zone()` `.IsDST()` `.IsZero()`
+//! `.Format(LAYOUT)` `.String()`, a duration `.Hours()` `.Minutes()` `.Seconds()` `.Milliseconds()` `.Microseconds()`
+//! `.Nanoseconds()` `.Abs()` `.Round()` `.Truncate()` `.String()`. A month and a weekday are no numbers: it is
+//! `int(now().Month()) == 8`, `now().Weekday().String() in ['Saturday', 'Sunday']`. Timezones are read at load, by their
+//! names in the expression, from the system's `/usr/share/zoneinfo`; an image without it knows `UTC` and `Local` alone.
+//!
+//! What does not fit together is an error at load. An evaluation ends after 20,000 steps, as not true.
 //!
 //! In the Corefile `#` starts a comment, so an expression with it stands in double quotes.
 //!
@@ -63,6 +75,20 @@
 //! }
 //!
 //! . {
+//!     forward . 192.0.2.2
+//! }
+//! ```
+//!
+//! Another server while an office is closed:
+//! ```corefile
+//! example.org {
+//!     view closed {
+//!         expr now().Hour() < 6 or now().Weekday().String() in ['Saturday', 'Sunday']
+//!     }
+//!     forward . 192.0.2.1
+//! }
+//!
+//! example.org {
 //!     forward . 192.0.2.2
 //! }
 //! ```

@@ -1,5 +1,6 @@
 //! Kinds, as far as they are known at load: what cannot fit is an error for the operator, not a failure for each query.
 
+use super::builtins::{self, Loop};
 use super::tree::{Binary, Node, What};
 use super::value::{Kind, Value};
 use std::sync::Arc;
@@ -78,6 +79,7 @@ impl Check<'_> {
                 self.kind(then)?.or(self.kind(otherwise)?)
             }
             What::Index(base, key, _) => self.index(base, key)?,
+            What::Method(base, name, arguments, _) => self.method(node.at, base, name, arguments)?,
             What::Slice(base, from, to) => {
                 let kind = self.kind(base)?;
                 if !kind.may_be(Kind::List) && kind != Kind::Text {
@@ -104,14 +106,15 @@ impl Check<'_> {
                         format!("{}: the first argument is {kind}; expected an array", looped.name()),
                     ));
                 }
-                match looped.wanted() {
-                    Some(wanted) => self.expect(each, wanted, "the expression for each element")?,
-                    None => self.kind(each)?,
-                };
+                let kind = self.kind(each)?;
+                let durations = *looped == Loop::Sum && kind == Kind::Duration;
+                if let Some(wanted) = looped.wanted().filter(|wanted| !durations && !kind.may_be(*wanted)) {
+                    return Err((each.at, format!("the expression for each element is {kind}; expected {wanted}")));
+                }
                 if let Some(more) = more {
                     self.kind(more)?;
                 }
-                looped.result()
+                looped.result(kind)
             }
             What::Let(name, value, rest) => {
                 let kind = self.kind(value)?;
@@ -173,6 +176,18 @@ impl Check<'_> {
         Ok(function.result)
     }
 
+    fn method(&mut self, at: usize, base: &Node, name: &str, arguments: &[Node]) -> Result<Kind> {
+        let (parameters, result) = builtins::method(self.kind(base)?, name).map_err(|why| (at, why))?;
+        if arguments.len() != parameters.len() {
+            let (has, wants) = (arguments.len(), parameters.len());
+            return Err((at, format!("{name} has {has} arguments; expected {wants}")));
+        }
+        for (place, (argument, wanted)) in arguments.iter().zip(parameters).enumerate() {
+            self.expect(argument, *wanted, &format!("argument {} of {name}", place + 1))?;
+        }
+        Ok(result)
+    }
+
     fn index(&mut self, base: &Node, key: &Node) -> Result<Kind> {
         let wanted = match self.kind(base)? {
             Kind::List | Kind::Text => Kind::Integer,
@@ -193,8 +208,15 @@ impl Check<'_> {
             Equal | Unequal if a.may_be(b) || a == Kind::Nil || b == Kind::Nil => Ok(Kind::Truth),
             Equal => mismatch("'=='"),
             Unequal => mismatch("'!='"),
-            Less | LessOrEqual | Greater | GreaterOrEqual if both(Kind::Number) || both(Kind::Text) => Ok(Kind::Truth),
+            Less | LessOrEqual | Greater | GreaterOrEqual
+                if [Kind::Number, Kind::Text, Kind::Time, Kind::Duration].into_iter().any(both) =>
+            {
+                Ok(Kind::Truth)
+            }
             Less | LessOrEqual | Greater | GreaterOrEqual => mismatch("a comparison"),
+            In if let Some(other) = literals(right).find(|kind| a.is_of_times() && !kind.may_be(a)) => {
+                Err((node.at, format!("'in' looks for {a} where {other} is")))
+            }
             In if b.may_be(Kind::List) => Ok(Kind::Truth),
             In if b == Kind::Map && a.may_be(Kind::Text) => Ok(Kind::Truth),
             In => Err((right.at, format!("'in' looks into {b}; expected an array or a map"))),
@@ -204,6 +226,7 @@ impl Check<'_> {
             }
             Add if both(Kind::Text) && (a == Kind::Text || b == Kind::Text) => Ok(Kind::Text),
             Add if a == Kind::Any || b == Kind::Any => Ok(Kind::Any),
+            Add | Subtract | Multiply if let Some(kind) = of_times(operator, a, b) => Ok(kind),
             Add | Subtract | Multiply if both(Kind::Number) => Ok(a.or(b)),
             Divide | Power if both(Kind::Number) => Ok(Kind::Number),
             Remainder if both(Kind::Integer) => Ok(Kind::Integer),
@@ -213,4 +236,27 @@ impl Check<'_> {
             Otherwise => Ok(if a == Kind::Nil { b } else { a.or(b) }),
         }
     }
+}
+
+/// The kinds of the literals of a list that stands there.
+fn literals(list: &Node) -> impl Iterator<Item = Kind> {
+    let items = if let What::List(items) = &list.what { items.as_slice() } else { &[] };
+    let range = matches!(list.what, What::Binary(Binary::Range, ..)).then_some(Kind::Integer);
+    let kind = |item: &Node| if let What::Literal(value) = &item.what { Some(value.kind()) } else { None };
+    items.iter().filter_map(kind).chain(range)
+}
+
+/// The kind of what arithmetic makes of a time or a duration.
+fn of_times(operator: Binary, a: Kind, b: Kind) -> Option<Kind> {
+    use Kind::{Any, Duration, Integer, Number, Time};
+    Some(match (operator, a, b) {
+        (Binary::Add, Time, Duration) | (Binary::Add, Duration, Time) | (Binary::Subtract, Time, Duration) => Time,
+        (Binary::Add | Binary::Subtract, Duration, Duration) | (Binary::Subtract, Time, Time) => Duration,
+        (Binary::Subtract, Time, Any) | (Binary::Subtract, Any, Time | Duration) => Any,
+        (Binary::Subtract, Duration, Any) | (Binary::Multiply, Duration, Integer | Duration) => Duration,
+        (Binary::Multiply, Integer, Duration) => Duration,
+        (Binary::Multiply, Duration, Number | Any) | (Binary::Multiply, Number | Any, Duration) => Any,
+        (Binary::Subtract | Binary::Multiply, Any, Any) => Any,
+        _ => return None,
+    })
 }

@@ -2,12 +2,15 @@
 
 use super::STEPS;
 use super::builtins;
+use super::time::{Time, Zone};
 use super::tree::{Binary, Node, What};
 use super::value::Value;
+use jiff::Timestamp;
 use regex::RegexBuilder;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// What expressions ask of a query.
 pub trait Facts {
@@ -20,6 +23,11 @@ pub trait Facts {
     /// The value of a variable of the scope.
     fn variable(&self, _name: &str) -> Value {
         Value::Nil
+    }
+
+    /// The time.
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
     }
 }
 
@@ -67,6 +75,12 @@ impl Run<'_> {
     pub(super) fn list(&self, items: Vec<Value>) -> Result<Value, String> {
         self.pay(items.len())?;
         Ok(Value::List(items.into()))
+    }
+
+    /// The time, looked at from a zone.
+    pub(super) fn now(&self, zone: Zone) -> Result<Value, String> {
+        let at = Timestamp::try_from(self.facts.now()).map_err(|why| format!("now: {why}"))?;
+        Time::new(at.as_nanosecond(), zone).map(Value::from)
     }
 
     /// Evaluates for one element of a loop.
@@ -122,6 +136,10 @@ impl Run<'_> {
                 let end = |node: &Option<Box<Node>>| node.as_ref().map(|node| self.value(node)).transpose();
                 builtins::slice(self, &self.value(base)?, end(from)?, end(to)?)
             }
+            What::Method(base, name, arguments, optional) => match self.value(base)? {
+                Value::Nil if *optional => Ok(Value::Nil),
+                base => builtins::call_method(self, &base, name, &self.values(arguments)?),
+            },
             What::Call(name, arguments) => {
                 let value = self.facts.call(name, &self.values(arguments)?)?;
                 if let Value::Text(text) = &value {
@@ -231,6 +249,21 @@ fn negative(value: &Value) -> Result<Value, String> {
 /// As Go: integers wrap around, `/` and `**` make floats.
 fn arithmetic(operator: Binary, a: &Value, b: &Value) -> Result<Value, String> {
     use Binary::*;
+    match (operator, a, b) {
+        (Add, Value::Time(time), Value::Duration(later)) | (Add, Value::Duration(later), Value::Time(time)) => {
+            return time.after(*later).map(Value::from);
+        }
+        (Subtract, Value::Time(time), Value::Duration(earlier)) => return time.before(*earlier).map(Value::from),
+        (Subtract, Value::Time(a), Value::Time(b)) => return Ok(Value::Duration(a.since(b))),
+        (Add, Value::Duration(a), Value::Duration(b)) => return Ok(Value::Duration(a.wrapping_add(*b))),
+        (Subtract, Value::Duration(a), Value::Duration(b)) => return Ok(Value::Duration(a.wrapping_sub(*b))),
+        (Multiply, Value::Duration(a), Value::Duration(b) | Value::Integer(b))
+        | (Multiply, Value::Integer(a), Value::Duration(b)) => return Ok(Value::Duration(a.wrapping_mul(*b))),
+        (Multiply, Value::Duration(a), Value::Float(b)) | (Multiply, Value::Float(b), Value::Duration(a)) => {
+            return Ok(Value::Float(*a as f64 * b));
+        }
+        _ => {}
+    }
     if let (Value::Integer(a), Value::Integer(b)) = (a, b) {
         match operator {
             Add => return Ok(Value::Integer(a.wrapping_add(*b))),

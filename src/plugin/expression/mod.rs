@@ -2,7 +2,7 @@
 //!
 //! An [`Expression`] is read and its kinds are checked once, at load; an evaluation looks at one query, cannot panic, and
 //! ends after [`STEPS`] steps. The way of a text: [`lexer`] to words, [`parser`] to a tree, [`check`] for kinds,
-//! [`evaluate`] to a value. What a query is to an expression stands in [`question`].
+//! [`evaluate`] to a value. What a query is to an expression stands in [`question`], and what times are in [`time`].
 
 mod builtins;
 mod check;
@@ -12,6 +12,7 @@ mod parser;
 mod question;
 #[cfg(test)]
 mod tests;
+mod time;
 mod tree;
 mod value;
 

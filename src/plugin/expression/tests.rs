@@ -138,6 +138,75 @@ fn the_query() {
     }
 }
 
+/// Half past three in the night to Tuesday, and a zone that changes its clocks as central Europe's do.
+struct Night;
+
+impl Facts for Night {
+    fn call(&self, function: &str, _: &[Value]) -> Result<Value, String> {
+        Err(format!("{function} is not known"))
+    }
+
+    fn variable(&self, _: &str) -> Value {
+        time::Zone::ruled("CET-1CEST,M3.5.0,M10.5.0/3").into()
+    }
+
+    fn now(&self) -> std::time::SystemTime {
+        std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_691_976_600)
+    }
+}
+
+#[test]
+fn times() {
+    let table = [
+        ("now(timezone('UTC'))", "2023-08-14 01:30:00 +0000 UTC"),
+        ("now(berlin)", "2023-08-14 03:30:00 +0200 CEST"),
+        ("now(berlin).Hour() in 2..5 and now(berlin).IsDST()", "true"),
+        ("now() == now() and now() - date('2023-08-14') == duration('1h30m')", "true"),
+        ("now().In(berlin).Weekday()", "Monday"),
+        ("int(now(berlin).Weekday()) * 100 + int(now(berlin).Month())", "108"),
+        ("now(berlin).UTC().Location() == timezone('') and now(berlin).Zone() == 'CEST'", "true"),
+        ("date(berlin, '2023-01-14')", "2023-01-14 00:00:00 +0100 CET"),
+        ("date(berlin, '14/8/2023', '2/1/2006').UTC()", "2023-08-13 22:00:00 +0000 UTC"),
+        ("date(berlin, '2023-03-26 02:30:00')", "2023-03-26 03:30:00 +0200 CEST"),
+        ("date(berlin, '2023-10-29 02:30:00')", "2023-10-29 02:30:00 +0100 CET"),
+        ("date(berlin, '14 Aug 23 10:11 CEST')", "2023-08-14 10:11:00 +0200 CEST"),
+        ("date(berlin, '14 Aug 23 10:11 CET').UTC()", "2023-08-14 09:11:00 +0000 UTC"),
+        ("date(berlin, '29 Oct 23 02:30 CEST').UTC()", "2023-10-29 00:30:00 +0000 UTC"),
+        ("date(berlin, '14 Aug 23 10:11 MST')", "2023-08-14 10:11:00 +0000 MST"),
+        ("date(berlin, '2023-08-14T10:11:12+02:00')", "2023-08-14 10:11:12 +0200 CEST"),
+        ("date('14 Aug 23 10:11 GMT+3')", "2023-08-14 13:11:00 +0300 GMT+3"),
+        ("now(berlin).AddDate(0, 3, 0).Format('Z07:00 MST')", "+01:00 CET"),
+        ("date('2024-01-31', '2006-01-02', 'UTC').AddDate(0, 1, 0).Format('2 Jan')", "2 Mar"),
+        ("date('9999-12-31') > now() and date('9999-12-31').In(berlin).Year() == 9999", "true"),
+        ("date('0000-01-01').Truncate(duration('24h')).Year()", "0"),
+        ("date('2023-08-14').Local().Equal(date('2023-08-14'))", "true"),
+        ("{a: nil}.a?.Year() ?? 'none'", "none"),
+        (
+            "toJSON([date('2023-08-14T10:11:12.5+02:00'), duration('1us'), now().Month(), now().Location()])",
+            "[\n  \"2023-08-14T10:11:12.5+02:00\",\n  1000,\n  8,\n  {}\n]",
+        ),
+        ("sum([date('2023-08-14')], #.Sub(date('2023-08-13'))).Hours()", "24"),
+        ("max(duration('1h'), duration('2h')).Minutes()", "120"),
+        ("duration('-2540400h10m10.000000000s')", "-2540400h10m10s"),
+    ];
+    let scope = Scope { functions: &[], variables: &[("berlin".to_owned(), Kind::Zone)] };
+    for (text, expected) in table {
+        let expression = Expression::new(text, &scope).unwrap_or_else(|problem| panic!("{text}: {problem}"));
+        let value = expression.evaluate(&Night).map(|value| value.to_string());
+        assert_eq!(value.as_deref(), Ok(expected), "{text}");
+    }
+}
+
+/// A name of the tz database means its files; machines without them know only `UTC` and `Local`.
+#[test]
+fn zones_of_this_machine() {
+    let text = "date('2023-08-14', '2006-01-02', 'Europe/Berlin') == date(timezone('Europe/Berlin'), '2023-08-14')";
+    match std::path::Path::new("/usr/share/zoneinfo/Europe/Berlin").exists() {
+        true => assert_eq!(evaluate(text).as_deref(), Ok("true")),
+        false => assert!(evaluate(text).is_err_and(|why| why.contains("the timezone 'Europe/Berlin' is not known"))),
+    }
+}
+
 #[test]
 fn what_cannot_fit_is_said_at_load_with_its_column() {
     let table = [
@@ -169,6 +238,24 @@ fn what_cannot_fit_is_said_at_load_with_its_column() {
         ("let x 1; x", "expected '='"),
         ("'a' matches '['", "is no pattern"),
         ("1 | 2", "a function is expected behind |"),
+        ("date('2023-02-30')", "column 1: '2023-02-30' is no date; expected one such as 2023-08-14"),
+        ("date('14.8.', '02.01.')", "column 1: '14.8.' is no date of the layout '02.01.': '8.' does not fit there"),
+        ("date('2023-08-14', '2006-01-02', 'utc')", "column 34: the timezone 'utc' is not known; expected a name of"),
+        ("duration('1d')", "column 10: '1d' is no duration; expecting numbers with units"),
+        ("duration('-+1h')", "column 10: '-+1h' is no duration"),
+        ("timezone(name())", "column 10: timezone: expected the name itself, in quotes"),
+        ("date('2023-08-14', '2006-01-02', name())", "column 34: date: the argument is a string; expected a timezone"),
+        ("now().Month() == 8", "column 15: '==' stands between a month and an integer"),
+        ("now().Weekday() in [0, 6]", "column 17: 'in' looks for a weekday where an integer is"),
+        ("now().Weekday() in 1..5", "column 17: 'in' looks for a weekday where an integer is"),
+        ("now().Week()", "column 6: a time has no method Week; expected one of: Year, Month"),
+        ("now().Year", "a time has no members"),
+        ("name().Year()", "a string has no method Year"),
+        ("now().Add(1)", "column 11: argument 1 of Add is an integer; expected a duration"),
+        ("now().AddDate(1)", "AddDate has 1 arguments; expected 3"),
+        ("now() + now()", "column 7: arithmetic stands between a time and a time"),
+        ("duration('1h') / 2", "column 16: arithmetic stands between a duration and an integer"),
+        ("-duration('1h')", "'-' stands before a duration; expected a number"),
     ];
     for (text, expected) in table {
         let problem = evaluate(text).expect_err(text);
@@ -190,6 +277,11 @@ fn what_fails_for_a_query_is_not_true_of_it() {
         ("get({a: 1}, 'a') + 'x'", "arithmetic stands between"),
         ("name() matches '(' + ''", "is no pattern"),
         ("repeat('a', -1)", "negative"),
+        ("date(name())", "is no date"),
+        ("duration(name())", "is no duration"),
+        ("first([now()]).Hours()", "there is no such method of a time"),
+        ("date('9999-12-31') + duration('24h')", "outside of the years -9999 to 9999"),
+        ("now().AddDate(9223372036854775807, 0, 0)", "outside of the years -9999 to 9999"),
     ] {
         let problem = evaluate(text).expect_err(text);
         assert!(problem.contains(expected), "{text}: {problem}");
@@ -207,6 +299,8 @@ fn time_memory_and_depth_are_bounded() {
         "map(1..100, name() matches string(#))",
         "uniq(1..5000)",
         "join(map(1..1000, repeat('x', 10000)))",
+        "now().Format(repeat('January', 5000))",
+        "date(repeat('1', 20000))",
     ] {
         let problem = evaluate(text).expect_err(text);
         assert!(problem.contains("more than 20000 steps"), "{text}: {problem}");
@@ -263,6 +357,12 @@ fn no_text_panics() {
         "\u{e9}",
         "-1",
         "[1,2]",
+        "now()",
+        "date('0000-01-01')",
+        "duration('2562047h')",
+        ".Sub(",
+        ".AddDate(1,",
+        ".Round(",
     ];
     let mut state = 7_u64;
     for _ in 0..20_000 {

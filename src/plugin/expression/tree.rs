@@ -41,6 +41,8 @@ pub(super) enum What {
     Index(Box<Node>, Box<Node>, bool),
     /// `x[from:to]`.
     Slice(Box<Node>, Option<Box<Node>>, Option<Box<Node>>),
+    /// `x.name(…)`; where the last is true, nil has nil behind it.
+    Method(Box<Node>, Arc<str>, Vec<Node>, bool),
     /// A function of the scope.
     Call(Arc<str>, Vec<Node>),
     Builtin(Builtin, Vec<Node>),
@@ -80,6 +82,7 @@ impl Node {
             What::Literal(_) | What::Variable(_) | What::Element | What::Place | What::Accumulated => Vec::new(),
             What::List(nodes) | What::All(nodes) | What::Any(nodes) => nodes.iter().collect(),
             What::Call(_, nodes) | What::Builtin(_, nodes) => nodes.iter().collect(),
+            What::Method(base, _, nodes, _) => std::iter::once(&**base).chain(nodes).collect(),
             What::Map(entries) => entries.iter().flat_map(|(key, value)| [key, value]).collect(),
             What::Not(node) | What::Negative(node) | What::Matches(node, _) => vec![node],
             What::Binary(_, a, b) | What::Index(a, b, _) | What::Let(_, a, b) => vec![a, b],

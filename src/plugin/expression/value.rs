@@ -1,5 +1,6 @@
 //! Values and their kinds.
 
+use super::time::{MONTHS, Time, WEEKDAYS, Zone, show_duration};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +17,14 @@ pub enum Value {
     Text(Arc<str>),
     List(Arc<[Value]>),
     Map(Arc<BTreeMap<Arc<str>, Value>>),
+    Time(Arc<Time>),
+    /// In nanoseconds.
+    Duration(i64),
+    Zone(Arc<Zone>),
+    /// From 1.
+    Month(u8),
+    /// From 0, which is Sunday.
+    Weekday(u8),
 }
 
 /// What is known of a value at load.
@@ -32,6 +41,23 @@ pub enum Kind {
     Text,
     List,
     Map,
+    Time,
+    Duration,
+    Zone,
+    Month,
+    Weekday,
+}
+
+impl From<Time> for Value {
+    fn from(time: Time) -> Value {
+        Value::Time(time.into())
+    }
+}
+
+impl From<Zone> for Value {
+    fn from(zone: Zone) -> Value {
+        Value::Zone(zone.into())
+    }
 }
 
 impl Value {
@@ -50,6 +76,11 @@ impl Value {
             Value::Text(_) => Kind::Text,
             Value::List(_) => Kind::List,
             Value::Map(_) => Kind::Map,
+            Value::Time(_) => Kind::Time,
+            Value::Duration(_) => Kind::Duration,
+            Value::Zone(_) => Kind::Zone,
+            Value::Month(_) => Kind::Month,
+            Value::Weekday(_) => Kind::Weekday,
         }
     }
 
@@ -62,11 +93,12 @@ impl Value {
         }
     }
 
-    /// The order of two numbers or two texts; `None` for anything else.
+    /// The order of two numbers, texts, times or durations; `None` for anything else.
     pub(super) fn order(&self, other: &Value) -> Option<Ordering> {
         match (self, other) {
             (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
-            (Value::Integer(a), Value::Integer(b)) => Some(a.cmp(b)),
+            (Value::Integer(a), Value::Integer(b)) | (Value::Duration(a), Value::Duration(b)) => Some(a.cmp(b)),
+            (Value::Time(a), Value::Time(b)) => Some(a.instant().cmp(&b.instant())),
             (a, b) => a.number()?.partial_cmp(&b.number()?),
         }
     }
@@ -82,6 +114,10 @@ impl PartialEq for Value {
             (Value::Integer(a), Value::Integer(b)) => a == b,
             (Value::List(a), Value::List(b)) => a == b,
             (Value::Map(a), Value::Map(b)) => a == b,
+            (Value::Time(a), Value::Time(b)) => a.instant() == b.instant(),
+            (Value::Duration(a), Value::Duration(b)) => a == b,
+            (Value::Zone(a), Value::Zone(b)) => a.name() == b.name(),
+            (Value::Month(a), Value::Month(b)) | (Value::Weekday(a), Value::Weekday(b)) => a == b,
             (a, b) => a.number().is_some_and(|a| b.number() == Some(a)),
         }
     }
@@ -95,6 +131,11 @@ impl fmt::Display for Value {
             Value::Integer(number) => write!(f, "{number}"),
             Value::Float(number) => f.write_str(&float(*number)),
             Value::Text(text) => f.write_str(text),
+            Value::Time(time) => write!(f, "{time}"),
+            Value::Duration(nanoseconds) => f.write_str(&show_duration(*nanoseconds)),
+            Value::Zone(zone) => f.write_str(zone.name()),
+            Value::Month(month) => f.write_str(MONTHS[usize::from(*month).saturating_sub(1) % 12]),
+            Value::Weekday(day) => f.write_str(WEEKDAYS[usize::from(*day) % 7]),
             Value::List(items) => {
                 f.write_str("[")?;
                 for (at, item) in items.iter().enumerate() {
@@ -137,6 +178,11 @@ impl Kind {
         }
     }
 
+    /// Whether values of other kinds never are equal to one of this, while the mistake is an easy one: `weekday in [0, 6]`.
+    pub(super) fn is_of_times(self) -> bool {
+        matches!(self, Kind::Time | Kind::Duration | Kind::Zone | Kind::Month | Kind::Weekday)
+    }
+
     pub(super) fn is_number(self) -> bool {
         matches!(self, Kind::Integer | Kind::Number)
     }
@@ -162,6 +208,11 @@ impl fmt::Display for Kind {
             Kind::Text => "a string",
             Kind::List => "an array",
             Kind::Map => "a map",
+            Kind::Time => "a time",
+            Kind::Duration => "a duration",
+            Kind::Zone => "a timezone",
+            Kind::Month => "a month",
+            Kind::Weekday => "a weekday",
         })
     }
 }

@@ -167,6 +167,10 @@ impl Cluster {
         }
     }
 
+    pub(super) fn models_for_tests(&self) -> std::sync::Weak<Models> {
+        Arc::downgrade(&self.models)
+    }
+
     pub(super) fn model(&self) -> &Models {
         &self.models
     }

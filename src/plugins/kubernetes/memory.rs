@@ -44,3 +44,30 @@ fn octets(models: &Models) -> [usize; PARTS.len()] {
     all.map(|model| Store::octets(&model.store))
         .fold([0; PARTS.len()], |sums, one| std::array::from_fn(|part| sums[part] + one[part]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::kubernetes::cluster::Cluster;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn the_first_walk_waits_for_the_first_sync() {
+        let (cluster, metrics) = (Cluster::for_tests(false), Metrics::new());
+        let (synced, filled) = oneshot::channel::<()>();
+        let filled = async move { drop(filled.await) };
+        tokio::spawn(tell(cluster.models_for_tests(), metrics.clone(), filled));
+        // A store has its tables from the start, so any walk tells of some octets.
+        let told = || metrics.gauge(&BYTES).with_label_values(&["services"]).get() > 0.0;
+        let within = async |time: Duration| {
+            let begun = std::time::Instant::now();
+            while !told() && begun.elapsed() < time {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            told()
+        };
+        assert!(!within(Duration::from_millis(500)).await, "a walk before the sync");
+        synced.send(()).expect("it waits");
+        assert!(within(Duration::from_secs(10)).await, "no walk after the sync");
+    }
+}

@@ -20,6 +20,11 @@ fn json_of(value: &Value) -> Result<Json, String> {
         Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e15 => Json::Number((*number as i64).into()),
         Value::Float(number) => Json::Number(Number::from_f64(*number).ok_or("toJSON: what is no number")?),
         Value::Text(text) => Json::String(text.to_string()),
+        Value::Time(time) => Json::String(time.json()),
+        Value::Duration(nanoseconds) => Json::Number((*nanoseconds).into()),
+        Value::Month(number) | Value::Weekday(number) => Json::Number((*number).into()),
+        // Go shows nothing of it.
+        Value::Zone(_) => Json::Object(Map::new()),
         Value::List(items) => Json::Array(items.iter().map(json_of).collect::<Result<_, _>>()?),
         Value::Map(map) => {
             let entry = |(key, value): (&Arc<str>, &Value)| Ok((key.to_string(), json_of(value)?));

@@ -69,14 +69,15 @@ impl Loop {
         }
     }
 
-    pub(in super::super) fn result(self) -> Kind {
+    /// What comes out, where the expression gives `each`.
+    pub(in super::super) fn result(self, each: Kind) -> Kind {
         match self {
             Loop::All | Loop::Any | Loop::One | Loop::None => Kind::Truth,
             Loop::Filter | Loop::Map | Loop::SortBy => Kind::List,
             Loop::GroupBy => Kind::Map,
             Loop::Find | Loop::FindLast | Loop::Reduce => Kind::Any,
             Loop::FindIndex | Loop::FindLastIndex | Loop::Count => Kind::Integer,
-            Loop::Sum => Kind::Number,
+            Loop::Sum => each,
         }
     }
 
@@ -177,6 +178,12 @@ fn sum(numbers: &[Value]) -> Result<Value, String> {
         numbers.iter().map(|number| if let Value::Integer(number) = number { Some(*number) } else { None }).collect();
     if let Some(integers) = integers {
         return Ok(Value::Integer(integers.into_iter().fold(0, i64::wrapping_add)));
+    }
+    if let [Value::Duration(_), ..] = numbers {
+        let duration =
+            |number: &Value| if let Value::Duration(number) = number { Ok(*number) } else { Err(wrong("sum")) };
+        let durations = numbers.iter().map(duration).collect::<Result<Vec<i64>, String>>()?;
+        return Ok(Value::Duration(durations.into_iter().fold(0, i64::wrapping_add)));
     }
     let floats = numbers.iter().map(|number| number.number().ok_or_else(|| wrong("sum")));
     Ok(Value::Float(floats.sum::<Result<f64, String>>()?))

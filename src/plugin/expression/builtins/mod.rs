@@ -6,11 +6,14 @@ mod loops;
 mod members;
 mod numbers;
 mod texts;
+mod times;
 
 pub(super) use loops::Loop;
 pub(super) use members::{member, slice};
+pub(super) use times::{call as call_method, method};
 
 use super::evaluate::Run;
+use super::tree::Node;
 use super::value::{Kind, Value};
 use lists::of_list;
 use numbers::of_numbers;
@@ -24,7 +27,7 @@ pub(super) struct Builtin(usize);
 
 /// Names, how many arguments, what they have to be (the last for all that follow), and what comes out.
 const BUILTINS: &[(&str, RangeInclusive<usize>, &[Kind], Kind)] = {
-    use Kind::{Any, Integer, List, Map, Number, Text, Truth};
+    use Kind::{Any, Duration, Integer, List, Map, Number, Text, Time, Truth, Zone};
     &[
         ("len", 1..=1, &[Any], Integer),
         ("lower", 1..=1, &[Text], Text),
@@ -77,6 +80,11 @@ const BUILTINS: &[(&str, RangeInclusive<usize>, &[Kind], Kind)] = {
         ("bitshl", 2..=2, &[Integer], Integer),
         ("bitshr", 2..=2, &[Integer], Integer),
         ("bitushr", 2..=2, &[Integer], Integer),
+        ("now", 0..=1, &[Zone], Time),
+        // What stands where, `times::date_takes` knows.
+        ("date", 1..=3, &[Any], Time),
+        ("duration", 1..=1, &[Text], Duration),
+        ("timezone", 1..=1, &[Text], Zone),
     ]
 };
 
@@ -128,11 +136,29 @@ impl Builtin {
                 return Err((place, *wanted));
             }
         }
-        Ok(*result)
+        if self.name() == "date" {
+            times::date_takes(kinds)?;
+        }
+        let of_durations = matches!(self.name(), "min" | "max") && kinds.contains(&Kind::Duration);
+        Ok(if of_durations { Kind::Duration } else { *result })
+    }
+
+    /// The value, where it is known at load.
+    ///
+    /// # Errors
+    /// An argument that is no date, duration or timezone: where it stands, and why.
+    pub(super) fn at_load(self, at: usize, arguments: &mut [Node]) -> Result<Option<Value>, (usize, String)> {
+        match self.name() {
+            name @ ("now" | "date" | "duration" | "timezone") => times::at_load(name, at, arguments),
+            _ => Ok(None),
+        }
     }
 
     pub(super) fn call(self, run: &Run<'_>, arguments: &[Value]) -> Result<Value, String> {
         let name = self.name();
+        if let Some(value) = times::of_times(run, name, arguments) {
+            return value;
+        }
         match arguments {
             [value] if name == "toJSON" => json::write(run, value),
             _ if matches!(name, "min" | "max" | "mean" | "median") => of_numbers(name, &flattened(run, arguments)?),

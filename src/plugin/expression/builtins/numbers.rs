@@ -38,7 +38,8 @@ pub(super) fn of_numbers(name: &str, arguments: &[Value]) -> Result<Value, Strin
                     best = other;
                 }
             }
-            best.number().map(|_| best.clone()).ok_or_else(|| wrong(name))
+            let is_one = matches!(best, Value::Integer(_) | Value::Float(_) | Value::Duration(_));
+            is_one.then(|| best.clone()).ok_or_else(|| wrong(name))
         }
         ("median", numbers) if !numbers.is_empty() => {
             let mut sorted = numbers.iter().map(float).collect::<Result<Vec<f64>, String>>()?;

@@ -29,7 +29,10 @@ impl Parser {
             Some(builtin) if !builtin.takes(arguments.len()) => {
                 Err((at, format!("{name} has {} arguments; expected {}", arguments.len(), builtin.expected())))
             }
-            Some(builtin) => self.node(at, What::Builtin(builtin, arguments)),
+            Some(builtin) => match builtin.at_load(at, &mut arguments)? {
+                Some(value) => self.node(at, What::Literal(value)),
+                None => self.node(at, What::Builtin(builtin, arguments)),
+            },
             None => self.node(at, What::Call(name.into(), arguments)),
         }
     }

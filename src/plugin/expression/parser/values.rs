@@ -115,8 +115,12 @@ impl Parser {
         let Some(Word::Name(name)) = self.peek().cloned() else {
             return Err((self.place(), "a member's name is expected behind the dot".to_owned()));
         };
-        let key = self.node(self.place(), What::Literal(Value::Text(Arc::from(name))))?;
+        let key = self.node(self.place(), What::Literal(Value::Text(Arc::from(name.as_str()))))?;
         self.at += 1;
+        if self.take("(") {
+            let arguments = self.nested(|parser| parser.separated(")", Parser::expression))?;
+            return self.node(at, What::Method(base.into(), name.into(), arguments, optional));
+        }
         self.node(at, What::Index(base.into(), key.into(), optional))
     }
 
