@@ -28,6 +28,9 @@ const EVENTS: Descriptor = Descriptor {
     kind: MetricKind::Counter,
 };
 
+/// The types of events.
+const TYPES: [&str; 5] = ["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"];
+
 const LISTS: Descriptor = Descriptor {
     name: "dunlin_watch_relists_total",
     help: "Complete lists after the first one.",
@@ -71,8 +74,7 @@ pub(super) struct RequestCounters {
 /// One kind's watch.
 #[derive(Clone)]
 pub(super) struct WatchCounters {
-    events: IntCounterVec,
-    label: &'static str,
+    events: [IntCounter; TYPES.len()],
     pub(super) relists: IntCounter,
     pub(super) failures: IntCounter,
     pub(super) undecodable: IntCounter,
@@ -102,10 +104,9 @@ impl RequestCounters {
 
 impl WatchCounters {
     fn new(metrics: &Metrics, kind: Kind) -> WatchCounters {
-        let label = kind.name();
+        let (label, events) = (kind.name(), metrics.counter(&EVENTS));
         WatchCounters {
-            events: metrics.counter(&EVENTS),
-            label,
+            events: TYPES.map(|of_type| events.with_label_values(&[label, of_type])),
             relists: metrics.counter(&LISTS).with_label_values(&[label]),
             failures: metrics.counter(&FAILURES).with_label_values(&[label]),
             undecodable: metrics.counter(&UNDECODABLE).with_label_values(&[label]),
@@ -114,7 +115,8 @@ impl WatchCounters {
     }
 
     pub(super) fn event(&self, event_type: &str) {
-        self.events.with_label_values(&[self.label, event_type]).inc();
+        let of_type = TYPES.iter().zip(&self.events).find(|(known, _)| **known == event_type);
+        of_type.into_iter().for_each(|(_, count)| count.inc());
     }
 
     /// Notes that the API server has just sent something of this kind.

@@ -3,12 +3,13 @@
 //! The grammar is Kubernetes' (reference "Labels and Selectors"): `key`, `!key`, `key=v`, `key==v`, `key!=v`,
 //! `key in (a,b)`, `key notin (a,b)`, `key>1`, `key<1`, joined by commas that mean "and".
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::str::CharIndices;
 
 /// The labels of an object.
-pub(super) type Labels = HashMap<String, String>;
+pub(super) type Labels = BTreeMap<Cow<'static, str>, String>;
 
 /// Requirements that all have to hold; none for everything.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -42,7 +43,7 @@ impl Selector {
 
     /// Whether labels fulfil every requirement. `!=` and `notin` also hold where the key is missing.
     pub(super) fn matches(&self, labels: &Labels) -> bool {
-        self.0.iter().all(|requirement| requirement.holds(labels.get(&requirement.key).map(String::as_str)))
+        self.0.iter().all(|requirement| requirement.holds(labels.get(requirement.key.as_str()).map(String::as_str)))
     }
 }
 
@@ -218,7 +219,7 @@ mod tests {
     use super::*;
 
     fn selects(selector: &str, labels: &[(&str, &str)]) -> bool {
-        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned().into(), (*value).to_owned())).collect();
         Selector::parse(selector).unwrap().matches(&labels)
     }
 

@@ -228,7 +228,7 @@ impl<'de> DeserializeSeed<'de> for Document<'_> {
 }
 
 impl Document<'_> {
-    fn take<'a, T: Raw<'a>, E: de::Error>(&mut self, object: T) -> Result<(), E> {
+    fn take<'a, T: Raw<'a>, E: de::Error>(&mut self, mut object: T) -> Result<(), E> {
         let is_wanted = match &object.metadata().labels {
             Some(labels) => (self.wanted)(T::KIND, labels),
             None => (self.wanted)(T::KIND, &Labels::new()),

@@ -127,12 +127,12 @@ pub(super) fn status(format: Format, body: &[u8]) -> Option<Status> {
 }
 
 /// Makes an event of a type and its object.
-fn changed<'a, T: Raw<'a>>(event_type: &str, object: T) -> Result<Watched, String> {
-    let version = object.metadata().resource_version.clone().unwrap_or_default();
+fn changed<'a, T: Raw<'a>>(event_type: &str, mut object: T) -> Result<Watched, String> {
+    let version = object.metadata().resource_version.take().unwrap_or_default();
     let event = match event_type {
         "ADDED" => Event::Added(object.state()?),
         "MODIFIED" => Event::Modified(object.state()?),
-        "DELETED" => Event::Deleted(T::KIND, object.metadata().key(T::KIND)?),
+        "DELETED" => Event::Deleted(T::KIND, object.metadata().take_key(T::KIND)?),
         "BOOKMARK" => Event::Bookmark,
         other => return Err(format!("unknown watch event {other:?}")),
     };

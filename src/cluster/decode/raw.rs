@@ -15,7 +15,7 @@ use serde::de::IgnoredAny;
 pub(super) trait Raw<'a>: Deserialize<'a> + Message<'a> {
     const KIND: Kind;
 
-    fn metadata(&self) -> &Metadata;
+    fn metadata(&mut self) -> &mut Metadata;
 
     /// The slim object.
     ///
@@ -143,13 +143,14 @@ pub(super) struct PodStatus {
 }
 
 impl Metadata {
-    /// The identity; what has no namespace (a manifest not yet applied) is in `default`, as with `kubectl apply`.
-    pub(super) fn key(&self, kind: Kind) -> Result<Key, String> {
-        let name = self.name.clone().filter(|name| !name.is_empty());
+    /// The identity, which is taken out; what has no namespace (a manifest not yet applied) is in `default`, as with
+    /// `kubectl apply`.
+    pub(super) fn take_key(&mut self, kind: Kind) -> Result<Key, String> {
+        let name = self.name.take().filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| format!("a {} without metadata.name", kind.name()))?;
         let namespace = match kind {
             Kind::Namespace => String::new(),
-            _ => self.namespace.clone().filter(|namespace| !namespace.is_empty()).unwrap_or_else(|| "default".into()),
+            _ => self.namespace.take().filter(|namespace| !namespace.is_empty()).unwrap_or_else(|| "default".into()),
         };
         Ok(Key { namespace, name })
     }
@@ -163,24 +164,24 @@ impl Metadata {
 impl Raw<'_> for Namespace {
     const KIND: Kind = Kind::Namespace;
 
-    fn metadata(&self) -> &Metadata {
-        &self.metadata
+    fn metadata(&mut self) -> &mut Metadata {
+        &mut self.metadata
     }
 
-    fn state(self) -> Result<State, String> {
-        Ok(State::Present(Object::Namespace(self.metadata.key(Self::KIND)?)))
+    fn state(mut self) -> Result<State, String> {
+        Ok(State::Present(Object::Namespace(self.metadata.take_key(Self::KIND)?)))
     }
 }
 
 impl Raw<'_> for Service {
     const KIND: Kind = Kind::Service;
 
-    fn metadata(&self) -> &Metadata {
-        &self.metadata
+    fn metadata(&mut self) -> &mut Metadata {
+        &mut self.metadata
     }
 
-    fn state(self) -> Result<State, String> {
-        let key = self.metadata.key(Self::KIND)?;
+    fn state(mut self) -> Result<State, String> {
+        let key = self.metadata.take_key(Self::KIND)?;
         let spec = self.spec.unwrap_or_default();
         let cluster_ips = match spec.cluster_ips {
             Some(ips) if !ips.is_empty() => ips,
@@ -204,12 +205,12 @@ impl Raw<'_> for Service {
 impl Raw<'_> for ServiceImport {
     const KIND: Kind = Kind::ServiceImport;
 
-    fn metadata(&self) -> &Metadata {
-        &self.metadata
+    fn metadata(&mut self) -> &mut Metadata {
+        &mut self.metadata
     }
 
-    fn state(self) -> Result<State, String> {
-        let key = self.metadata.key(Self::KIND)?;
+    fn state(mut self) -> Result<State, String> {
+        let key = self.metadata.take_key(Self::KIND)?;
         let spec = self.spec.unwrap_or_default();
         Ok(State::Present(Object::ServiceImport(cluster::Service {
             key: Some(key),
@@ -225,12 +226,12 @@ impl Raw<'_> for ServiceImport {
 impl Raw<'_> for Pod {
     const KIND: Kind = Kind::Pod;
 
-    fn metadata(&self) -> &Metadata {
-        &self.metadata
+    fn metadata(&mut self) -> &mut Metadata {
+        &mut self.metadata
     }
 
-    fn state(self) -> Result<State, String> {
-        let key = self.metadata.key(Self::KIND)?;
+    fn state(mut self) -> Result<State, String> {
+        let key = self.metadata.take_key(Self::KIND)?;
         let status = self.status.unwrap_or_default();
         let has_ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed" | "Unknown"));
         Ok(match status.pod_ip.and_then(|ip| ip.parse().ok()) {
@@ -251,5 +252,5 @@ pub(super) fn ports(ports: Option<Vec<ObjectPort>>) -> Vec<Port> {
         let protocol = port.protocol.filter(|protocol| !protocol.is_empty()).unwrap_or_else(|| "TCP".into());
         Some(Port { name: port.name.unwrap_or_default(), number, protocol })
     };
-    ports.into_iter().flatten().filter_map(port).collect()
+    ports.unwrap_or_default().into_iter().filter_map(port).collect()
 }

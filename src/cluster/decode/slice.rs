@@ -15,10 +15,15 @@ use std::net::{IpAddr, Ipv4Addr};
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct EndpointSlice {
     pub(super) metadata: Metadata,
-    pub(super) address_type: Option<String>,
+    /// Whether `addressType` is [`FQDN`].
+    #[serde(rename = "addressType", deserialize_with = "is_fqdn")]
+    pub(super) is_host_names: bool,
     pub(super) endpoints: Option<Ready>,
     pub(super) ports: Option<Vec<ObjectPort>>,
 }
+
+/// The `addressType` of endpoints that are host names.
+pub(super) const FQDN: &str = "FQDN";
 
 /// An EndpointSlice of a ServiceImport.
 #[derive(Deserialize, Default, Debug, PartialEq)]
@@ -54,8 +59,8 @@ pub(super) struct Seen<'a> {
 impl<'a> Raw<'a> for EndpointSlice {
     const KIND: Kind = Kind::EndpointSlice;
 
-    fn metadata(&self) -> &Metadata {
-        &self.metadata
+    fn metadata(&mut self) -> &mut Metadata {
+        &mut self.metadata
     }
 
     fn state(mut self) -> Result<State, String> {
@@ -67,8 +72,8 @@ impl<'a> Raw<'a> for EndpointSlice {
 impl<'a> Raw<'a> for ImportedSlice {
     const KIND: Kind = Kind::ImportedSlice;
 
-    fn metadata(&self) -> &Metadata {
-        &self.0.metadata
+    fn metadata(&mut self) -> &mut Metadata {
+        &mut self.0.metadata
     }
 
     fn state(mut self) -> Result<State, String> {
@@ -83,13 +88,12 @@ impl EndpointSlice {
         self.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(IMPORT_NAME))
     }
 
-    fn slim(self, service: String, cluster: String) -> Result<cluster::EndpointSlice, String> {
-        let is_host_names = self.address_type.as_deref() == Some("FQDN");
+    fn slim(mut self, service: String, cluster: String) -> Result<cluster::EndpointSlice, String> {
         Ok(cluster::EndpointSlice {
-            key: Some(self.metadata.key(Kind::EndpointSlice)?),
+            key: Some(self.metadata.take_key(Kind::EndpointSlice)?),
             service,
             cluster,
-            endpoints: self.endpoints.unwrap_or_default().of(is_host_names),
+            endpoints: self.endpoints.unwrap_or_default().of(self.is_host_names),
             ports: ports(self.ports),
             last_change: self.metadata.annotations.and_then(|annotations| annotations.last_change),
         })
@@ -133,6 +137,11 @@ impl Ready {
             false => self.all,
         }
     }
+}
+
+fn is_fqdn<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let address_type = Option::<Text<'de>>::deserialize(deserializer)?;
+    Ok(address_type.as_deref() == Some(FQDN))
 }
 
 /// The usual way to write an IPv4 address, in a third of the standard library's time: a slice may have a thousand.

@@ -9,13 +9,13 @@ use std::time::Duration;
 pub(super) const BYTES: Descriptor = Descriptor {
     name: "dunlin_kubernetes_store_bytes",
     help: "Memory of what answers are made of, of all clusters: namespaces, services, endpoints, addresses (their \
-           owners, for reverse names), pods. As of the last ten seconds.",
+           owners, for reverse names), pods. As of the last minute.",
     labels: &["store"],
     kind: MetricKind::Gauge,
 };
 
 /// How often it is worked out.
-const EVERY: Duration = Duration::from_secs(10);
+const EVERY: Duration = Duration::from_secs(60);
 
 /// Tells the memory of one cluster's stores as long as they live, once they are filled: until then the walk would take
 /// its time from the start.

@@ -138,7 +138,7 @@
 //!   EndpointSlice has a trigger time.
 //!
 //! - `dunlin_kubernetes_store_bytes{store}`: the memory of what answers are made of, of all clusters: `namespaces`,
-//!   `services`, `endpoints`, `addresses` (their owners, for reverse names), `pods`; worked out every ten seconds.
+//!   `services`, `endpoints`, `addresses` (their owners, for reverse names), `pods`; worked out every minute.
 //! - `dunlin_snapshot_in_use{file}`: 1 while answers come from a snapshot.
 //! - `dunlin_snapshot_timestamp_seconds{file}`: when it was written.
 //! - `dunlin_snapshot_failures_total{file}`: files not written, or not used.

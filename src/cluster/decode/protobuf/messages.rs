@@ -7,7 +7,7 @@ use super::super::raw::{
     Annotations, IMPORT_NAME, Ingress, LAST_CHANGE, LoadBalancer, Metadata, Namespace, ObjectPort, Pod, PodStatus,
     SERVICE_NAME, SOURCE_CLUSTER, Service, ServiceImport, ServiceSpec, ServiceStatus,
 };
-use super::super::slice::{EndpointSlice, ImportedSlice, Seen};
+use super::super::slice::{EndpointSlice, FQDN, ImportedSlice, Seen};
 use super::fields::{Fields, Malformed, Message, NOT_UTF8, Value};
 use serde::de::IgnoredAny;
 
@@ -39,7 +39,7 @@ impl Message<'_> for Metadata {
             11 => {
                 for label in [SERVICE_NAME, IMPORT_NAME, SOURCE_CLUSTER] {
                     if let Some(text) = map_entry(value, label)? {
-                        self.labels.get_or_insert_default().insert(label.to_owned(), text);
+                        self.labels.get_or_insert_default().insert(label.into(), text);
                         break;
                     }
                 }
@@ -155,7 +155,7 @@ impl<'a> Message<'a> for EndpointSlice {
                 self.endpoints.get_or_insert_default().add(&endpoint).map_err(|_| NOT_UTF8)?;
             }
             3 => push(&mut self.ports, value.message()?),
-            4 => self.address_type = Some(value.owned()?),
+            4 => self.is_host_names = value.bytes()? == FQDN.as_bytes(),
             _ => {}
         }
         Ok(())

@@ -7,6 +7,7 @@ use crate::plugins::kubernetes::store::{Family, Kind, Named, Namespace, Service,
 use crate::zone::{Addresses, Few, Octets, of_family};
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
@@ -74,8 +75,7 @@ impl Model {
         });
         let others = service.slices().iter().filter(|other| other.name != slice.name);
         let slices = others.chain([&slice]).cloned().collect();
-        writer.slices.remove(&slice);
-        writer.slices.insert(Arc::clone(&slice));
+        writer.slices.put(Arc::clone(&slice));
         self.publish(service, slices);
     }
 
@@ -225,10 +225,15 @@ impl Slices {
         self.table.find(self.hash(&namespace, name), found).cloned()
     }
 
-    fn insert(&mut self, slice: Arc<Slice>) {
-        let seed = self.seed.clone();
+    /// Adds a slice, or puts it in the place of the one of the same namespace and name.
+    fn put(&mut self, slice: Arc<Slice>) {
         let hash = self.hash(slice.namespace(), &slice.name);
-        self.table.insert_unique(hash, slice, |slice| seed.hash_one((slice.namespace(), &*slice.name)));
+        let same = |other: &Arc<Slice>| other.name == slice.name && other.namespace() == slice.namespace();
+        let hash_of = |slice: &Arc<Slice>| self.seed.hash_one((slice.namespace(), &*slice.name));
+        match self.table.entry(hash, same, hash_of) {
+            Entry::Occupied(mut present) => *present.get_mut() = slice,
+            Entry::Vacant(place) => drop(place.insert(slice)),
+        }
     }
 
     /// Takes out the slice of the same namespace and name.

@@ -24,8 +24,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Shards of the services: an update copies about five in a cluster of 10,000, 50 in one of 100,000.
-const SERVICES: usize = 2048;
+/// Shards of the services: an update copies one or two in a cluster of 10,000, twelve in one of 100,000.
+const SERVICES: usize = 8192;
 /// Shards of addresses: an update copies some hundred pairs of eight octets, and ten times as many in ten times the
 /// cluster; a look below a network visits each shard.
 const ADDRESSES: usize = 1024;
