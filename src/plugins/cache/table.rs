@@ -1,5 +1,5 @@
-//! The table: eight entries a set, found by one hash, each behind a lock that is held for as long as it takes to count
-//! one more user of it.
+//! The table: eight entries a set, found by one hash, each behind a lock that nobody who reads waits for, and that is held
+//! for as long as it takes to count one more user of an entry.
 //!
 //! Slots that are read without a lock (`ArcSwap`) were a tenth of what a miss takes: whoever stores an entry has to look
 //! at what each thread is reading, and there is a thread for each processor and address.
@@ -9,7 +9,7 @@
 
 use super::entry::{Entry, Key, Span};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 
 const WAYS: usize = 8;
 /// Octets an entry may have on average before the table is full by memory instead of by count: answers of a resolver
@@ -57,7 +57,7 @@ impl Table {
         }
     }
 
-    /// The entry of a key, expired or not.
+    /// The entry of a key, expired or not; `None` also in the moment in which it is replaced.
     #[inline]
     pub fn find(&self, key: &Key<'_>) -> Option<Arc<Entry>> {
         let set = self.set(key.hash);
@@ -150,10 +150,14 @@ impl Set {
 }
 
 impl Slot {
-    /// The entry, if it is the answer of this key.
+    /// The entry, if it is the answer of this key. `None` also while it is being replaced: a miss costs less than to wait.
     #[inline(never)] // Inlined, it stands eight times in the loop over a set, which is what a miss runs through.
     fn entry_for(&self, key: &Key<'_>) -> Option<Arc<Entry>> {
-        let entry = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = match self.0.try_read() {
+            Ok(entry) => entry,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
         entry.as_ref().filter(|entry| entry.is_for(key)).cloned()
     }
 
