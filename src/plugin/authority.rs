@@ -10,7 +10,7 @@ use std::time::SystemTime;
 /// Answers a request whose name is within the zone. Names that the zone does not have go to the next plugin where
 /// `fallthrough` lets them.
 pub async fn answer_from(zone: &MasterZone, fallthrough: &Fallthrough, request: &Request, next: Next<'_>) -> Outcome {
-    if matches!(request.qtype, RecordType::AXFR | RecordType::IXFR) {
+    if matches!(request.qtype(), RecordType::AXFR | RecordType::IXFR) {
         return refused("a zone is handed out by `transfer` alone");
     }
     // Data as the answer would tell its sender that the zone is being transferred.
@@ -47,7 +47,7 @@ fn falls(fallthrough: &Fallthrough, name: &Name) -> bool {
 
 /// Adds what the whole server has for an alias's target. A server that does not know it leaves the client the alias.
 async fn chase(target: &Name, request: &Request, message: &mut Message) {
-    let rcode = match request.lookup(target.wire(), request.qtype).await {
+    let rcode = match request.lookup(target.wire(), request.qtype()).await {
         Outcome::Reply(reply) => match Message::parse(&reply.packet) {
             Some(inner) => {
                 message.answers.extend(inner.answers.iter().cloned());

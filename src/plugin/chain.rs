@@ -15,12 +15,6 @@ pub struct Request {
     pub known: KnownQuery,
     /// The question's name, lowered.
     pub name: Name,
-    /// QTYPE.
-    pub qtype: RecordType,
-    /// QCLASS.
-    pub qclass: u16,
-    /// The client's OPT.
-    pub edns: Option<Edns>,
     /// Options of the OPT that upstreams are to be sent, by code (`rewrite edns0`). What the client's OPT had is
     /// between it and us (RFC 6891 section 6.1.1).
     pub options: Vec<(u16, Vec<u8>)>,
@@ -55,9 +49,23 @@ impl Request {
     pub fn with_packet(&self, packet: Vec<u8>) -> Option<Request> {
         let mut buffer = NameBuffer::default();
         let query = Query::parse(&packet, &mut buffer).ok()?;
-        let (name, qtype, qclass, edns) = (query.name.to_name(), query.qtype, query.qclass, query.edns);
-        let known = KnownQuery::from(&query);
-        Some(Request { packet, known, name, qtype, qclass, edns, ..self.clone() })
+        let (name, known) = (query.name.to_name(), KnownQuery::from(&query));
+        Some(Request { packet, known, name, ..self.clone() })
+    }
+
+    /// QTYPE.
+    pub fn qtype(&self) -> RecordType {
+        self.known.qtype
+    }
+
+    /// QCLASS.
+    pub fn qclass(&self) -> u16 {
+        self.known.qclass
+    }
+
+    /// The client's OPT.
+    pub fn edns(&self) -> Option<Edns> {
+        self.known.edns
     }
 
     /// The question's name in wire form, in the client's case.
@@ -99,7 +107,7 @@ impl Request {
 
     /// The octets an answer may have for this client.
     pub fn limit(&self) -> usize {
-        wire::answer_limit(self.edns, self.transport, self.shape.udp_payload)
+        wire::answer_limit(self.edns(), self.transport, self.shape.udp_payload)
     }
 
     /// Asks the whole server for another name on behalf of this client: block routing, plugins, metrics and all.

@@ -270,7 +270,7 @@ impl Handler for Acl {
         let (mut buffer, client) = (NameBuffer::default(), request.client.ip().to_canonical());
         let decision = buffer
             .lower(request.name.wire())
-            .map(|name| (self.decide(&name, request.qtype, client), self.is_concerned(&name, request.qtype)));
+            .map(|name| (self.decide(&name, request.qtype(), client), self.is_concerned(&name, request.qtype())));
         match decision {
             Some((Some((Action::Block, zone)), _)) => {
                 self.count(&BLOCKED, zone);

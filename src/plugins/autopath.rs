@@ -186,7 +186,7 @@ impl Search {
                 // Own labels, the namespace, `svc`, the zone.
                 let service = name.label_count().checked_sub(zone.label_count() + 1)?;
                 let own = service.checked_sub(1)?;
-                let is_address = matches!(request.qtype, RecordType::A | RecordType::AAAA);
+                let is_address = matches!(request.qtype(), RecordType::A | RecordType::AAAA);
                 if own < 2 || !is_address || name.label(service) != b"svc" {
                     return None;
                 }
@@ -223,7 +223,7 @@ impl Autopath {
     fn names(&self, request: &Request) -> Vec<Vec<u8>> {
         let mut buffer = NameBuffer::default();
         let Some(name) = buffer.lower(request.name.wire()) else { return Vec::new() };
-        let is_ours = request.qclass == CLASS_IN && self.zones.iter().any(|zone| name.is_within(zone));
+        let is_ours = request.qclass() == CLASS_IN && self.zones.iter().any(|zone| name.is_within(zone));
         let Some((own, domains)) = self.search.walk(&name, request).filter(|_| is_ours) else {
             return Vec::new();
         };

@@ -72,12 +72,12 @@ impl Handler for Bufsize {
 impl Bufsize {
     /// The request with a lower size, where the client's is above.
     fn lowered(&self, request: &Request) -> Option<Request> {
-        let edns = request.edns.filter(|edns| edns.payload > self.size)?;
+        let edns = request.edns().filter(|edns| edns.payload > self.size)?;
         let mut lowered = request.clone();
         // OPT's CLASS holds the size; TTL and RDLENGTH stand between it and RDATA (RFC 6891 section 6.1.2).
         let class = usize::from(edns.options.0).checked_sub(8)?;
         lowered.packet.get_mut(class..class + 2)?.copy_from_slice(&self.size.to_be_bytes());
-        lowered.edns.as_mut()?.payload = self.size;
+        lowered.known.edns.as_mut()?.payload = self.size;
         Some(lowered)
     }
 }
@@ -102,7 +102,7 @@ mod tests {
         let bufsize = Bufsize { size: 1232 };
         let lowered = bufsize.lowered(&request(query_with_edns("a.test", RecordType::A, 4096, true))).unwrap();
         assert_eq!(lowered.packet, query_with_edns("a.test", RecordType::A, 1232, true));
-        assert_eq!((lowered.edns.unwrap().payload, lowered.limit()), (1232, 1232));
+        assert_eq!((lowered.edns().unwrap().payload, lowered.limit()), (1232, 1232));
         assert!(bufsize.lowered(&request(query_with_edns("a.test", RecordType::A, 1232, true))).is_none());
         assert!(bufsize.lowered(&request(query("a.test", RecordType::A))).is_none());
     }

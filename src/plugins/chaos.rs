@@ -69,7 +69,7 @@ impl Chaos {
     }
 
     fn answer(&self, request: &Request) -> Option<Outcome> {
-        if request.qclass != CLASS_CH || request.qtype != RecordType::TXT {
+        if request.qclass() != CLASS_CH || request.qtype() != RecordType::TXT {
             return None;
         }
         let texts = self.texts(&request.name.to_string())?;

@@ -122,7 +122,10 @@ impl Dns64 {
     fn is_ours(&self, request: &Request) -> bool {
         let client = request.client.ip().to_canonical();
         let checks = request.query().dnssec_ok() && request.query().checking_disabled();
-        request.qtype == RecordType::AAAA && request.qclass == CLASS_IN && (self.ipv4 || client.is_ipv6()) && !checks
+        request.qtype() == RecordType::AAAA
+            && request.qclass() == CLASS_IN
+            && (self.ipv4 || client.is_ipv6())
+            && !checks
     }
 
     /// Whether an answer for AAAA leaves something to be wished for: none, or an error that is not NXDOMAIN
@@ -203,7 +206,7 @@ mod tests {
         fn lookup<'a>(&'a self, packet: Vec<u8>, request: &'a Request) -> BoxFuture<'a, Outcome> {
             Box::pin(async move {
                 let inner = request.with_packet(packet).unwrap();
-                assert_eq!(inner.qtype, RecordType::A);
+                assert_eq!(inner.qtype(), RecordType::A);
                 let mut message = inner.answer();
                 let owner = inner.name_as_asked().to_vec();
                 if inner.name.to_string() != "none.test." {

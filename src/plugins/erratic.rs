@@ -103,7 +103,7 @@ struct Erratic {
 impl Erratic {
     fn answer(&self, request: &Request, number: u64) -> Outcome {
         let is_cut = is_turn(number, self.truncate);
-        let rdata = match request.qtype {
+        let rdata = match request.qtype() {
             RecordType::AXFR => return transfer(request, is_cut),
             RecordType::A => vec![192, 0, 2, 53],
             RecordType::AAAA => ADDRESS.to_vec(),
@@ -111,7 +111,7 @@ impl Erratic {
         };
         let mut message = request.answer();
         let owner = request.name_as_asked().to_vec();
-        let first = ResourceRecord { owner, rtype: request.qtype, class: request.qclass, ttl: 0, rdata };
+        let first = ResourceRecord { owner, rtype: request.qtype(), class: request.qclass(), ttl: 0, rdata };
         message.answers.push(first.clone());
         for number in 1..if self.large { LARGE } else { 1 } {
             let mut next = first.clone();
@@ -132,7 +132,7 @@ fn transfer(request: &Request, is_cut: bool) -> Outcome {
     let numbers: Vec<u8> = [1_u32, 7200, 3600, 1_209_600, 3600].into_iter().flat_map(u32::to_be_bytes).collect();
     let record = |owner: &[u8], rtype, rdata: Vec<u8>| {
         let owner = owner.to_vec();
-        ResourceRecord { owner, rtype, class: request.qclass, ttl: 0, rdata }
+        ResourceRecord { owner, rtype, class: request.qclass(), ttl: 0, rdata }
     };
     let soa = record(&zone, RecordType::SOA, [&a[..], &b, &numbers].concat());
     message.answers = vec![

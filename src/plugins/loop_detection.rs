@@ -122,7 +122,7 @@ impl Handler for Guard {
     }
 
     fn handle<'a>(&'a self, request: &'a Request, next: Next<'a>) -> BoxFuture<'a, Outcome> {
-        let is_probe = request.qtype == RecordType::HINFO && request.name == self.probe && self.probe != self.zone;
+        let is_probe = request.qtype() == RecordType::HINFO && request.name == self.probe && self.probe != self.zone;
         if is_probe && !self.done.load(Relaxed) {
             let seen = self.seen.fetch_add(1, Relaxed) + 1;
             if seen == MOST + 1 {

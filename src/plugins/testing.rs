@@ -208,9 +208,6 @@ pub fn request(packet: Vec<u8>) -> Request {
     Request {
         known: KnownQuery::from(&query),
         name: query.name.to_name(),
-        qtype: query.qtype,
-        qclass: query.qclass,
-        edns: query.edns,
         options: Vec::new(),
         client: ([10, 1, 2, 3], 40000).into(),
         local: ([10, 96, 0, 10], 53).into(),

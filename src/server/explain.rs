@@ -2,7 +2,7 @@
 
 use super::build::{self, Place, Served};
 use super::lanes::{Asking, unix_seconds, write_out};
-use super::routes::{Asker, Block, Routes};
+use super::routes::{Asker, Block, NoRoute, Routes};
 use super::running::start_all;
 use crate::cli;
 use crate::corefile::Corefile;
@@ -185,21 +185,16 @@ impl Lookup for Traced {
     fn lookup<'a>(&'a self, packet: Vec<u8>, request: &'a Request) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let arrival = Arrival { client: request.client, local: request.local, transport: request.transport };
-            let (index, known) = {
-                let mut names = NameBuffer::default();
-                let Ok(query) = Query::parse(&packet, &mut names) else {
-                    return Outcome::Failed(Failure::servfail("an internal lookup is no query"));
-                };
-                let Some(index) = self.routes.find(&query, arrival.into()).ok().flatten() else {
-                    return Outcome::Failed(Failure::servfail("no server block stands for an internal lookup"));
-                };
-                (index, KnownQuery::from(&query))
+            let failed = |reason| Outcome::Failed(Failure::servfail(reason));
+            let (index, known) = match self.routes.read(&packet, arrival) {
+                Ok(found) => found,
+                Err(NoRoute::NoQuery) => return failed("an internal lookup is no query"),
+                Err(NoRoute::NoBlock(_)) => return failed("no server block stands for an internal lookup"),
             };
             let server = Arc::clone(&request.server);
             let inner = self.routes.request(index, (packet, known), arrival, request.moment, server);
             let inner = Request { depth: request.depth + 1, ..inner };
-            let empty = || Outcome::Failed(Failure::servfail("an empty server block"));
-            self.resolve(index, &inner).await.unwrap_or_else(empty)
+            self.resolve(index, &inner).await.unwrap_or_else(|| failed("an empty server block"))
         })
     }
 }

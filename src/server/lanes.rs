@@ -1,11 +1,11 @@
 //! Both lanes of a listener: the fast one on the engine's workers, the slow one around the chain.
 
-use super::routes::{Asker, Later, Routes};
+use super::routes::{Asker, Later, NoRoute, Routes};
 use super::targets::Targets;
 use crate::engine::{Answerer, Arrival, Fast, Lane, Sent};
 use crate::metrics::{Counted, Family, Sample, SampledShard, TrafficShard};
 use crate::plugin::{Arrivals, BlockPlan, BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
-use crate::wire::{Answer, KnownQuery, NameBuffer, Query, Rcode, RecordType, Refusal, answer_limit, cut, error_reply};
+use crate::wire::{Answer, NameBuffer, Query, Rcode, RecordType, Refusal, answer_limit, cut, error_reply};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -199,18 +199,18 @@ impl Asking<'_> {
 /// The slow lane: the whole answer to a packet that the fast lane left, or `None` for silence.
 async fn answer_slowly(routes: Arc<Routes>, packet: Vec<u8>, arrival: Arrival) -> Option<Sent> {
     let began = Instant::now();
-    let (index, known) = {
-        let mut names = NameBuffer::default();
-        let query = Query::parse(&packet, &mut names).ok()?;
-        let Some(index) = routes.find(&query, arrival.into()).ok().flatten() else {
-            // Only a view that had to wait for the address asked leads here.
+    let (index, known) = match routes.read(&packet, arrival) {
+        Ok(found) => found,
+        Err(NoRoute::NoQuery) => return None,
+        // Only a view that had to wait for the address asked leads here.
+        Err(NoRoute::NoBlock(known)) => {
+            let query = known.view(&packet);
             let reply = write_out(None, &query, 0)?;
             if let Some(traffic) = &routes.dropped {
                 traffic.record_slow(counted(&query, arrival.transport, arrival.client, &reply), began.elapsed());
             }
             return Some(reply.into());
-        };
-        (index, KnownQuery::from(&query))
+        }
     };
     let moment = Moment { seconds: unix_seconds(), random: rand::random() };
     let request = routes.request(index, (packet, known), arrival, moment, Arc::clone(&routes) as Arc<dyn Lookup>);
@@ -253,18 +253,17 @@ impl Lookup for Routes {
         Box::pin(async move {
             let began = Instant::now();
             let arrival = Arrival { client: request.client, local: request.local, transport: request.transport };
-            let (index, known) = {
-                let mut names = NameBuffer::default();
-                let Ok(query) = Query::parse(&packet, &mut names) else {
+            let (index, known) = match self.read(&packet, arrival) {
+                Ok(found) => found,
+                Err(NoRoute::NoQuery) => {
                     return Outcome::Failed(crate::plugin::Failure::servfail("an internal lookup is no query"));
-                };
-                let Some(index) = self.find(&query, arrival.into()).ok().flatten() else {
+                }
+                Err(NoRoute::NoBlock(_)) => {
                     return Outcome::Failed(crate::plugin::Failure {
                         rcode: Rcode::REFUSED,
                         reason: "no server block".into(),
                     });
-                };
-                (index, KnownQuery::from(&query))
+                }
             };
             let inner = self.request(index, (packet, known), arrival, request.moment, Arc::clone(&request.server));
             let inner = Request { depth: request.depth + 1, ..inner };

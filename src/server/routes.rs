@@ -5,7 +5,7 @@ use crate::engine::Arrival;
 use crate::metrics;
 use crate::plugin::expression::Asked;
 use crate::plugin::{BlockPlan, Handler, Lookup, Moment, Next, Outcome, Request, Transport};
-use crate::wire::{CLASS_IN, KnownQuery, Name, Query, RecordType};
+use crate::wire::{CLASS_IN, KnownQuery, Name, NameBuffer, Query, RecordType};
 use crate::zone::Suffixes;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -67,6 +67,14 @@ impl From<Arrival> for Asker {
 
 /// A view asks for what only the slow lane knows.
 pub(super) struct Later;
+
+/// Why a packet has no route.
+pub(super) enum NoRoute {
+    /// It is no well-formed query.
+    NoQuery,
+    /// No block stands for what it asks.
+    NoBlock(KnownQuery),
+}
 
 impl Routes {
     pub(super) fn new(
@@ -141,6 +149,20 @@ impl Routes {
         Ok(None)
     }
 
+    /// What a packet says, and the place of its route.
+    ///
+    /// # Errors
+    /// It has none.
+    pub(super) fn read(&self, packet: &[u8], arrival: Arrival) -> Result<(usize, KnownQuery), NoRoute> {
+        let mut names = NameBuffer::default();
+        let query = Query::parse(packet, &mut names).map_err(|_| NoRoute::NoQuery)?;
+        let known = KnownQuery::from(&query);
+        match self.find(&query, arrival.into()) {
+            Ok(Some(index)) => Ok((index, known)),
+            Ok(None) | Err(Later) => Err(NoRoute::NoBlock(known)),
+        }
+    }
+
     /// Runs the chain of the block for this query. `None` where no block, or an empty one, stands for the name.
     pub(super) async fn resolve(&self, index: usize, request: &Request) -> Option<Outcome> {
         use futures_util::FutureExt;
@@ -165,15 +187,12 @@ impl Routes {
     ) -> Request {
         let query = known.view(&packet);
         let plan = &self.routes[index].block.plan;
-        let (name, qtype, qclass, edns) = (query.name.to_name(), query.qtype, query.qclass, query.edns);
-        let (shape, metadata) = (plan.shape_for(&query.name), plan.metadata(&query.name, arrival.client));
+        let (name, shape) = (query.name.to_name(), plan.shape_for(&query.name));
+        let metadata = plan.metadata(&query.name, arrival.client);
         Request {
             packet,
             known,
             name,
-            qtype,
-            qclass,
-            edns,
             options: Vec::new(),
             client: arrival.client,
             local: arrival.local,

@@ -160,9 +160,12 @@ impl<'a> Query<'a> {
 #[derive(Clone)]
 pub struct KnownQuery {
     name: KeptName,
-    qtype: RecordType,
-    qclass: u16,
-    edns: Option<Edns>,
+    /// QTYPE.
+    pub qtype: RecordType,
+    /// QCLASS.
+    pub qclass: u16,
+    /// The OPT record.
+    pub edns: Option<Edns>,
     signed: bool,
 }
 

@@ -171,7 +171,7 @@ impl Cache {
     /// Asks the rest of the chain, with all who miss the same name now.
     async fn fetch(&self, request: &Request, next: Next<'_>) -> Outcome {
         // The probe of `loop` has to come round, so it must not wait for itself.
-        if request.qtype == RecordType::HINFO {
+        if request.qtype() == RecordType::HINFO {
             return self.ask(request, next).await;
         }
         match self.board(request) {

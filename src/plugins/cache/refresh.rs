@@ -133,10 +133,10 @@ impl Cache {
 
     /// A seat in the flight of those that take the same message: the question, DO, AD, CD, RD, and how much room there is.
     pub(super) fn board(&self, request: &Request) -> Seat {
-        let [t0, t1] = request.qtype.0.to_be_bytes();
-        let [c0, c1] = request.qclass.to_be_bytes();
+        let [t0, t1] = request.qtype().0.to_be_bytes();
+        let [c0, c1] = request.qclass().to_be_bytes();
         let (recursion_desired, authentic) = (request.packet[2] & 0x01, request.packet[3] & 0x30);
-        let dnssec_ok = u8::from(request.edns.is_some_and(|edns| edns.dnssec_ok));
+        let dnssec_ok = u8::from(request.edns().is_some_and(|edns| edns.dnssec_ok));
         let [l0, l1] = (request.limit() as u16).to_be_bytes();
         let rest = [t0, t1, c0, c1, recursion_desired, authentic, request.transport as u8, dnssec_ok, l0, l1];
         let mut key = [0; wire::MAX_NAME + 10];
@@ -164,7 +164,7 @@ fn is_good(outcome: &Outcome) -> bool {
 /// Whether an outcome has what the request asks for.
 fn is_positive(request: &Request, outcome: &Outcome) -> bool {
     let Outcome::Reply(reply) = outcome else { return false };
-    reply.rcode() == Rcode::NOERROR && ReplyView::parse(&reply.packet).is_some_and(|view| view.reaches(request.qtype))
+    reply.rcode() == Rcode::NOERROR && ReplyView::parse(&reply.packet).is_some_and(|view| view.reaches(request.qtype()))
 }
 
 /// A leader's outcome, addressed to another client.

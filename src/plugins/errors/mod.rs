@@ -159,7 +159,7 @@ impl Handler for Errors {
 impl Errors {
     fn report(&self, request: &Request, rcode: Rcode, message: &str) {
         if !message.is_empty() {
-            self.folds.report(message, || format!("{} {} {}: {message}", rcode.0, request.name, request.qtype));
+            self.folds.report(message, || format!("{} {} {}: {message}", rcode.0, request.name, request.qtype()));
         }
     }
 }

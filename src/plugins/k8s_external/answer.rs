@@ -107,7 +107,7 @@ impl External {
             ttl: self.ttl,
             rdata: target.wire().to_vec(),
         });
-        if let Outcome::Reply(reply) = request.lookup(target.wire(), request.qtype).await
+        if let Outcome::Reply(reply) = request.lookup(target.wire(), request.qtype()).await
             && let Some(inner) = Message::parse(&reply.packet)
         {
             message.flags |= inner.flags & flags::TC;

@@ -15,7 +15,7 @@ impl Kubernetes {
         let query = request.query();
         let aliases = self.aliases(&query, request);
         let target = aliases.last()?;
-        let inner = match request.lookup(target.wire(), request.qtype).await {
+        let inner = match request.lookup(target.wire(), request.qtype()).await {
             Outcome::Reply(reply) => Some(reply.packet),
             Outcome::Failed(_) => Some(Vec::new()),
             Outcome::Dropped => None,

@@ -139,7 +139,7 @@ impl Handler for Loadbalance {
             let mut outcome = next.run(request).await;
             if let Outcome::Reply(reply) = &mut outcome
                 && reply.rcode() == Rcode::NOERROR
-                && !matches!(request.qtype, RecordType::AXFR | RecordType::IXFR)
+                && !matches!(request.qtype(), RecordType::AXFR | RecordType::IXFR)
             {
                 self.order(&mut reply.packet, request);
             }
@@ -151,7 +151,7 @@ impl Handler for Loadbalance {
 impl Loadbalance {
     fn order(&self, packet: &mut Vec<u8>, request: &Request) {
         shuffle::shuffle(packet, request.moment.random, request.limit());
-        if !is_for_addresses(request.qtype) {
+        if !is_for_addresses(request.qtype()) {
             return;
         }
         if let Some(weighted) = &self.weighted {

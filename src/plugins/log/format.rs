@@ -141,8 +141,8 @@ fn write_field(line: &mut String, field: &Field, exchange: &Exchange<'_>) {
     let request = exchange.request;
     // Writing to a String does not fail.
     let _ = match field {
-        Field::Type => write!(line, "{}", request.qtype),
-        Field::Class => write_class(line, request.qclass),
+        Field::Type => write!(line, "{}", request.qtype()),
+        Field::Class => write_class(line, request.qclass()),
         Field::Name => write!(line, "{}", request.name),
         Field::Proto => line.write_str(match request.transport {
             Transport::Udp => "udp",
@@ -161,7 +161,7 @@ fn write_field(line: &mut String, field: &Field, exchange: &Exchange<'_>) {
         },
         Field::Id => write!(line, "{}", u16::from_be_bytes([octet(&request.packet, 0), octet(&request.packet, 1)])),
         Field::Opcode => write!(line, "{}", octet(&request.packet, 2) >> 3 & 0x0f),
-        Field::Do => write!(line, "{}", request.edns.is_some_and(|edns| edns.dnssec_ok)),
+        Field::Do => write!(line, "{}", request.edns().is_some_and(|edns| edns.dnssec_ok)),
         Field::Bufsize => write!(line, "{}", buffer_size(request)),
         Field::Rflags => match exchange.sent_flags() {
             Some(flags) => write_flags(line, flags),
@@ -196,7 +196,7 @@ fn write_ip(line: &mut String, address: SocketAddr) -> std::fmt::Result {
 
 /// The octets an answer may have for the client by its own account.
 fn buffer_size(request: &Request) -> u16 {
-    match (request.transport, request.edns) {
+    match (request.transport, request.edns()) {
         (Transport::Tcp, _) => u16::MAX,
         (Transport::Udp, None) => UDP_PLAIN,
         (Transport::Udp, Some(edns)) => edns.payload.clamp(SHOWN_SIZES.0, SHOWN_SIZES.1),

@@ -37,7 +37,7 @@ fn the_default_line_is_coredns_s() {
 fn every_placeholder() {
     let mut request = request(query_with_edns("a.b", RecordType(65_280), 8000, true));
     request.client = "[2001:db8::9]:77".parse().unwrap();
-    request.qclass = 3;
+    request.known.qclass = 3;
     for (format, expected) in [
         ("{type}", "TYPE65280"),
         ("{class}", "CH"),

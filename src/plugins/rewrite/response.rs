@@ -156,11 +156,11 @@ async fn retarget(request: &Request, message: &mut Message, pattern: &Pattern, t
         return;
     };
     message.answers[at].rdata.clone_from(&target);
-    if request.qtype == RecordType::CNAME {
+    if request.qtype() == RecordType::CNAME {
         return;
     }
     message.answers.truncate(at + 1);
-    if let Outcome::Reply(reply) = request.lookup(&target, request.qtype).await
+    if let Outcome::Reply(reply) = request.lookup(&target, request.qtype()).await
         && let Some(found) = Message::parse(&reply.packet)
     {
         message.flags |= found.flags & TC;

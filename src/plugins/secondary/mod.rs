@@ -274,7 +274,7 @@ impl Secondary {
         if !is_primary {
             return Outcome::Dropped;
         }
-        if request.name != zone.origin || request.qtype != RecordType::SOA {
+        if request.name != zone.origin || request.qtype() != RecordType::SOA {
             let reason = "NOTIFY is for a zone's SOA record".to_owned();
             return Outcome::Failed(Failure { rcode: Rcode::NOTAUTH, reason });
         }

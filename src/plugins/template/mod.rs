@@ -321,7 +321,7 @@ impl Templates {
 
     /// Adds what a CNAME's target has.
     async fn follow(&self, request: &Request, target: &[u8], message: &mut Message) {
-        if let Outcome::Reply(Reply { packet, .. }) = request.lookup(target, request.qtype).await
+        if let Outcome::Reply(Reply { packet, .. }) = request.lookup(target, request.qtype()).await
             && let Some(found) = Message::parse(&packet)
         {
             message.flags |= found.flags & TC;
@@ -340,7 +340,7 @@ fn section_name(section: Section) -> &'static str {
 
 /// The name to look up behind a record.
 fn followed(request: &Request, section: Section, record: &ResourceRecord) -> Option<Vec<u8>> {
-    let wanted = matches!(request.qtype, RecordType::A | RecordType::AAAA);
+    let wanted = matches!(request.qtype(), RecordType::A | RecordType::AAAA);
     let is_chain = section == Section::Answer && record.rtype == RecordType::CNAME;
     (wanted && is_chain).then(|| record.target().map(<[u8]>::to_vec)).flatten()
 }

@@ -15,7 +15,7 @@ impl Lookup for Server {
             let mut message = inner.answer();
             let owner = inner.name.wire().to_vec();
             message.answers =
-                vec![ResourceRecord { owner, rtype: inner.qtype, class: 1, ttl: 9, rdata: vec![10, 9, 9, 9] }];
+                vec![ResourceRecord { owner, rtype: inner.qtype(), class: 1, ttl: 9, rdata: vec![10, 9, 9, 9] }];
             Outcome::Reply(Reply::new(message.to_octets(4096)))
         })
     }

@@ -185,8 +185,8 @@ impl<'s> Scope<'s> {
         Ok(match path.as_slice() {
             ["Zone"] => Value::Text(self.zone.clone()),
             ["Name"] => Value::Text(request.name.to_string()),
-            ["Class"] => Value::Text(class(request.qclass)),
-            ["Type"] => Value::Text(request.qtype.to_string()),
+            ["Class"] => Value::Text(class(request.qclass())),
+            ["Type"] => Value::Text(request.qtype().to_string()),
             ["Match"] => Value::List(self.matched.clone()),
             ["Group"] => Value::Map(self.groups.clone()),
             ["Group", key] => self.groups.get(*key).cloned().map_or(Value::Nothing, Value::Text),
@@ -197,8 +197,8 @@ impl<'s> Scope<'s> {
                 found.map_or(Value::Nothing, |(_, value)| Value::from(value))
             }
             ["Question", "Name"] => Value::Text(name_as_asked(request)),
-            ["Question", "Qtype"] => Value::Number(request.qtype.0.into()),
-            ["Question", "Qclass"] => Value::Number(request.qclass.into()),
+            ["Question", "Qtype"] => Value::Number(request.qtype().0.into()),
+            ["Question", "Qclass"] => Value::Number(request.qclass().into()),
             ["Message", "Id"] => {
                 Value::Number(request.packet.first_chunk().map_or(0, |id| u16::from_be_bytes(*id)).into())
             }

@@ -165,7 +165,7 @@ impl Handler for Transfer {
 impl Transfer {
     /// The directive that a request for a transfer falls under.
     fn rule(&self, request: &Request) -> Option<&Rule> {
-        if !matches!(request.qtype, RecordType::AXFR | RecordType::IXFR) {
+        if !matches!(request.qtype(), RecordType::AXFR | RecordType::IXFR) {
             return None;
         }
         let longest = |rule: &Rule| {
@@ -181,7 +181,7 @@ impl Transfer {
 
     async fn transfer(&self, request: &Request, rule: &Rule, next: Next<'_>) -> Outcome {
         let refused = |reason: &str| Outcome::Failed(Failure { rcode: Rcode::REFUSED, reason: reason.into() });
-        let is_incremental = request.qtype == RecordType::IXFR;
+        let is_incremental = request.qtype() == RecordType::IXFR;
         if request.transport == Transport::Udp && !is_incremental {
             return refused("AXFR is made over TCP");
         }

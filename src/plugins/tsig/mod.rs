@@ -211,7 +211,7 @@ impl Handler for Verifier {
         if query.signed {
             return Box::pin(self.verify(request, next));
         }
-        if self.needs.signature(request.qtype, query.opcode()) {
+        if self.needs.signature(request.qtype(), query.opcode()) {
             self.count("unsigned");
             return Box::pin(async { failed(Rcode::REFUSED, "the request has to be signed") });
         }
