@@ -55,19 +55,25 @@ fn processor(process: u32) -> f64 {
     ticks / 100.0
 }
 
-/// Has the threads of a task run on one processor; where there is no such, or no taskset, they run where they may.
-fn pin(task: &str, processor: u32) {
-    let _ = Command::new("taskset").args(["-acp", &processor.to_string(), task]).output();
+/// Has a task run on one processor, with all its threads where `how` is `-acp`, without where it is `-cp`. Where there is no
+/// such processor, or no taskset, it runs where it may.
+fn pin(how: &str, task: &str, processor: u32) {
+    let _ = Command::new("taskset").args([how, &processor.to_string(), task]).output();
 }
 
 /// Has this thread alone run on one processor.
 fn pin_this_thread(processor: u32) {
     let thread = std::fs::read_link("/proc/thread-self").expect("a thread is a task");
-    let _ = Command::new("taskset")
-        .arg("-cp")
-        .arg(processor.to_string())
-        .arg(thread.file_name().expect("its number"))
-        .output();
+    pin("-cp", &thread.file_name().expect("its number").to_string_lossy(), processor);
+}
+
+/// Tells threads that it is over when it is dropped: also where what they run beside has panicked, for a scope waits for them.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Takes what it gets of a processor while `meanwhile` runs.
@@ -80,9 +86,8 @@ fn beside_a_spinner<T>(processor: u32, meanwhile: impl FnOnce() -> T) -> T {
                 std::hint::spin_loop();
             }
         });
-        let result = meanwhile();
-        over.store(true, Ordering::Relaxed);
-        result
+        let _ending = Ending(&over);
+        meanwhile()
     })
 }
 
@@ -109,9 +114,13 @@ impl Bench {
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
-    /// Queries answered, and the processor time taken, so far.
-    fn work(&self) -> (f64, f64) {
-        (self.sum("coredns_dns_responses_total"), processor(self.dunlin.id()))
+    /// What `meanwhile` gives, and how many queries were answered and how much processor time was taken while it ran.
+    fn worked<T>(&self, meanwhile: impl FnOnce() -> T) -> (T, f64, f64) {
+        let work = || (self.sum("coredns_dns_responses_total"), processor(self.dunlin.id()));
+        let before = work();
+        let result = meanwhile();
+        let after = work();
+        (result, after.0 - before.0, after.1 - before.1)
     }
 
     /// Sends one question from so many sockets as fast as it goes, or at a rate each, while `meanwhile` runs. Returns how
@@ -140,9 +149,8 @@ impl Bench {
                     all.fetch_add(sent, Ordering::Relaxed);
                 });
             }
-            let result = meanwhile();
-            over.store(true, Ordering::Relaxed);
-            result
+            let _ending = Ending(&over);
+            meanwhile()
         });
         (sent.load(Ordering::Relaxed), result)
     }
@@ -153,32 +161,28 @@ fn a_flood_is_answered_at_full_rate_and_starves_nobody() {
     let seconds = std::env::var("DUNLIN_OVERLOAD").ok().and_then(|text| text.parse().ok()).unwrap_or(6.0);
     let bench = Bench::start();
     let server = bench.dunlin.id().to_string();
-    pin(&server, SERVING);
+    pin("-acp", &server, SERVING);
     // Saturation: nobody beside the flood, and a whole processor. Before and after, since the machine has other guests.
     let saturate = || {
-        let before = bench.work();
-        let time = Duration::from_secs_f64(seconds / 4.0);
-        bench.flooded(CLUSTER_NAME[0], FLOODS, f64::INFINITY, || thread::sleep(time));
-        let after = bench.work();
-        (after.0 - before.0, after.1 - before.1)
+        let pause = || thread::sleep(Duration::from_secs_f64(seconds / 4.0));
+        bench.worked(|| bench.flooded(CLUSTER_NAME[0], FLOODS, f64::INFINITY, pause))
     };
     let first = saturate();
     let resident = bench.dunlin.resident();
     // Some tenth of a processor for the server; where there is no renice it is half of one, and the overload smaller.
     let _ = Command::new("sh").arg("-c").arg(format!("cd /proc/{server}/task && renice -n 12 *")).output();
-    let before = bench.work();
-    let (sent, (asked, unanswered)) = beside_a_spinner(SERVING, || {
-        bench.flooded(CLUSTER_NAME[0], FLOODS, f64::INFINITY, || {
-            let beside = Steady::over(&bench.dunlin, &CLUSTER_NAME, 100, 4);
-            thread::sleep(Duration::from_secs_f64(seconds));
-            beside.report()
+    let ((sent, (asked, unanswered)), answered, took) = bench.worked(|| {
+        beside_a_spinner(SERVING, || {
+            bench.flooded(CLUSTER_NAME[0], FLOODS, f64::INFINITY, || {
+                let beside = Steady::over(&bench.dunlin, &CLUSTER_NAME, 100, 4);
+                thread::sleep(Duration::from_secs_f64(seconds));
+                beside.report()
+            })
         })
     });
-    let after = bench.work();
-    let answered = after.0 - before.0;
-    let overloaded = answered / (after.1 - before.1).max(0.01);
+    let overloaded = answered / took.max(0.01);
     let second = saturate();
-    let saturated = (first.0 + second.0) / (first.1 + second.1).max(0.01);
+    let saturated = (first.1 + second.1) / (first.2 + second.2).max(0.01);
     let [source, queue] =
         ["source", "queue"].map(|reason| bench.sum(&format!("dunlin_engine_dropped_total{{reason=\"{reason}\"}}")));
     let beside = 1.0 - unanswered as f64 / asked as f64;

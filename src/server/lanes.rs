@@ -4,7 +4,9 @@ use super::routes::{Asker, Later, NoRoute, Routes};
 use super::targets::Targets;
 use crate::engine::{Answerer, Arrival, Fast, Lane, Sent};
 use crate::metrics::{Counted, Family, Sample, SampledShard, TrafficShard};
-use crate::plugin::{Arrivals, BlockPlan, BoxFuture, Context, Lookup, Moment, Outcome, Request, Transport, Verdict};
+use crate::plugin::{
+    Arrivals, BlockPlan, BoxFuture, Context, Failure, Lookup, Moment, Outcome, Request, Transport, Verdict,
+};
 use crate::wire::{Answer, NameBuffer, Query, Rcode, RecordType, Refusal, answer_limit, cut, error_reply};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
@@ -253,17 +255,11 @@ impl Lookup for Routes {
         Box::pin(async move {
             let began = Instant::now();
             let arrival = Arrival { client: request.client, local: request.local, transport: request.transport };
+            let refused = |reason: &str| Outcome::Failed(Failure { rcode: Rcode::REFUSED, reason: reason.into() });
             let (index, known) = match self.read(&packet, arrival) {
                 Ok(found) => found,
-                Err(NoRoute::NoQuery) => {
-                    return Outcome::Failed(crate::plugin::Failure::servfail("an internal lookup is no query"));
-                }
-                Err(NoRoute::NoBlock(_)) => {
-                    return Outcome::Failed(crate::plugin::Failure {
-                        rcode: Rcode::REFUSED,
-                        reason: "no server block".into(),
-                    });
-                }
+                Err(NoRoute::NoQuery) => return Outcome::Failed(Failure::servfail("an internal lookup is no query")),
+                Err(NoRoute::NoBlock(_)) => return refused("no server block"),
             };
             let inner = self.request(index, (packet, known), arrival, request.moment, Arc::clone(&request.server));
             let inner = Request { depth: request.depth + 1, ..inner };
@@ -272,12 +268,7 @@ impl Lookup for Routes {
                 let counted = counted(&inner.query(), request.transport, request.client, &reply.packet);
                 traffic.record_slow(counted, began.elapsed());
             }
-            outcome.unwrap_or_else(|| {
-                Outcome::Failed(crate::plugin::Failure {
-                    rcode: Rcode::REFUSED,
-                    reason: "an empty server block".into(),
-                })
-            })
+            outcome.unwrap_or_else(|| refused("an empty server block"))
         })
     }
 }
