@@ -1,6 +1,6 @@
 //! What is fuzzed, and what must hold: the fuzzer calls these with whatever it makes up, tests/corpus.rs with the corpus.
 
-use dunlin::cluster::{Key, Kind, Object, Sink, objects_from_text, snapshot, tell_frame};
+use dunlin::cluster::{Details, Key, Kind, Object, Sink, objects_from_text, snapshot, tell_frame};
 use dunlin::corefile;
 use dunlin::engine::Fast;
 use dunlin::server::bench::Bench;
@@ -152,7 +152,7 @@ pub fn manifests(octets: &[u8]) {
 pub fn protobuf(octets: &[u8]) {
     let Some((&first, frame)) = octets.split_first() else { return };
     let kinds = [Kind::Namespace, Kind::Service, Kind::EndpointSlice, Kind::Pod];
-    let _ = tell_frame(kinds[usize::from(first) % kinds.len()], frame, &Nobody);
+    let _ = tell_frame(kinds[usize::from(first) % kinds.len()], Details::ALL, frame, &Nobody);
 }
 
 /// An upstream's reply is read, cut and relieved of its OPT without harm; what was well-formed stays so.

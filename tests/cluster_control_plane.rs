@@ -2,7 +2,7 @@
 
 mod support;
 
-use dunlin::cluster::{Feed, First, Key, Kind, Object, Options, Sink, Source, objects_from_text, start};
+use dunlin::cluster::{Details, Feed, First, Key, Kind, Object, Options, Sink, Source, objects_from_text, start};
 use dunlin::metrics::Metrics;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -149,6 +149,7 @@ async fn the_feed_holds_what_kubectl_prints() {
         endpoints: true,
         pods: true,
         imports: false,
+        details: Details::ALL,
     };
     let metrics = Metrics::new();
     let feed = start(options, known.clone(), First::AtOnce, &metrics).unwrap();

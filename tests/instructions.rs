@@ -5,7 +5,7 @@
 
 mod support;
 
-use dunlin::cluster::{self, Kind, Sink};
+use dunlin::cluster::{self, Details, Kind, Sink};
 use dunlin::metrics::Metrics;
 use std::collections::HashMap;
 use std::process::Command;
@@ -123,7 +123,10 @@ fn query(lane: &mut dyn dunlin::engine::Lane, shape: &Shape, out: &mut [u8]) -> 
 
 /// Decodes and applies watch events. Returns how many could be read.
 fn tell(sink: &dyn Sink, frames: &[Vec<u8>]) -> usize {
-    frames.iter().filter(|frame| cluster::tell_frame(Kind::EndpointSlice, frame, sink).is_ok()).count()
+    frames
+        .iter()
+        .filter(|frame| cluster::tell_frame(Kind::EndpointSlice, Details::default(), frame, sink).is_ok())
+        .count()
 }
 
 /// A MODIFIED event of a slice of whose endpoints one is another each time, as a rollout makes them.

@@ -11,7 +11,7 @@
 
 mod support;
 
-use dunlin::cluster::{self, Feed, First, Key, Kind, Object, Options, Sink, Source};
+use dunlin::cluster::{self, Details, Feed, First, Key, Kind, Object, Options, Sink, Source};
 use dunlin::metrics::Metrics;
 use serde_json::json;
 use std::sync::Arc;
@@ -50,6 +50,7 @@ fn instances(api: &FakeApi, first: &First) -> Vec<Feed> {
         endpoints: true,
         pods: false,
         imports: false,
+        details: Details::default(),
     };
     (0..INSTANCES)
         .map(|_| cluster::start(options.clone(), Arc::new(Ignored), first.clone(), &Metrics::new()).expect("a feed"))

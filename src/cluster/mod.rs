@@ -79,6 +79,23 @@ pub struct Options {
     pub pods: bool,
     /// Whether ServiceImports and their EndpointSlices are followed (the Multi-Cluster Services API).
     pub imports: bool,
+    /// What is told of endpoints.
+    pub details: Details,
+}
+
+/// What is told of endpoints beside their addresses and host names. Not wanted is not the same as not there: manifests and
+/// JSON may tell it all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Details {
+    /// The names of their pods.
+    pub pod_names: bool,
+    /// Their zones of topology.
+    pub zones: bool,
+}
+
+impl Details {
+    /// Everything.
+    pub const ALL: Details = Details { pod_names: true, zones: true };
 }
 
 impl Options {
@@ -170,9 +187,9 @@ pub fn objects_from_text(name: &str, text: &str) -> Result<Vec<Object>, String> 
 /// # Errors
 /// Why the frame cannot be read.
 #[doc(hidden)]
-pub fn tell_frame(kind: Kind, frame: &[u8], sink: &dyn Sink) -> Result<(), String> {
+pub fn tell_frame(kind: Kind, details: Details, frame: &[u8], sink: &dyn Sink) -> Result<(), String> {
     use decode::{Event, Format, State};
-    match decode::event(kind, Format::Protobuf, frame)?.event {
+    match decode::event(kind, details, Format::Protobuf, frame)?.event {
         Event::Added(State::Present(object)) | Event::Modified(State::Present(object)) => sink.apply(object),
         _ => {}
     }

@@ -167,7 +167,7 @@ impl Follower {
 
     /// One attempt at a list, told object by object as it arrives.
     async fn list(&self, extent: Extent, log: &mut Log) -> Result<String, Failure> {
-        let kind = self.target.kind;
+        let Target { kind, details, .. } = self.target;
         let (mut extent, mut next) = (extent, String::new());
         loop {
             let answer = self.connection.get(self.target.list(extent, &next), self.pace.answer).await?;
@@ -177,7 +177,7 @@ impl Follower {
                 extent = Extent::Pages;
                 continue;
             }
-            let mut reader = ListReader::new(kind, format);
+            let mut reader = ListReader::new(kind, details, format);
             let mut body = answer.into_body();
             if next.is_empty() {
                 self.sink.list_begins(kind);
@@ -261,7 +261,7 @@ impl Follower {
             let Some(frame) = frame? else { return Ok(End::Clean) };
             self.counters.heard();
             place.heard += 1;
-            match decode::event(self.target.kind, frames.format, &frame) {
+            match decode::event(self.target.kind, self.target.details, frames.format, &frame) {
                 Ok(watched) => {
                     // What is known is of a later state of the cluster than this, and stays until a list has come.
                     if is_before(&watched.version, &place.version) {

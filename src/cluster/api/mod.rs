@@ -40,7 +40,7 @@ pub(super) fn start(
     let tasks = counters.watches.into_iter().map(|(kind, counters)| {
         let follower = Follower {
             connection: connection.clone(),
-            target: Target { kind, labels: options.selector_text(kind) },
+            target: Target { kind, labels: options.selector_text(kind), details: options.details },
             sink: Arc::clone(&sink),
             counters,
             pace: pace.clone(),

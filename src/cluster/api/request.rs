@@ -1,6 +1,6 @@
 //! The requests that are made of an API server: a page of a list, a watch, and who starts with us.
 
-use super::super::Kind;
+use super::super::{Details, Kind};
 use http::Request;
 use http::header::{ACCEPT, USER_AGENT};
 use kube::client::Body;
@@ -15,6 +15,7 @@ pub(super) struct Target {
     pub(super) kind: Kind,
     /// The label selector; empty for all.
     pub(super) labels: String,
+    pub(super) details: Details,
 }
 
 impl Target {
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     fn target(kind: Kind, labels: &str) -> Target {
-        Target { kind, labels: labels.into() }
+        Target { kind, labels: labels.into(), details: Details::ALL }
     }
 
     #[test]

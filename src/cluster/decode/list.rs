@@ -2,7 +2,7 @@
 //! come to its end. JSON is read when all of it is there.
 
 use super::protobuf::{self, Malformed};
-use super::{Format, Kind, PageEnd, Take, json_page};
+use super::{Details, Format, Kind, PageEnd, Take, json_page};
 use bytes::{Buf, BytesMut};
 
 /// The most that is held of a list, in octets; of JSON, that is the page or the whole list of a server that has no pages.
@@ -11,6 +11,7 @@ const MOST_HELD: usize = 1 << 30;
 /// Reads one page of a list, or all of it.
 pub(in crate::cluster) struct ListReader {
     kind: Kind,
+    details: Details,
     format: Format,
     buffer: BytesMut,
     place: Place,
@@ -32,8 +33,9 @@ enum Place {
 
 impl ListReader {
     /// For the body of one answer.
-    pub(in crate::cluster) fn new(kind: Kind, format: Format) -> ListReader {
-        ListReader { kind, format, buffer: BytesMut::new(), place: Place::Magic, end: PageEnd::default() }
+    pub(in crate::cluster) fn new(kind: Kind, details: Details, format: Format) -> ListReader {
+        let (buffer, end) = (BytesMut::new(), PageEnd::default());
+        ListReader { kind, details, format, buffer, place: Place::Magic, end }
     }
 
     /// Takes in what has arrived, and tells the objects that are whole.
@@ -89,7 +91,7 @@ impl ListReader {
                 let whole = header.saturating_add(content);
                 let left = left.checked_sub(whole).ok_or(protobuf::CUT_OFF)?;
                 let Some(field) = self.buffer.get(..whole) else { return Ok(false) };
-                protobuf::list_field(self.kind, field, &mut self.end, take)?;
+                protobuf::list_field(self.kind, self.details, field, &mut self.end, take)?;
                 self.place = Place::List(left);
                 whole
             }
@@ -111,7 +113,7 @@ mod tests {
     fn told(body: &[u8], part: usize) -> (Vec<State>, Result<PageEnd, String>) {
         let mut states = Vec::new();
         let mut take = |object: Result<State, String>| states.push(object.unwrap());
-        let mut reader = ListReader::new(Kind::Service, Format::Protobuf);
+        let mut reader = ListReader::new(Kind::Service, Details::ALL, Format::Protobuf);
         let end = body.chunks(part).try_for_each(|part| reader.push(part, &mut take));
         let end = end.and_then(|()| reader.finish(&mut take));
         (states, end)

@@ -11,7 +11,7 @@ mod raw;
 mod slice;
 mod text;
 
-use super::{Key, Kind, Object};
+use super::{Details, Key, Kind, Object};
 use raw::Raw;
 
 pub(super) use list::ListReader;
@@ -83,17 +83,17 @@ fn json_page(kind: Kind, body: &[u8], take: Take<'_>) -> Result<PageEnd, String>
 }
 
 /// Reads an object in protobuf.
-fn protobuf_object(kind: Kind, message: &[u8]) -> Result<State, String> {
-    fn read<'a, T: Raw<'a>>(message: &'a [u8]) -> Result<State, String> {
-        T::read(message).map_err(|reason| reason.to_string()).and_then(T::state)
+fn protobuf_object(kind: Kind, details: Details, message: &[u8]) -> Result<State, String> {
+    fn read<'a, T: Raw<'a>>(details: Details, message: &'a [u8]) -> Result<State, String> {
+        protobuf::read::<T>(details, message).map_err(|reason| reason.to_string()).and_then(T::state)
     }
     match kind {
-        Kind::Namespace => read::<raw::Namespace>(message),
-        Kind::Service => read::<raw::Service>(message),
-        Kind::EndpointSlice => read::<slice::EndpointSlice>(message),
-        Kind::Pod => read::<raw::Pod>(message),
-        Kind::ServiceImport => read::<raw::ServiceImport>(message),
-        Kind::ImportedSlice => read::<slice::ImportedSlice>(message),
+        Kind::Namespace => read::<raw::Namespace>(details, message),
+        Kind::Service => read::<raw::Service>(details, message),
+        Kind::EndpointSlice => read::<slice::EndpointSlice>(details, message),
+        Kind::Pod => read::<raw::Pod>(details, message),
+        Kind::ServiceImport => read::<raw::ServiceImport>(details, message),
+        Kind::ImportedSlice => read::<slice::ImportedSlice>(details, message),
     }
 }
 
@@ -101,20 +101,20 @@ fn protobuf_object(kind: Kind, message: &[u8]) -> Result<State, String> {
 ///
 /// # Errors
 /// Why the event cannot be read; the events behind it can.
-pub(super) fn event(kind: Kind, format: Format, frame: &[u8]) -> Result<Watched, String> {
-    fn read<'a, T: Raw<'a>>(format: Format, frame: &'a [u8]) -> Result<Watched, String> {
+pub(super) fn event(kind: Kind, details: Details, format: Format, frame: &[u8]) -> Result<Watched, String> {
+    fn read<'a, T: Raw<'a>>(details: Details, format: Format, frame: &'a [u8]) -> Result<Watched, String> {
         match format {
             Format::Json => json::event::<T>(frame),
-            Format::Protobuf => protobuf::event::<T>(frame),
+            Format::Protobuf => protobuf::event::<T>(details, frame),
         }
     }
     match kind {
-        Kind::Namespace => read::<raw::Namespace>(format, frame),
-        Kind::Service => read::<raw::Service>(format, frame),
-        Kind::EndpointSlice => read::<slice::EndpointSlice>(format, frame),
-        Kind::Pod => read::<raw::Pod>(format, frame),
-        Kind::ServiceImport => read::<raw::ServiceImport>(format, frame),
-        Kind::ImportedSlice => read::<slice::ImportedSlice>(format, frame),
+        Kind::Namespace => read::<raw::Namespace>(details, format, frame),
+        Kind::Service => read::<raw::Service>(details, format, frame),
+        Kind::EndpointSlice => read::<slice::EndpointSlice>(details, format, frame),
+        Kind::Pod => read::<raw::Pod>(details, format, frame),
+        Kind::ServiceImport => read::<raw::ServiceImport>(details, format, frame),
+        Kind::ImportedSlice => read::<slice::ImportedSlice>(details, format, frame),
     }
 }
 

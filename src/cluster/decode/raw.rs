@@ -5,7 +5,7 @@
 //! [`slice`](super::slice).
 
 use super::super::selector::Labels;
-use super::super::{self as cluster, Key, Kind, Object, Port};
+use super::super::{self as cluster, Details, Key, Kind, Object, Port};
 use super::State;
 use super::protobuf::Message;
 use serde::Deserialize;
@@ -14,6 +14,11 @@ use serde::de::IgnoredAny;
 /// A kind of object that can be read in every format. What is borrowed is borrowed from what was read.
 pub(super) trait Raw<'a>: Deserialize<'a> + Message<'a> {
     const KIND: Kind;
+
+    /// One to be filled, of whose endpoints this is wanted.
+    fn wanting(_: Details) -> Self {
+        Self::default()
+    }
 
     fn metadata(&mut self) -> &mut Metadata;
 

@@ -2,7 +2,7 @@
 //!
 //! Sources: the Kubernetes API reference for EndpointSlice (discovery.k8s.io/v1); for imported ones, KEP-1645.
 
-use super::super::{self as cluster, Endpoint, Endpoints, Kind, Object};
+use super::super::{self as cluster, Details, Endpoint, Endpoints, Kind, Object};
 use super::State;
 use super::raw::{IMPORT_NAME, Metadata, ObjectPort, Raw, SERVICE_NAME, SOURCE_CLUSTER, ports};
 use super::text::{Text, Texts};
@@ -20,6 +20,9 @@ pub(super) struct EndpointSlice {
     pub(super) is_host_names: bool,
     pub(super) endpoints: Option<Ready>,
     pub(super) ports: Option<Vec<ObjectPort>>,
+    /// What of endpoints is taken in, where they are read field by field.
+    #[serde(skip)]
+    pub(super) details: Details,
 }
 
 /// The `addressType` of endpoints that are host names.
@@ -45,6 +48,7 @@ pub(super) struct Ready {
 /// What is read of an endpoint.
 #[derive(Default)]
 pub(super) struct Seen<'a> {
+    pub(super) details: Details,
     /// The first of its addresses: there is hardly ever another.
     pub(super) address: Option<&'a [u8]>,
     pub(super) others: Vec<&'a [u8]>,
@@ -59,6 +63,10 @@ pub(super) struct Seen<'a> {
 impl<'a> Raw<'a> for EndpointSlice {
     const KIND: Kind = Kind::EndpointSlice;
 
+    fn wanting(details: Details) -> EndpointSlice {
+        EndpointSlice { details, ..EndpointSlice::default() }
+    }
+
     fn metadata(&mut self) -> &mut Metadata {
         &mut self.metadata
     }
@@ -71,6 +79,10 @@ impl<'a> Raw<'a> for EndpointSlice {
 
 impl<'a> Raw<'a> for ImportedSlice {
     const KIND: Kind = Kind::ImportedSlice;
+
+    fn wanting(details: Details) -> ImportedSlice {
+        ImportedSlice(EndpointSlice::wanting(details))
+    }
 
     fn metadata(&mut self) -> &mut Metadata {
         &mut self.0.metadata
@@ -144,24 +156,35 @@ fn is_fqdn<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
     Ok(address_type.as_deref() == Some(FQDN))
 }
 
-/// The usual way to write an IPv4 address, in a third of the standard library's time: a slice may have a thousand.
+/// The usual way to write an IPv4 address, in a fraction of the standard library's time: a slice may have a thousand.
+#[inline]
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    let (mut address, mut part, mut digits, mut dots) = (0_u32, 0_u32, 0, 0);
+    const LONGEST: usize = "255.255.255.255".len();
+    if text.len() > LONGEST {
+        return None;
+    }
+    let (mut address, mut part, mut digits, mut parts) = (0, 0, 0, 1);
     for octet in text {
-        match octet {
-            // No part begins with a zero but zero itself.
-            b'0'..=b'9' if digits < 3 && (digits == 0 || part != 0) => {
-                part = part * 10 + u32::from(octet - b'0');
-                digits += 1;
-            }
-            b'.' if digits != 0 && part < 256 && dots < 3 => {
-                address = address << 8 | part;
-                (part, digits, dots) = (0, 0, dots + 1);
-            }
-            _ => return None,
+        let digit = octet.wrapping_sub(b'0');
+        if digit < 10 {
+            part = part * 10 + u64::from(digit);
+            digits += 1;
+        } else if *octet == b'.' {
+            address = address << 8 | part_of_ipv4(part, digits)?;
+            (part, digits, parts) = (0, 0, parts + 1);
+        } else {
+            return None;
         }
     }
-    (dots == 3 && digits != 0 && part < 256).then(|| Ipv4Addr::from_bits(address << 8 | part))
+    let last = part_of_ipv4(part, digits)?;
+    (parts == 4).then(|| Ipv4Addr::from_bits(address << 8 | last))
+}
+
+/// A part that fits an octet and has as many digits as it needs: no part begins with a zero but zero itself.
+#[inline]
+fn part_of_ipv4(part: u64, digits: u32) -> Option<u32> {
+    let needed = 1 + u32::from(part > 9) + u32::from(part > 99);
+    (part < 256 && digits == needed).then_some(part as u32)
 }
 
 impl<'de> Deserialize<'de> for Ready {
@@ -220,6 +243,7 @@ impl Written<'_> {
     fn seen(&self) -> Seen<'_> {
         let mut addresses = self.addresses.iter().flat_map(Texts::iter).map(str::as_bytes);
         Seen {
+            details: Details::ALL,
             address: addresses.next(),
             others: addresses.collect(),
             is_unready: self.conditions.as_ref().is_some_and(|conditions| conditions.ready == Some(false)),

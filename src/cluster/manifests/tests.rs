@@ -1,5 +1,5 @@
 use crate::cluster::recorder::Recorder;
-use crate::cluster::{Feed, First, Options, Source, start};
+use crate::cluster::{Details, Feed, First, Options, Source, start};
 use crate::metrics::Metrics;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -40,6 +40,7 @@ fn follow(paths: &[&Path], labels: &str) -> Result<(Feed, Arc<Recorder>), String
         endpoints: false,
         pods: false,
         imports: false,
+        details: Details::ALL,
     };
     Ok((start(options, sink.clone(), First::AtOnce, &Metrics::new())?, sink))
 }
@@ -213,6 +214,7 @@ async fn a_text_is_told_once() {
         endpoints: true,
         pods: true,
         imports: false,
+        details: Details::ALL,
     };
     let feed = start(options.clone(), sink.clone(), First::AtOnce, &Metrics::new()).unwrap();
     assert!(feed.is_synced());

@@ -1,7 +1,7 @@
 //! Where the names come from: a file, manifests, an API server.
 
 use super::{Question, names};
-use crate::cluster::{self, First, Key, Kind, Object, Options, Sink};
+use crate::cluster::{self, Details, First, Key, Kind, Object, Options, Sink};
 use crate::metrics::Metrics;
 use crate::wire::{Name, RecordType};
 use std::path::PathBuf;
@@ -68,6 +68,7 @@ async fn objects(source: cluster::Source) -> Result<Vec<Object>, String> {
         endpoints: true,
         pods: true,
         imports: false,
+        details: Details::ALL,
     };
     let collected = Arc::new(Collected::default());
     let feed = cluster::start(options, Arc::clone(&collected) as Arc<dyn Sink>, First::AtOnce, &Metrics::new())?;

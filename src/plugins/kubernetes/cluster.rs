@@ -2,7 +2,7 @@
 
 use super::keeper::{self, Keeper};
 use super::memory;
-use super::model::{Details, Model, Models};
+use super::model::{Model, Models};
 use super::programming::{PROGRAMMING, Programming};
 use super::store::Store;
 use crate::cluster::{self, Feed, First, Options, Sink};
@@ -36,16 +36,10 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(
-        options: Options,
-        details: Details,
-        snapshot: Option<PathBuf>,
-        first: First,
-        metrics: &Metrics,
-    ) -> Cluster {
-        let model = || Model::new(details, Programming(metrics.histogram(&PROGRAMMING)));
+    pub(super) fn new(options: Options, snapshot: Option<PathBuf>, first: First, metrics: &Metrics) -> Cluster {
+        let model = || Model::new(options.details, Programming(metrics.histogram(&PROGRAMMING)));
         let models = Arc::new(Models { own: model(), imports: options.imports.then(model) });
-        let scope = Cluster::key(&options, details);
+        let scope = Cluster::key(&options);
         let keeper = snapshot.map(|path| Arc::new(Keeper::new(path, scope, Arc::clone(&models), metrics)));
         let fed = metrics.clone();
         Cluster {
@@ -60,8 +54,8 @@ impl Cluster {
     }
 
     /// What tells this cluster from another across reloads.
-    pub(super) fn key(options: &Options, details: Details) -> String {
-        format!("kubernetes {options:?} {details:?}")
+    pub(super) fn key(options: &Options) -> String {
+        format!("kubernetes {options:?}")
     }
 
     #[inline]
@@ -154,7 +148,7 @@ impl Cluster {
         let model = || {
             let options = prometheus::HistogramOpts::new("programming", "help");
             let programming = prometheus::HistogramVec::new(options, PROGRAMMING.labels).unwrap();
-            Model::new(Details { pod_names, zones: true }, Programming(programming))
+            Model::new(cluster::Details { pod_names, zones: true }, Programming(programming))
         };
         Cluster {
             begin: Box::new(|_, _| Err("no feed".into())),

@@ -194,7 +194,10 @@ pub(super) static DEFINITION: Definition = Definition {
 /// An empty cluster that nobody asks, for measurements of what an update costs.
 #[doc(hidden)]
 pub fn sink_for_measurements(metrics: &crate::metrics::Metrics) -> impl crate::cluster::Sink {
-    model::Model::new(model::Details::default(), programming::Programming(metrics.histogram(&programming::PROGRAMMING)))
+    model::Model::new(
+        crate::cluster::Details::default(),
+        programming::Programming(metrics.histogram(&programming::PROGRAMMING)),
+    )
 }
 
 /// What one `kubernetes` directive answers, from a cluster that others may share.

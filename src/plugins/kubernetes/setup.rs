@@ -1,9 +1,8 @@
 //! The options of `kubernetes`.
 
 use super::cluster::Cluster;
-use super::model::Details;
 use super::{Kubernetes, Pods, Zone, told};
-use crate::cluster::{self, First, Options, Source};
+use crate::cluster::{self, Details, First, Options, Source};
 use crate::corefile::values;
 use crate::plugin::{Directive, Error, Setup};
 use crate::wire::Name;
@@ -138,8 +137,9 @@ fn cluster(setup: &Setup<'_>, source: Source, settings: &Settings) -> Result<Arc
         endpoints: settings.endpoints,
         pods: settings.pods == Pods::Verified,
         imports: !settings.multicluster.is_empty(),
+        details: settings.details,
     };
-    let mut key = Cluster::key(&options, settings.details);
+    let mut key = Cluster::key(&options);
     if let Some(path) = &settings.snapshot {
         let file = format!("kubernetes snapshot {}", path.display());
         if setup.keep.get::<String>(&file).is_some_and(|user| *user != key) {
@@ -153,7 +153,7 @@ fn cluster(setup: &Setup<'_>, source: Source, settings: &Settings) -> Result<Arc
     let is_reload = setup.kept.get::<()>(STARTED).is_some();
     let first = if is_reload { First::AtOnce } else { First::AmongOthers(None) };
     let known = setup.keep.get(&key).or_else(|| setup.kept.get(&key));
-    let new = || Arc::new(Cluster::new(options, settings.details, settings.snapshot.clone(), first, setup.metrics));
+    let new = || Arc::new(Cluster::new(options, settings.snapshot.clone(), first, setup.metrics));
     let cluster = known.unwrap_or_else(new);
     setup.keep.put(STARTED.to_owned(), Arc::new(()));
     setup.keep.put(key, Arc::clone(&cluster));

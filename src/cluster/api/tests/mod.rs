@@ -8,7 +8,7 @@ use super::request::Target;
 use crate::cluster::counters::{Counters, WatchCounters};
 use crate::cluster::decode::protobuf::encode;
 use crate::cluster::recorder::Recorder;
-use crate::cluster::{Feed, First, Kind, Options, Source, start};
+use crate::cluster::{Details, Feed, First, Kind, Options, Source, start};
 use crate::metrics::Metrics;
 use fake_api::{FakeApi, Reply};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ async fn run_at(kind: Kind, script: Vec<Reply>, pace: Pace) -> Run {
     let watch_counters = counters.watches.remove(&kind).unwrap();
     let follower = Follower {
         connection: Connection::new(&Source::Endpoint(api.url.clone(), None), counters.requests).unwrap(),
-        target: Target { kind, labels: String::new() },
+        target: Target { kind, labels: String::new(), details: Details::ALL },
         sink: sink.clone(),
         counters: watch_counters.clone(),
         pace,
@@ -418,7 +418,15 @@ async fn a_pod_that_loses_its_address_is_deleted() {
 /// Namespaces and Services of a source.
 fn options(source: Source) -> Options {
     let (labels, namespace_labels) = (String::new(), String::new());
-    Options { source, labels, namespace_labels, endpoints: false, pods: false, imports: false }
+    Options {
+        source,
+        labels,
+        namespace_labels,
+        endpoints: false,
+        pods: false,
+        imports: false,
+        details: Details::default(),
+    }
 }
 
 /// Whether a feed is synced within a time.

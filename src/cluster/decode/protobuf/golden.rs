@@ -1,7 +1,7 @@
 //! Bytes that Kubernetes' own serializer wrote (`tests/data/protobuf/make.go`) against the same objects read as YAML.
 
 use crate::cluster::decode::{self, Event, Format, State, Status};
-use crate::cluster::{Kind, Object, objects_from_text};
+use crate::cluster::{Details, Kind, Object, objects_from_text};
 
 const OBJECTS: &str = include_str!("../../../../tests/data/protobuf/objects.yaml");
 
@@ -41,7 +41,7 @@ fn lists_hold_what_the_manifest_does() {
     for (kind, list, _) in KINDS {
         let mut states = Vec::new();
         let mut take = |object: Result<State, String>| states.push(object.unwrap());
-        let mut reader = decode::ListReader::new(kind, Format::Protobuf);
+        let mut reader = decode::ListReader::new(kind, Details::ALL, Format::Protobuf);
         reader.push(list, &mut take).unwrap();
         let end = reader.finish(&mut take).unwrap();
         assert_eq!((end.version.as_str(), end.next.as_str()), ("200", "more"));
@@ -57,7 +57,7 @@ fn watches_tell_what_the_manifest_holds() {
         while let Some((length, rest)) = watch.split_first_chunk() {
             let (frame, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
             watch = rest;
-            let watched = decode::event(kind, Format::Protobuf, frame).unwrap();
+            let watched = decode::event(kind, Details::ALL, Format::Protobuf, frame).unwrap();
             versions.push(watched.version);
             match watched.event {
                 Event::Added(state) => added.push(state),

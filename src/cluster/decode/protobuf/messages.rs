@@ -151,7 +151,8 @@ impl<'a> Message<'a> for EndpointSlice {
         match number {
             1 => self.metadata = value.message()?,
             2 => {
-                let endpoint = value.message()?;
+                let mut endpoint = Seen { details: self.details, ..Seen::default() };
+                endpoint.fill(value.bytes()?)?;
                 self.endpoints.get_or_insert_default().add(&endpoint).map_err(|_| NOT_UTF8)?;
             }
             3 => push(&mut self.ports, value.message()?),
@@ -190,14 +191,14 @@ impl<'a> Message<'a> for Seen<'a> {
                 }
             }
             3 => self.hostname = value.text()?,
-            4 => {
+            4 if self.details.pod_names => {
                 for field in Fields(value.bytes()?) {
                     if let (3, name) = field? {
                         self.target = name.text()?;
                     }
                 }
             }
-            7 => self.zone = value.text()?,
+            7 if self.details.zones => self.zone = value.text()?,
             _ => {}
         }
         Ok(())

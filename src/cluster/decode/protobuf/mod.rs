@@ -13,13 +13,19 @@ mod messages;
 mod tests;
 
 use super::raw::Raw;
-use super::{Event, Kind, PageEnd, Status, Take, Watched, changed, protobuf_object};
+use super::{Details, Event, Kind, PageEnd, Status, Take, Watched, changed, protobuf_object};
 use fields::Fields;
 
 pub(super) use fields::{CUT_OFF, Malformed, Message, extent};
 
 /// Reads one field of a list, of which all is there.
-pub(super) fn list_field(kind: Kind, field: &[u8], end: &mut PageEnd, take: Take<'_>) -> Result<(), Malformed> {
+pub(super) fn list_field(
+    kind: Kind,
+    details: Details,
+    field: &[u8],
+    end: &mut PageEnd,
+    take: Take<'_>,
+) -> Result<(), Malformed> {
     for field in Fields(field) {
         match field? {
             (1, value) => {
@@ -32,21 +38,27 @@ pub(super) fn list_field(kind: Kind, field: &[u8], end: &mut PageEnd, take: Take
                 }
             }
             // Each object is read by itself: one that is malformed does not spoil the others.
-            (2, value) => take(protobuf_object(kind, value.bytes()?)),
+            (2, value) => take(protobuf_object(kind, details, value.bytes()?)),
             _ => {}
         }
     }
     Ok(())
 }
 
-pub(super) fn event<'a, T: Raw<'a>>(frame: &'a [u8]) -> Result<Watched, String> {
+pub(super) fn event<'a, T: Raw<'a>>(details: Details, frame: &'a [u8]) -> Result<Watched, String> {
     let (event_type, object) = envelope(frame).map_err(|reason| reason.to_string())?;
     if event_type == "ERROR" {
         let status = status(object).map_err(|reason| reason.to_string())?;
         return Ok(Watched { event: Event::Error(status), version: String::new() });
     }
-    let object = unwrap(object).and_then(T::read).map_err(|reason| reason.to_string())?;
+    let object = unwrap(object).and_then(|message| read::<T>(details, message)).map_err(|reason| reason.to_string())?;
     changed(event_type, object)
+}
+
+pub(super) fn read<'a, T: Raw<'a>>(details: Details, message: &'a [u8]) -> Result<T, Malformed> {
+    let mut object = T::wanting(details);
+    object.fill(message)?;
+    Ok(object)
 }
 
 pub(super) fn status(bytes: &[u8]) -> Result<Status, Malformed> {

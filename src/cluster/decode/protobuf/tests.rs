@@ -14,14 +14,14 @@ fn taken(kind: Kind, body: &[u8]) -> (PageEnd, Vec<State>, Vec<String>) {
         Ok(state) => states.push(state),
         Err(reason) => undecodable.push(reason),
     };
-    let mut reader = ListReader::new(kind, Format::Protobuf);
+    let mut reader = ListReader::new(kind, Details::ALL, Format::Protobuf);
     reader.push(body, &mut take).unwrap();
     let end = reader.finish(&mut take).unwrap();
     (end, states, undecodable)
 }
 
 fn present<'a, T: Raw<'a>>(message: &'a [u8]) -> Object {
-    match T::read(message).unwrap().state().unwrap() {
+    match read::<T>(Details::ALL, message).unwrap().state().unwrap() {
         State::Present(object) => object,
         State::Absent(..) => panic!("the object is absent"),
     }
@@ -197,9 +197,9 @@ fn unknown_fields_of_every_wire_type_are_skipped() {
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let mut reader = ListReader::new(Kind::EndpointSlice, Format::Protobuf);
+        let mut reader = ListReader::new(Kind::EndpointSlice, Details::ALL, Format::Protobuf);
         let _ = reader.push(&wrapped(&bytes), &mut |_| {}).and_then(|()| reader.finish(&mut |_| {}));
-        let _ = event::<slice::EndpointSlice>(&bytes);
+        let _ = event::<slice::EndpointSlice>(Details::ALL, &bytes);
         let _ = raw::Pod::read(&bytes);
     }
 }

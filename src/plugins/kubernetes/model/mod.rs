@@ -13,7 +13,7 @@ mod slices;
 
 use super::programming::Programming;
 use super::store::{Store, Waiting};
-use crate::cluster::{self, Key, Object, Sink};
+use crate::cluster::{self, Details, Key, Object, Sink};
 pub(super) use imports::Models;
 use pods::Pod;
 use ports::PortLists;
@@ -26,18 +26,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The one writer of a [`Store`].
 pub(super) struct Model {
     pub(super) store: Arc<Store>,
+    /// What is kept of endpoints: without a host name they are called after their pods, and names may ask for zones.
     details: Details,
     programming: Programming,
     writer: Mutex<Writer>,
-}
-
-/// What is kept of endpoints beside their addresses.
-#[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Details {
-    /// The names of their pods: those without a host name are called after them.
-    pub(super) pod_names: bool,
-    /// Their zones of topology, for names that ask for them.
-    pub(super) zones: bool,
 }
 
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! EndpointSlices: whose endpoints they are, and what they are called.
 
-use super::{Details, Model, Writer, label, service_key};
-use crate::cluster::{self, Key};
+use super::{Model, Writer, label, service_key};
+use crate::cluster::{self, Details, Key};
 use crate::plugins::kubernetes::labels::Label;
 use crate::plugins::kubernetes::store::{Family, Kind, Named, Namespace, Service, Slice, Topology, TopologyZone};
 use crate::zone::{Addresses, Few, Octets, of_family};
