@@ -41,13 +41,18 @@ impl Endpoints {
         Endpoints { texts: String::with_capacity(octets), entries: Vec::with_capacity(count) }
     }
 
-    /// Adds one behind the others. With a text of 4 GiB it is left out: nothing that is read is that long.
+    /// Adds one behind the others. With texts of 4 GiB it is left out: nothing that is read is that long.
+    #[inline]
     pub fn push(&mut self, endpoint: Endpoint<'_>) {
         let Endpoint { address, text, hostname, target, zone } = endpoint;
-        let length = |text: &str| u32::try_from(text.len());
-        if let (Ok(a), Ok(b), Ok(c), Ok(d)) = (length(text), length(hostname), length(target), length(zone)) {
-            self.entries.push(Entry { address, lengths: [a, b, c, d] });
-            [text, hostname, target, zone].iter().filter(|text| !text.is_empty()).for_each(|text| self.texts += text);
+        let texts = [text, hostname, target, zone];
+        let octets: usize = texts.iter().map(|text| text.len()).sum();
+        if u32::try_from(octets).is_err() {
+            return;
+        }
+        self.entries.push(Entry { address, lengths: texts.map(|text| text.len() as u32) });
+        if octets > 0 {
+            texts.iter().for_each(|text| self.texts += text);
         }
     }
 

@@ -123,21 +123,27 @@ impl Ready {
     /// Adds an endpoint if it is ready.
     #[inline]
     pub(super) fn add(&mut self, seen: &Seen<'_>) -> Result<(), std::str::Utf8Error> {
-        if seen.is_unready {
-            return Ok(());
+        match (seen.is_unready, seen.address) {
+            (false, Some(address)) => {
+                self.add_address(seen, address)?;
+                seen.others.iter().try_for_each(|other| self.add_address(seen, other))
+            }
+            _ => Ok(()),
         }
-        for written in seen.address.iter().chain(&seen.others) {
-            let (address, text) = match ipv4(written) {
-                Some(address) => (Some(address.into()), ""),
-                None => {
-                    let text = std::str::from_utf8(written)?;
-                    (text.parse::<IpAddr>().ok(), text)
-                }
-            };
-            self.has_others |= address.is_none();
-            let Seen { hostname, target, zone, .. } = *seen;
-            self.all.push(Endpoint { address, text, hostname, target, zone });
-        }
+    }
+
+    #[inline]
+    fn add_address(&mut self, seen: &Seen<'_>, written: &[u8]) -> Result<(), std::str::Utf8Error> {
+        let (address, text) = match ipv4(written) {
+            Some(address) => (Some(address.into()), ""),
+            None => {
+                let text = std::str::from_utf8(written)?;
+                (text.parse::<IpAddr>().ok(), text)
+            }
+        };
+        self.has_others |= address.is_none();
+        let Seen { hostname, target, zone, .. } = *seen;
+        self.all.push(Endpoint { address, text, hostname, target, zone });
         Ok(())
     }
 
@@ -156,35 +162,36 @@ fn is_fqdn<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
     Ok(address_type.as_deref() == Some(FQDN))
 }
 
-/// The usual way to write an IPv4 address, in a fraction of the standard library's time: a slice may have a thousand.
+/// The usual way to write an IPv4 address, in a third of the standard library's time: a slice may have a thousand.
 #[inline]
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    const LONGEST: usize = "255.255.255.255".len();
-    if text.len() > LONGEST {
-        return None;
+    let (mut rest, mut address) = (text, 0);
+    for dots in 0..4 {
+        let (part, behind) = part_of_ipv4(rest)?;
+        address = address << 8 | part;
+        rest = match (behind, dots) {
+            ([b'.', behind @ ..], 0..3) => behind,
+            ([], 3) => behind,
+            _ => return None,
+        };
     }
-    let (mut address, mut part, mut digits, mut parts) = (0, 0, 0, 1);
-    for octet in text {
-        let digit = octet.wrapping_sub(b'0');
-        if digit < 10 {
-            part = part * 10 + u64::from(digit);
-            digits += 1;
-        } else if *octet == b'.' {
-            address = address << 8 | part_of_ipv4(part, digits)?;
-            (part, digits, parts) = (0, 0, parts + 1);
-        } else {
-            return None;
-        }
-    }
-    let last = part_of_ipv4(part, digits)?;
-    (parts == 4).then(|| Ipv4Addr::from_bits(address << 8 | last))
+    Some(Ipv4Addr::from_bits(address))
 }
 
-/// A part that fits an octet and has as many digits as it needs: no part begins with a zero but zero itself.
-#[inline]
-fn part_of_ipv4(part: u64, digits: u32) -> Option<u32> {
-    let needed = 1 + u32::from(part > 9) + u32::from(part > 99);
-    (part < 256 && digits == needed).then_some(part as u32)
+/// A number that fits an octet, and what stands behind it: no part begins with a zero but zero itself.
+#[inline(always)]
+fn part_of_ipv4(text: &[u8]) -> Option<(u32, &[u8])> {
+    let digit = |octet: &u8| Some(u32::from(octet.wrapping_sub(b'0'))).filter(|digit| *digit < 10);
+    let (first, mut rest) = text.split_first()?;
+    let mut part = digit(first)?;
+    if part != 0 {
+        for _ in 0..2 {
+            let [octet, behind @ ..] = rest else { break };
+            let Some(next) = digit(octet) else { break };
+            (part, rest) = (part * 10 + next, behind);
+        }
+    }
+    (part < 256).then_some((part, rest))
 }
 
 impl<'de> Deserialize<'de> for Ready {
