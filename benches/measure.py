@@ -9,6 +9,8 @@ import time
 
 SERVER_CORE = os.environ.get("SERVER_CORE", "0")
 LOAD_CORE = os.environ.get("LOAD_CORE", "1")
+# What is not measured comes behind what is.
+BACKGROUND = ["nice", "-n", "15"]
 SECONDS = float(os.environ.get("SECONDS_A_ROW", "2"))
 ECHO_SECONDS = 0.7
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
@@ -49,12 +51,12 @@ class Lab:
         """As many questions of a row as the server answers. Returns what dnsblast prints."""
         return self.tool("dnsblast", f"127.0.0.1:{port}", self.questions(row), seconds, "--pid", pid, *ARGUMENTS.get(row, []))
 
-    def pace(self, port, row, seconds, rate):
+    def pace(self, port, row, seconds, rate, core=LOAD_CORE):
         """Questions at a fixed rate. Returns what dnspace prints."""
-        return self.tool("dnspace", f"127.0.0.1:{port}", self.questions(row), seconds, rate)
+        return self.tool("dnspace", f"127.0.0.1:{port}", self.questions(row), seconds, rate, core=core)
 
-    def tool(self, name, *arguments):
-        command = ["taskset", "-c", LOAD_CORE, f"{self.tools}/{name}", *map(str, arguments)]
+    def tool(self, name, *arguments, core=LOAD_CORE):
+        command = ["taskset", "-c", core, f"{self.tools}/{name}", *map(str, arguments)]
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST).stdout)
 
     def cost_beside(self, pid, port, row, seconds):

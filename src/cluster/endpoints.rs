@@ -36,9 +36,9 @@ struct Entry {
 }
 
 impl Endpoints {
-    /// None yet, with room for so many, whose texts have so many octets.
-    pub(super) fn with_capacity(count: usize, octets: usize) -> Endpoints {
-        Endpoints { texts: String::with_capacity(octets), entries: Vec::with_capacity(count) }
+    /// None yet, with room for so many; most have no texts.
+    pub(super) fn with_capacity(count: usize) -> Endpoints {
+        Endpoints { texts: String::new(), entries: Vec::with_capacity(count) }
     }
 
     /// Adds one behind the others. With texts of 4 GiB it is left out: nothing that is read is that long.

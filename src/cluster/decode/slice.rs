@@ -33,9 +33,8 @@ pub(super) const FQDN: &str = "FQDN";
 #[serde(transparent)]
 pub(super) struct ImportedSlice(pub(super) EndpointSlice);
 
-/// The most endpoints of a slice that Kubernetes' own controller makes, unless it is told otherwise, and about what the
-/// texts of one take.
-const USUAL_MOST: (usize, usize) = (100, 24);
+/// The most endpoints of a slice that Kubernetes' own controller makes, unless it is told otherwise.
+const USUAL_MOST: usize = 100;
 
 /// The endpoints of a slice that are ready, one entry an address. What is no address has none: whether it is a host name
 /// or a mistake is known when the whole slice has been read.
@@ -114,8 +113,7 @@ impl EndpointSlice {
 
 impl Default for Ready {
     fn default() -> Ready {
-        let (count, octets) = USUAL_MOST;
-        Ready { all: Endpoints::with_capacity(count, count * octets), has_others: false }
+        Ready { all: Endpoints::with_capacity(USUAL_MOST), has_others: false }
     }
 }
 
