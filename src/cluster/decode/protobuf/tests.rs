@@ -1,5 +1,6 @@
 use super::encode::{bytes, list, metadata, number, service, watch_event, wrapped};
 use super::*;
+use crate::cluster::decode;
 use crate::cluster::decode::raw::LAST_CHANGE;
 use crate::cluster::decode::raw::{self, Raw};
 use crate::cluster::decode::slice;
@@ -108,6 +109,38 @@ fn a_slice_with_everything() {
 }
 
 #[test]
+fn of_endpoints_what_is_not_wanted_is_not_read() {
+    let target = bytes(4, [bytes(1, "Pod"), bytes(3, "db-pod")].concat());
+    let endpoint = [bytes(1, "10.1.0.1"), bytes(3, "db-0"), target, bytes(7, "zone-a")].concat();
+    let message = [bytes(1, metadata("db-1", "9")), bytes(2, endpoint), bytes(4, "IPv4")].concat();
+    let event = watch_event("ADDED", &message);
+    for (details, target, zone) in [
+        (Details::default(), "", ""),
+        (Details { pod_names: true, zones: false }, "db-pod", ""),
+        (Details { pod_names: false, zones: true }, "", "zone-a"),
+        (Details::ALL, "db-pod", "zone-a"),
+    ] {
+        let address = Some("10.1.0.1".parse().unwrap());
+        let wanted = cluster::Endpoint { address, text: "", hostname: "db-0", target, zone };
+        let of = |state: State| match state {
+            State::Present(Object::EndpointSlice(slice) | Object::ImportedSlice(slice)) => slice.endpoints,
+            other => panic!("{other:?}"),
+        };
+        for kind in [Kind::EndpointSlice, Kind::ImportedSlice] {
+            let watched = decode::event(kind, details, Format::Protobuf, &event).unwrap();
+            let Event::Added(state) = watched.event else { panic!("another event") };
+            assert_eq!(of(state), Endpoints::from_iter([wanted]), "{kind:?} {details:?}");
+            let mut listed = Vec::new();
+            let mut take = |object: Result<State, String>| listed.push(of(object.unwrap()));
+            let mut reader = ListReader::new(kind, details, Format::Protobuf);
+            reader.push(&list("12", "", &[message.clone()]), &mut take).unwrap();
+            reader.finish(&mut take).unwrap();
+            assert_eq!(listed, [Endpoints::from_iter([wanted])], "{kind:?} {details:?}");
+        }
+    }
+}
+
+#[test]
 fn an_imported_slice_has_its_service_and_cluster_from_its_labels() {
     let label = |key: &str, value: &str| bytes(11, [bytes(1, key), bytes(2, value)].concat());
     let labels = [
@@ -160,24 +193,26 @@ fn one_malformed_item_does_not_spoil_the_list() {
 #[test]
 fn events_of_every_type() {
     let object = service("web", "8", "10.0.0.1");
-    let read = |event_type: &str| event::<raw::Service>(&watch_event(event_type, &object)).unwrap();
+    let read = |event_type: &str| event::<raw::Service>(Details::ALL, &watch_event(event_type, &object)).unwrap();
     assert!(matches!(read("ADDED").event, Event::Added(State::Present(Object::Service(_)))));
     assert!(matches!(read("MODIFIED").event, Event::Modified(State::Present(_))));
     assert_eq!(read("DELETED"), Watched { event: Event::Deleted(Kind::Service, key("web")), version: "8".into() });
     let bookmark = bytes(1, bytes(6, "9"));
-    let bookmark = event::<raw::Service>(&watch_event("BOOKMARK", bookmark)).unwrap();
+    let bookmark = event::<raw::Service>(Details::ALL, &watch_event("BOOKMARK", bookmark)).unwrap();
     assert_eq!(bookmark, Watched { event: Event::Bookmark, version: "9".into() });
     let expired = [bytes(2, "Failure"), bytes(3, "too old"), bytes(4, "Expired"), number(6, 410)].concat();
-    let expired = event::<raw::Service>(&watch_event("ERROR", expired)).unwrap();
+    let expired = event::<raw::Service>(Details::ALL, &watch_event("ERROR", expired)).unwrap();
     let status = Status { code: 410, reason: "Expired".into(), message: "too old".into() };
     assert_eq!(expired.event, Event::Error(status));
-    assert!(event::<raw::Service>(&watch_event("RENAMED", &object)).unwrap_err().contains("RENAMED"));
+    assert!(event::<raw::Service>(Details::ALL, &watch_event("RENAMED", &object)).unwrap_err().contains("RENAMED"));
 }
 
 #[test]
 fn what_is_no_protobuf_says_so() {
     assert!(
-        event::<raw::Service>(&[bytes(1, "ADDED"), bytes(2, bytes(1, "{...}"))].concat()).unwrap_err().contains("k8s")
+        event::<raw::Service>(Details::ALL, &[bytes(1, "ADDED"), bytes(2, bytes(1, "{...}"))].concat())
+            .unwrap_err()
+            .contains("k8s")
     );
     let read = |bytes: &[u8]| raw::Service::read(bytes).unwrap_err();
     // Longer than the message, a number that does not end, a group, a number where a message is expected.
