@@ -27,14 +27,14 @@ def costs(lab, control_plane, told, queries):
             loads.append(lab.start(SERVER_CORE, *load))
     each = {name: [] for name in told}
     # What begins with the first updates is none of theirs.
-    Used(told, lambda: churn(control_plane, SECONDS, "wide"))
-    rest = Used(told, lambda: time.sleep(SECONDS))
+    churn(control_plane, SECONDS, "wide")
+    rest = used_at_rest(told)
     for _ in range(ROUNDS):
-        busy = Used(told, lambda: churn(control_plane, SECONDS, "wide"))
-        before, rest = rest, Used(told, lambda: time.sleep(SECONDS))
+        done, took, busy = used(told, lambda: churn(control_plane, SECONDS, "wide"))
+        before, rest = rest, used_at_rest(told)
         for name in told:
-            idle = (before.of[name] / before.took + rest.of[name] / rest.took) / 2
-            each[name].append((busy.of[name] - idle * busy.took) / max(busy.returned, 1) * 1e6)
+            idle = (before[name] + rest[name]) / 2 * took
+            each[name].append((busy[name] - idle) / max(done, 1) * 1e6)
     for load in loads:
         lab.stop(load)
     return {name: summary(of) for name, of in each.items()}
@@ -47,7 +47,7 @@ def latencies(lab, control_plane, port):
         # Until the first update.
         time.sleep(0.5)
         beside = lab.pace(port, "mix", SECONDS, QUERIES, SERVER_CORE)
-    return {"at rest": rest["p99_us"], "beside updates": beside["p99_us"]}
+    return {"at_rest": rest["p99_us"], "beside_updates": beside["p99_us"]}
 
 
 def summary(microseconds):
@@ -55,14 +55,18 @@ def summary(microseconds):
     return {"median": round(median), "mean": round(mean), "each": [round(one) for one in microseconds]}
 
 
-class Used:
-    """CPU seconds of each server while something was done, how long that took, and what it returned."""
+def used(told, do):
+    """What doing something returned, how long it took, and the CPU seconds of each server meanwhile."""
+    began, before = time.monotonic(), {name: cpu_seconds(pid) for name, (pid, _) in told.items()}
+    returned = do()
+    took = time.monotonic() - began
+    return returned, took, {name: cpu_seconds(pid) - before[name] for name, (pid, _) in told.items()}
 
-    def __init__(self, told, do):
-        began, before = time.monotonic(), {name: cpu_seconds(pid) for name, (pid, _) in told.items()}
-        self.returned = do()
-        self.took = time.monotonic() - began
-        self.of = {name: cpu_seconds(pid) - before[name] for name, (pid, _) in told.items()}
+
+def used_at_rest(told):
+    """CPU seconds of each server in a second without updates."""
+    _, took, seconds = used(told, lambda: time.sleep(SECONDS))
+    return {name: of / took for name, of in seconds.items()}
 
 
 def churn(control_plane, seconds, *more):

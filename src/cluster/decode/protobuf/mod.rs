@@ -55,6 +55,7 @@ pub(super) fn event<'a, T: Raw<'a>>(details: Details, frame: &'a [u8]) -> Result
     changed(event_type, object)
 }
 
+/// An object's message; of endpoints only the details that are wanted.
 pub(super) fn read<'a, T: Raw<'a>>(details: Details, message: &'a [u8]) -> Result<T, Malformed> {
     let mut object = T::wanting(details);
     object.fill(message)?;
