@@ -133,7 +133,7 @@ fn of_endpoints_what_is_not_wanted_is_not_read() {
             let mut listed = Vec::new();
             let mut take = |object: Result<State, String>| listed.push(of(object.unwrap()));
             let mut reader = ListReader::new(kind, details, Format::Protobuf);
-            reader.push(&list("12", "", &[message.clone()]), &mut take).unwrap();
+            reader.push(&list("12", "", std::slice::from_ref(&message)), &mut take).unwrap();
             reader.finish(&mut take).unwrap();
             assert_eq!(listed, [Endpoints::from_iter([wanted])], "{kind:?} {details:?}");
         }
