@@ -43,7 +43,7 @@ const FLOODS: usize = 6;
 /// The processors of the server and of the flood.
 const SERVING: u32 = 0;
 const FLOODING: u32 = 1;
-/// The most queries that a listener has in flight, and the most octets that one may take.
+/// The most queries that all listeners have in flight, and the most octets that one may take.
 const IN_FLIGHT: u64 = 20_000;
 const EACH: u64 = 8_000;
 

@@ -28,6 +28,7 @@ pub use crate::wire::Transport;
 pub use counters::{CONNECTIONS, CONNECTIONS_ENDED, DROPPED, SLOW_QUERIES};
 pub use limits::{Limits, SharedLimits};
 pub use quic::RESPONSES as QUIC_RESPONSES;
+pub use slow::SlowQueries;
 pub use system::{receive_connected, send_connected, watch_for_arrivals};
 pub use tcp::HTTPS_RESPONSES;
 
@@ -132,8 +133,8 @@ impl From<Vec<u8>> for Sent {
 pub struct ListenerOptions {
     /// UDP worker threads (and sockets) of this address.
     pub workers: usize,
-    /// Slow-lane queries that may be in flight for this listener; more are answered by silence and counted.
-    pub max_slow: usize,
+    /// What may be in flight in its slow lane, and in those of the listeners it shares this with.
+    pub slow: SlowQueries,
     /// What its clients may have; kept by the caller too, to change them.
     pub limits: SharedLimits,
     /// Where panics and what is let go are counted.
@@ -168,7 +169,7 @@ pub fn listen(
     let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
     let counters = Counters::new(&options.metrics);
     let limits = options.limits.clone();
-    let slow = SlowLane::new(answerer.clone(), options.max_slow, counters.clone());
+    let slow = SlowLane::new(answerer.clone(), options.slow.clone(), counters.clone());
     let opened = match protocol {
         Protocol::Dns => sockets::open(address, options.workers)?,
         Protocol::Tls(_) | Protocol::Https { .. } => sockets::open_tcp(address)?,

@@ -17,7 +17,9 @@ const CLIENTS: usize = 1024;
 
 /// Something bounded.
 pub(super) struct Shares {
-    taken: AtomicUsize,
+    /// Those of the listeners that are bounded together.
+    taken: Arc<AtomicUsize>,
+    /// Those of this listener's clients.
     of: [AtomicUsize; CLIENTS],
     seed: foldhash::fast::RandomState,
     gauge: Gauge,
@@ -41,8 +43,13 @@ pub(super) enum Refusal {
 impl Shares {
     /// None taken yet; counted by `gauge`, which other listeners may count by too.
     pub fn new(gauge: Gauge) -> Arc<Shares> {
+        Shares::together(Arc::default(), gauge)
+    }
+
+    /// The same, bounded together with all that have this `taken`.
+    pub fn together(taken: Arc<AtomicUsize>, gauge: Gauge) -> Arc<Shares> {
         let of = std::array::from_fn(|_| AtomicUsize::new(0));
-        Arc::new(Shares { taken: AtomicUsize::new(0), of, seed: foldhash::fast::RandomState::default(), gauge })
+        Arc::new(Shares { taken, of, seed: foldhash::fast::RandomState::default(), gauge })
     }
 
     /// Takes one of `max` for a client.
@@ -59,9 +66,9 @@ impl Shares {
         }
     }
 
-    /// Whether none is taken.
+    /// Whether this listener has none.
     pub fn is_idle(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) == 0
+        self.of.iter().all(|of| of.load(Ordering::Relaxed) == 0)
     }
 }
 

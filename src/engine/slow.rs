@@ -8,6 +8,22 @@ use futures_util::FutureExt;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+/// What listeners with a clone of this may have in their slow lanes together: the memory that it takes is bounded however
+/// many listeners there are, and a wildcard is two of them.
+#[derive(Clone)]
+pub struct SlowQueries {
+    taken: Arc<AtomicUsize>,
+    max: usize,
+}
+
+impl SlowQueries {
+    /// None yet, and never more than `max`; further ones are answered by silence and counted.
+    pub fn at_most(max: usize) -> SlowQueries {
+        SlowQueries { taken: Arc::default(), max }
+    }
+}
 
 /// The slow lane of one listener.
 #[derive(Clone)]
@@ -19,12 +35,12 @@ pub(super) struct SlowLane {
 }
 
 impl SlowLane {
-    pub fn new(answerer: Arc<dyn Answerer>, max: usize, counters: Counters) -> SlowLane {
-        let queries = Shares::new(counters.slow_queries.clone());
-        SlowLane { answerer, queries, max, counters }
+    pub fn new(answerer: Arc<dyn Answerer>, together: SlowQueries, counters: Counters) -> SlowLane {
+        let queries = Shares::together(together.taken, counters.slow_queries.clone());
+        SlowLane { answerer, queries, max: together.max, counters }
     }
 
-    /// A place for one more query of this client; `None`, and counted, where the lane is full or the client has its part.
+    /// A place for one more query of this client; `None`, and counted, where all are taken or the client has its part.
     pub fn admit(&self, client: IpAddr) -> Option<Share> {
         match self.queries.take(client, self.max) {
             Ok(permit) => return Some(permit),
@@ -34,7 +50,7 @@ impl SlowLane {
         None
     }
 
-    /// Whether no query is in flight.
+    /// Whether this listener has no query in flight.
     pub fn is_idle(&self) -> bool {
         self.queries.is_idle()
     }

@@ -94,14 +94,19 @@ fn bench_limited(address: &str, workers: usize, max_slow: usize, limits: SharedL
 }
 
 fn bench_of(address: &str, protocol: Protocol, workers: usize, max_slow: usize, limits: SharedLimits) -> Bench {
+    let metrics = Metrics::new();
+    let slow = SlowQueries::at_most(max_slow);
+    bench_run(address, protocol, ListenerOptions { workers, slow, limits, metrics })
+}
+
+fn bench_run(address: &str, protocol: Protocol, options: ListenerOptions) -> Bench {
     let echo = Arc::new(Echo {
         gate: Arc::new(Semaphore::new(0)),
         slow_seen: AtomicUsize::new(0),
         arrivals: Default::default(),
     });
-    let metrics = Metrics::new();
-    let options = ListenerOptions { workers, max_slow, limits, metrics: metrics.clone() };
-    Bench { listener: listen(address.parse().unwrap(), protocol, echo.clone(), &options).unwrap(), echo, metrics }
+    let listener = listen(address.parse().unwrap(), protocol, echo.clone(), &options).unwrap();
+    Bench { listener, echo, metrics: options.metrics }
 }
 
 fn bench(address: &str) -> Bench {
@@ -237,6 +242,33 @@ async fn slow_queries_do_not_hold_up_fast_ones_and_are_bounded() {
     ids.sort_unstable();
     assert_eq!(ids, [0, 1, 2]);
     assert_eq!(ask(&socket, &packet(SLOW, 7)), reply(SLOW, 7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_queries_of_several_listeners_are_bounded_together() {
+    let metrics = Metrics::new();
+    let slow = SlowQueries::at_most(3);
+    let options = ListenerOptions { workers: 1, slow, limits: SharedLimits::default(), metrics };
+    let [one, other] = ["127.0.0.1:0", "[::1]:0"].map(|address| bench_run(address, Protocol::Dns, options.clone()));
+    let (first, second) = (one.udp("127.0.0.1"), other.udp("::1"));
+    for id in 0..2 {
+        first.send(&packet(SLOW, id)).unwrap();
+    }
+    one.slow_queries_arrive(2).await;
+    for id in 2..5 {
+        second.send(&packet(SLOW, id)).unwrap();
+    }
+    assert_eq!(ask(&second, &packet(FAST, 9)), reply(FAST, 9));
+    other.slow_queries_arrive(1).await;
+    assert_eq!(other.count("slow"), 2);
+    // Who closes waits for its own alone.
+    one.echo.gate.add_permits(2);
+    let replies = [(); 2].map(|()| take(&first));
+    assert!(replies.contains(&reply(SLOW, 0)) && replies.contains(&reply(SLOW, 1)));
+    timeout(Duration::from_secs(10), one.listener.close(Duration::from_secs(60))).await.unwrap();
+    assert_eq!(ask(&second, &packet(FAST, 10)), reply(FAST, 10));
+    other.echo.gate.add_permits(2);
+    assert_eq!([take(&second), ask(&second, &packet(SLOW, 6))], [reply(SLOW, 2), reply(SLOW, 6)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

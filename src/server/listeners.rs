@@ -4,7 +4,7 @@ use super::build::{self, Place, Served};
 use super::lanes::Current;
 use super::threads;
 use crate::corefile::Scheme;
-use crate::engine::{self, Keys, Listener, ListenerOptions, Protocol, SharedLimits};
+use crate::engine::{self, Keys, Listener, ListenerOptions, Protocol, SharedLimits, SlowQueries};
 use crate::metrics::Metrics;
 use crate::plugin::Arrivals;
 use arc_swap::ArcSwap;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// How long a closing listener may take to answer what it has.
 const GRACE: Duration = Duration::from_secs(5);
-/// Slow-lane queries in flight for one listener. At six kilobytes each this bounds what a dead upstream can
+/// Slow-lane queries in flight, of all listeners together. At six kilobytes each this bounds what a dead upstream can
 /// hold: 120 MB.
 const MAX_SLOW: usize = 20_000;
 
@@ -37,8 +37,8 @@ struct Open {
 impl Listeners {
     /// None open yet.
     pub(super) fn new(metrics: Metrics, arrivals: Arrivals) -> Listeners {
-        let options =
-            ListenerOptions { workers: threads(), max_slow: MAX_SLOW, limits: SharedLimits::default(), metrics };
+        let slow = SlowQueries::at_most(MAX_SLOW);
+        let options = ListenerOptions { workers: threads(), slow, limits: SharedLimits::default(), metrics };
         Listeners { options, arrivals, open: BTreeMap::new() }
     }
 

@@ -92,8 +92,8 @@ struct Seen {
 fn overload() -> Seen {
     let answered = Arc::<AtomicUsize>::default();
     let metrics = Metrics::new();
-    let options =
-        ListenerOptions { workers: 1, max_slow: 1, limits: SharedLimits::default(), metrics: metrics.clone() };
+    let slow = SlowQueries::at_most(1);
+    let options = ListenerOptions { workers: 1, slow, limits: SharedLimits::default(), metrics: metrics.clone() };
     let tardy = Arc::new(Tardy(answered.clone()));
     let listener = listen("127.0.0.1:0".parse().unwrap(), Protocol::Dns, tardy, &options).unwrap();
     let (to, over) = (listener.address(), AtomicBool::new(false));
