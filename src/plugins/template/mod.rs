@@ -120,6 +120,7 @@ use crate::wire::{
 };
 use conditions::{Conditions, Variables};
 use language::Template;
+use prometheus::{IntCounter, IntCounterVec};
 use regex::Regex;
 use std::sync::Arc;
 use value::Scope;
@@ -156,6 +157,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     }
     let templates = Arc::new(Templates {
         rules,
+        matches: setup.metrics.counter(&MATCHES),
         metrics: setup.metrics.clone(),
         server: setup.plan.server.clone(),
         view: setup.plan.view_name().to_owned(),
@@ -169,8 +171,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
 struct Rule {
     class: u16,
     qtype: RecordType,
-    /// The zones, each with its counter of matches.
-    zones: Vec<(Name, prometheus::IntCounter)>,
+    zones: Vec<Zone>,
     /// Empty for `.*`.
     patterns: Vec<Regex>,
     conditions: Conditions,
@@ -178,6 +179,15 @@ struct Rule {
     rcode: Rcode,
     extended_error: Option<(u16, String)>,
     fallthrough: Fallthrough,
+}
+
+/// One of its zones.
+struct Zone {
+    name: Name,
+    /// What metrics call it.
+    label: String,
+    /// Matches of the directive's own class and type.
+    matches: IntCounter,
 }
 
 impl Rule {
@@ -191,13 +201,19 @@ impl Rule {
     }
 
     /// The longest of the zones that the query is for, if class and type fit too.
-    fn zone(&self, name: &LowerName<'_>, query: &Query<'_>) -> Option<&(Name, prometheus::IntCounter)> {
+    fn zone(&self, name: &LowerName<'_>, query: &Query<'_>) -> Option<&Zone> {
         let class_fits = self.class == CLASS_ANY || query.qclass == CLASS_ANY || query.qclass == self.class;
         let type_fits = self.qtype == RecordType::ANY || query.qtype == RecordType::ANY || query.qtype == self.qtype;
         if !class_fits || !type_fits {
             return None;
         }
-        self.zones.iter().filter(|(zone, _)| name.is_within(zone)).max_by_key(|(zone, _)| zone.wire().len())
+        self.zones.iter().filter(|zone| name.is_within(&zone.name)).max_by_key(|zone| zone.name.wire().len())
+    }
+
+    /// The class and the type that an answer is about: the query's, but the rule's where the query is for any.
+    fn about(&self, qclass: u16, qtype: RecordType) -> (u16, RecordType) {
+        let class = if qclass == CLASS_ANY { self.class } else { qclass };
+        (class, if qtype == RecordType::ANY { self.qtype } else { qtype })
     }
 }
 
@@ -210,11 +226,12 @@ enum Choice<'t> {
     /// A rule may be for it: its conditions need the whole request.
     Later,
     /// This rule answers, by this pattern, in this zone.
-    Rule(&'t Rule, Option<&'t Regex>, &'t (Name, prometheus::IntCounter), Variables),
+    Rule(&'t Rule, Option<&'t Regex>, &'t Zone, Variables),
 }
 
 struct Templates {
     rules: Vec<Rule>,
+    matches: IntCounterVec,
     metrics: Metrics,
     server: String,
     view: String,
@@ -242,6 +259,15 @@ impl Templates {
         }
         Choice::None
     }
+
+    /// Counts a match by what the answer is about.
+    fn count(&self, rule: &Rule, zone: &Zone, about: (u16, RecordType)) {
+        if about == (rule.class, rule.qtype) {
+            return zone.matches.inc();
+        }
+        let [class, qtype] = value::labels(about);
+        self.matches.with_label_values(&[&*self.server, &*zone.label, &*self.view, class, qtype]).inc();
+    }
 }
 
 /// The fast lane: answers without records.
@@ -249,8 +275,8 @@ impl Source for Templates {
     fn answer(&self, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Verdict {
         match self.choose(query, None) {
             Choice::None => Verdict::Pass,
-            Choice::Rule(rule, _, (_, matches), _) if rule.is_plain() => {
-                matches.inc();
+            Choice::Rule(rule, _, zone, _) if rule.is_plain() => {
+                self.count(rule, zone, rule.about(query.qclass, query.qtype));
                 Verdict::Answered(Answer::begin(query, out, context.limit).finish(rule.rcode, true))
             }
             Choice::Rule(..) | Choice::Stranger | Choice::Later => Verdict::Slow,
@@ -268,10 +294,11 @@ impl Handler for Templates {
             match self.choose(&request.query(), Some(request)) {
                 Choice::None | Choice::Later => next.run(request).await,
                 Choice::Stranger => Outcome::Failed(Failure::servfail("")),
-                Choice::Rule(rule, pattern, (zone, matches), variables) => {
-                    matches.inc();
-                    let scope = Scope::new(request, zone, pattern, variables);
-                    match self.fill(request, rule, zone, &scope).await {
+                Choice::Rule(rule, pattern, zone, variables) => {
+                    let about = rule.about(request.qclass(), request.qtype());
+                    self.count(rule, zone, about);
+                    let scope = Scope::new(request, about, &zone.name, pattern, variables);
+                    match self.fill(request, rule, &scope).await {
                         Ok(message) => request.reply(&message),
                         Err(reason) => Outcome::Failed(Failure::servfail(reason)),
                     }
@@ -282,7 +309,7 @@ impl Handler for Templates {
 }
 
 impl Templates {
-    async fn fill(&self, request: &Request, rule: &Rule, zone: &Name, scope: &Scope<'_>) -> Result<Message, String> {
+    async fn fill(&self, request: &Request, rule: &Rule, scope: &Scope<'_>) -> Result<Message, String> {
         if rule.rcode == Rcode::SERVFAIL {
             return Err(String::new());
         }
@@ -295,10 +322,8 @@ impl Templates {
         message.set_rcode(rule.rcode);
         for (section, template) in &rule.records {
             let failed = |metric: &'static Descriptor, why: String| {
-                let section = section_name(*section);
-                let (zone, class) = (zone.to_string(), value::class(rule.class));
-                let labels =
-                    [&*self.server, &zone, &*self.view, &class, &rule.qtype.to_string(), section, &template.source];
+                let (section, [class, qtype]) = (section_name(*section), value::labels(scope.about));
+                let labels = [&*self.server, &*scope.zone, &*self.view, class, qtype, section, &template.source];
                 self.metrics.counter(metric).with_label_values(&labels).inc();
                 format!("{section} '{}': {why}", template.source)
             };

@@ -24,16 +24,11 @@ pub(super) fn rule(setup: &mut Setup<'_>, directive: &Directive) -> Result<Rule,
         extended_error: None,
         fallthrough: Fallthrough::default(),
     };
-    for zone in setup.zones_or_block(zones)? {
-        let labels = [
-            &*setup.plan.server,
-            &zone.to_string(),
-            setup.plan.view_name(),
-            &value::class(rule.class),
-            &rule.qtype.to_string(),
-        ];
+    for name in setup.zones_or_block(zones)? {
+        let (label, class, qtype) = (name.to_string(), value::class(rule.class), rule.qtype.to_string());
+        let labels = [&*setup.plan.server, &label, setup.plan.view_name(), &class, &qtype];
         let matches = setup.metrics.counter(&MATCHES).with_label_values(&labels);
-        rule.zones.push((zone, matches));
+        rule.zones.push(Zone { name, label, matches });
     }
     // Templates may stand before the variables they use; the variables need the order of the file.
     for option in directive.options() {

@@ -157,6 +157,39 @@ fn only_answers_without_records_stay_in_the_fast_lane() {
 }
 
 #[tokio::test]
+async fn class_and_type_are_the_query_s_or_where_it_is_for_any_the_template_s() {
+    let lines = "template IN TXT test {\nanswer \"{{ .Name }} 5 {{ .Class }} {{ .Type }} x\"\n}\n\
+                 template ANY ANY x {\nanswer \"{{ .Name }} 5 {{ .Class }} TXT {{ .Type }}\"\n}";
+    for (name, qtype, expected) in [
+        ("a.test", RecordType::TXT, "a.test. 5 IN TXT x"),
+        ("a.test", RecordType::ANY, "a.test. 5 IN TXT x"),
+        ("a.x", RecordType::TXT, "a.x. 5 IN TXT TXT"),
+        ("a.x", RecordType::ANY, "a.x. 5 IN TXT ANY"),
+        ("a.x", RecordType(65280), "a.x. 5 IN TXT TYPE65280"),
+    ] {
+        assert_eq!(
+            answer(lines, name, qtype).await,
+            ("NOERROR".to_owned(), vec![expected.to_owned()]),
+            "{name} {qtype}"
+        );
+    }
+    let bench = Bench::new();
+    bench.set_up(&DEFINITION, "template ANY ANY test {\nrcode NXDOMAIN\n}\ntemplate IN TXT x").unwrap();
+    for (name, qtype) in
+        [("a.test", RecordType::A), ("a.x", RecordType::TXT), ("a.x", RecordType::ANY), ("a.test", RecordType(65280))]
+    {
+        bench.ask(&request(query(name, qtype)), Outcome::Dropped).await;
+    }
+    let text = bench.metrics.render();
+    for (zone, qtype, count) in [("test.", "A", 1), ("test.", "", 1), ("x.", "TXT", 2)] {
+        let line = format!(
+            "coredns_template_matches_total{{class=\"IN\",server=\"\",type=\"{qtype}\",view=\"\",zone=\"{zone}\"}} {count}"
+        );
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+}
+
+#[tokio::test]
 async fn matches_and_failures_are_counted() {
     let bench = Bench::new();
     let lines = "template IN A test {\nanswer \"{{ index .Match 7 }} A 10.0.0.1\"\n}\ntemplate IN AAAA test {\nanswer \"a.test AAAA x\"\n}";

@@ -3,7 +3,7 @@
 use super::conditions::Variables;
 use super::floats;
 use crate::plugin::{Request, expression};
-use crate::wire::Name;
+use crate::wire::{Name, RecordType};
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -135,7 +135,9 @@ pub(super) fn is_field(path: &[String], variables: &[String]) -> bool {
 /// What the fields stand for.
 pub(super) struct Scope<'s> {
     request: &'s Request,
-    zone: String,
+    /// The class and the type of the answer.
+    pub(super) about: (u16, RecordType),
+    pub(super) zone: String,
     matched: Vec<String>,
     groups: BTreeMap<String, String>,
     /// The pattern that matched.
@@ -145,10 +147,17 @@ pub(super) struct Scope<'s> {
 }
 
 impl<'s> Scope<'s> {
-    pub(super) fn new(request: &'s Request, zone: &Name, pattern: Option<&Regex>, variables: Variables) -> Scope<'s> {
+    pub(super) fn new(
+        request: &'s Request,
+        about: (u16, RecordType),
+        zone: &Name,
+        pattern: Option<&Regex>,
+        variables: Variables,
+    ) -> Scope<'s> {
         let name = request.name.to_string();
         let mut scope = Scope {
             request,
+            about,
             zone: zone.to_string(),
             matched: Vec::new(),
             groups: BTreeMap::new(),
@@ -185,8 +194,8 @@ impl<'s> Scope<'s> {
         Ok(match path.as_slice() {
             ["Zone"] => Value::Text(self.zone.clone()),
             ["Name"] => Value::Text(request.name.to_string()),
-            ["Class"] => Value::Text(class(request.qclass())),
-            ["Type"] => Value::Text(request.qtype().to_string()),
+            ["Class"] => Value::Text(class(self.about.0)),
+            ["Type"] => Value::Text(self.about.1.to_string()),
             ["Match"] => Value::List(self.matched.clone()),
             ["Group"] => Value::Map(self.groups.clone()),
             ["Group", key] => self.groups.get(*key).cloned().map_or(Value::Nothing, Value::Text),
@@ -238,14 +247,23 @@ fn name_as_asked(request: &Request) -> String {
         .collect()
 }
 
-/// A class by its name.
+/// A class by its name, or by its number (RFC 3597 section 5).
 pub(super) fn class(class: u16) -> String {
-    match class {
-        1 => "IN".to_owned(),
-        3 => "CH".to_owned(),
-        4 => "HS".to_owned(),
-        254 => "NONE".to_owned(),
-        255 => "ANY".to_owned(),
-        other => format!("CLASS{other}"),
-    }
+    class_mnemonic(class).map_or_else(|| format!("CLASS{class}"), str::to_owned)
+}
+
+/// What metrics call a class and a type: nothing where they have no name, so that clients cannot make up more.
+pub(super) fn labels((class, qtype): (u16, RecordType)) -> [&'static str; 2] {
+    [class_mnemonic(class), qtype.mnemonic()].map(Option::unwrap_or_default)
+}
+
+fn class_mnemonic(class: u16) -> Option<&'static str> {
+    Some(match class {
+        1 => "IN",
+        3 => "CH",
+        4 => "HS",
+        254 => "NONE",
+        255 => "ANY",
+        _ => return None,
+    })
 }
