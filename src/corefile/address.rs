@@ -89,10 +89,20 @@ pub(super) fn split(word: &str) -> Result<(Scheme, &str, Option<u16>), String> {
     }
     let Some((host, port)) = rest.rsplit_once(':') else { return Ok((scheme, rest, None)) };
     match port.parse() {
+        // Mostly an argument of a directive behind the last brace, as `prometheus :9153`.
+        Ok(_) if host.is_empty() => {
+            Err(format!("'{word}' has a port without a zone; expecting one, as '{}'", dotted(word)))
+        }
         Ok(port) => Ok((scheme, host, Some(port))),
         Err(_) if port.is_empty() => Err(format!("'{word}' ends with ':'; expecting a port, as '{word}53'")),
         Err(_) => Err(format!("'{port}' in '{word}' is no port; expecting a number from 0 to 65535")),
     }
+}
+
+/// An address without a zone as one of the root.
+fn dotted(word: &str) -> String {
+    let (before, port) = word.rsplit_once(':').unwrap_or((word, ""));
+    format!("{before}.:{port}")
 }
 
 /// Takes `scheme://` off.
@@ -118,7 +128,6 @@ mod tests {
         let table = [
             (".", Scheme::Dns, ".", None),
             (".:53", Scheme::Dns, ".", Some(53)),
-            (":1053", Scheme::Dns, ".", Some(1053)),
             ("dns://.:0", Scheme::Dns, ".", Some(0)),
             ("Example.ORG", Scheme::Dns, "example.org.", None),
             ("example.org.:5353", Scheme::Dns, "example.org.", Some(5353)),
@@ -146,6 +155,8 @@ mod tests {
             ("example.org:", "'example.org:' ends with ':'; expecting a port, as 'example.org:53'"),
             (".:65536", "'65536' in '.:65536' is no port; expecting a number from 0 to 65535"),
             ("example.org:dns", "'dns' in 'example.org:dns' is no port; expecting a number from 0 to 65535"),
+            (":1053", "':1053' has a port without a zone; expecting one, as '.:1053'"),
+            ("tls://:853", "'tls://:853' has a port without a zone; expecting one, as 'tls://.:853'"),
             ("doh://.", "'doh://' is unknown; expecting one of: dns:// tls:// quic:// grpc:// https:// https3://"),
             ("fd00::1", "'fd00::1' is an address and no zone; expecting a network, as fd00::1/64"),
             ("a..b", "'a..b' is no name: a label is empty"),
