@@ -12,7 +12,7 @@ impl Fallthrough {
     ///
     /// # Errors
     /// An argument that is no zone.
-    pub fn read(setup: &Setup<'_>, option: &Directive) -> Result<Fallthrough, Error> {
+    pub fn read(setup: &mut Setup<'_>, option: &Directive) -> Result<Fallthrough, Error> {
         match option.args.as_slice() {
             [] => Ok(Fallthrough(vec![Name::root()])),
             zones => setup.zones_or_block(zones).map(Fallthrough),

@@ -102,16 +102,21 @@ impl<'a> Setup<'a> {
         self.process.warnings.push(warning);
     }
 
-    /// The zones that the arguments name (names, or networks as reverse zones); the block's where there are none.
+    /// The zones that the arguments name (names, or networks as reverse zones); the block's where there are none. An empty
+    /// argument, as a variable leaves that is not set, names none.
     ///
     /// # Errors
     /// An argument that is no zone.
-    pub fn zones_or_block(&self, arguments: &[Token]) -> Result<Vec<Name>, Error> {
+    pub fn zones_or_block(&mut self, arguments: &[Token]) -> Result<Vec<Name>, Error> {
         if arguments.is_empty() {
             return Ok(self.block.zones.clone());
         }
         let mut zones = Vec::new();
         for argument in arguments {
+            if argument.text.is_empty() {
+                self.warn(argument, "an empty word is no zone and is left out; expecting a zone, '.' for all names");
+                continue;
+            }
             for zone in values::zones(&argument.text).map_err(|why| self.error(argument, why))? {
                 zones.push(Name::from_text(&zone).map_err(|why| self.error(argument, format!("{zone}: {why}")))?);
             }

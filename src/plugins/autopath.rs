@@ -114,7 +114,7 @@ fn of_pods(setup: &mut Setup<'_>, from: &Token) -> Result<Search, Error> {
 }
 
 /// The zones of `kubernetes` in this server block, below which questions show their search lists.
-fn shown(setup: &Setup<'_>, from: &Token) -> Result<Search, Error> {
+fn shown(setup: &mut Setup<'_>, from: &Token) -> Result<Search, Error> {
     let mut zones = Vec::new();
     for sibling in setup.siblings.iter().filter(|sibling| sibling.name.text == "kubernetes") {
         let named = setup.zones_or_block(&sibling.args)?;

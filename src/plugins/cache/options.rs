@@ -95,7 +95,7 @@ impl Default for Options {
 }
 
 /// Reads `cache [TTL] [ZONES...] { ... }`.
-pub(super) fn read(setup: &Setup<'_>) -> Result<Options, Error> {
+pub(super) fn read(setup: &mut Setup<'_>) -> Result<Options, Error> {
     let directive = setup.once()?;
     let (mut options, mut policy) = (Options::default(), None);
     let mut zones = &directive.args[..];
@@ -142,7 +142,7 @@ fn class(setup: &Setup<'_>, option: &Directive, class: &mut Class) -> Result<(),
     Ok(())
 }
 
-fn disable(setup: &Setup<'_>, option: &Directive, options: &mut Options) -> Result<(), Error> {
+fn disable(setup: &mut Setup<'_>, option: &Directive, options: &mut Options) -> Result<(), Error> {
     let Some((class, zones)) = option.args.split_first() else {
         return Err(setup.arguments(option, "disable success|denial [ZONES...]"));
     };

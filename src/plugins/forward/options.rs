@@ -103,7 +103,7 @@ impl Options {
 }
 
 /// Reads `forward FROM TO... { ... }`.
-pub(super) fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Options, Error> {
+pub(super) fn read(setup: &mut Setup<'_>, directive: &Directive) -> Result<Options, Error> {
     let (from, to) = match &directive.args[..] {
         [from, to @ ..] if !to.is_empty() => (from, to),
         _ => return Err(setup.arguments(directive, &format!("{} FROM TO...", directive.name.text))),
@@ -184,7 +184,7 @@ fn check_together(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-fn read_option(setup: &Setup<'_>, option: &Directive, options: &mut Options) -> Result<(), Error> {
+fn read_option(setup: &mut Setup<'_>, option: &Directive, options: &mut Options) -> Result<(), Error> {
     match option.name.text.as_str() {
         "except" if option.args.is_empty() => return Err(setup.arguments(option, "except NAME...")),
         "except" => options.except.extend(setup.zones_or_block(&option.args)?),

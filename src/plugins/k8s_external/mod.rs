@@ -122,7 +122,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
 }
 
 impl External {
-    fn read(&mut self, setup: &Setup<'_>, option: &Directive) -> Result<(), Error> {
+    fn read(&mut self, setup: &mut Setup<'_>, option: &Directive) -> Result<(), Error> {
         match (option.name.text.as_str(), &option.args[..]) {
             ("apex", [label]) => {
                 let apex = Name::from_text(&label.text).ok().filter(|name| name.label_count() == 1);

@@ -262,7 +262,7 @@ impl Settings {
         Ok(())
     }
 
-    fn read_answers(&mut self, setup: &Setup<'_>, option: &Directive) -> Result<(), Error> {
+    fn read_answers(&mut self, setup: &mut Setup<'_>, option: &Directive) -> Result<(), Error> {
         let first = option.args.first();
         match (option.name.text.as_str(), first) {
             ("ttl", Some(value)) => {
@@ -358,6 +358,12 @@ mod tests {
         let zones: Vec<String> = settings.fallthrough.iter().map(Name::to_string).collect();
         assert_eq!((zones, warnings.len()), (vec!["in-addr.arpa.".to_owned(), "0.0.10.in-addr.arpa.".to_owned()], 0));
         assert_eq!(read("fallthrough").0.fallthrough, [Name::root()]);
+        // A variable that is not set leaves an empty word.
+        for (option, zones) in [("fallthrough \"\" in-addr.arpa", 1), ("fallthrough \"\"", 0)] {
+            let (settings, warnings) = read(option);
+            assert_eq!((settings.fallthrough.len(), warnings.len()), (zones, 1), "{option} {warnings:?}");
+            assert!(warnings[0].contains("an empty word is no zone"), "{warnings:?}");
+        }
         assert_eq!((read("").0.ttl, read("").0.startup_timeout), (5, Duration::from_secs(5)));
     }
 

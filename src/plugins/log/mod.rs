@@ -83,7 +83,7 @@ struct Rule {
     classes: Classes,
 }
 
-fn rule(setup: &Setup<'_>, directive: &Directive) -> Result<Rule, Error> {
+fn rule(setup: &mut Setup<'_>, directive: &Directive) -> Result<Rule, Error> {
     let (names, format) = match directive.args.split_last() {
         Some((last, names)) if last.text.contains('{') => (names, Format::parse(&last.text)),
         _ => (directive.args.as_slice(), Format::parse("{common}")),

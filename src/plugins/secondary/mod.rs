@@ -168,7 +168,7 @@ fn members(setup: &Setup<'_>, zones: &[Zone]) -> Arc<Members> {
     members
 }
 
-fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Vec<Zone>, Error> {
+fn read(setup: &mut Setup<'_>, directive: &Directive) -> Result<Vec<Zone>, Error> {
     let zones = setup.zones_or_block(&directive.args)?;
     let (mut primaries, mut key, mut fallthrough) = (Vec::new(), None, Fallthrough::default());
     let mut catalog: Option<Vec<Name>> = None;

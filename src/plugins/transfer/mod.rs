@@ -94,7 +94,7 @@ struct Rule {
 }
 
 impl Rule {
-    fn read(setup: &Setup<'_>, directive: &Directive) -> Result<Rule, Error> {
+    fn read(setup: &mut Setup<'_>, directive: &Directive) -> Result<Rule, Error> {
         let mut rule =
             Rule { zones: setup.zones_or_block(&directive.args)?, everybody: false, to: Vec::new(), source: None };
         for option in directive.options() {

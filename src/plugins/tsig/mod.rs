@@ -98,7 +98,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn read(setup: &Setup<'_>, directive: &Directive) -> Result<(Vec<Name>, Needs), Error> {
+fn read(setup: &mut Setup<'_>, directive: &Directive) -> Result<(Vec<Name>, Needs), Error> {
     let zones = setup.zones_or_block(&directive.args)?;
     let mut needs = Needs::default();
     for option in directive.options() {

@@ -274,7 +274,7 @@ fn inside(lines: &str) -> Arc<Cache> {
     let bench = Bench::new();
     let text = format!(". {{\n{lines}\n}}\n");
     let corefile = crate::corefile::parse(std::path::Path::new("Corefile"), &text, &|_| None).unwrap();
-    let options = bench.with_setup(&corefile.blocks[0].directives, |setup| super::options::read(setup)).unwrap();
+    let options = bench.with_setup(&corefile.blocks[0].directives, super::options::read).unwrap();
     let tables = Arc::new(super::Tables::new(&options));
     Cache::new(options, tables, None)
 }
