@@ -98,7 +98,9 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), Error> {
         return Err(setup.error(&directive.name, message));
     }
     let zones = setup.zones_or_block(&directive.args)?;
-    let Some(primary) = zones.iter().find(|zone| !reverse::is_reverse(zone)).or(zones.first()).cloned() else {
+    let named = zones.iter().find(|zone| !reverse::is_reverse(zone)).or(zones.first());
+    // Only empty words name none.
+    let Some(primary) = named.or(setup.block.zones.first()).cloned() else {
         return Err(setup.arguments(&directive, "k8s_external ZONE..."));
     };
     let zone = |name: Name| (name.clone(), Zone { is_reverse: reverse::is_reverse(&name), name });
