@@ -91,18 +91,13 @@ pub(super) fn split(word: &str) -> Result<(Scheme, &str, Option<u16>), String> {
     match port.parse() {
         // Mostly an argument of a directive behind the last brace, as `prometheus :9153`.
         Ok(_) if host.is_empty() => {
-            Err(format!("'{word}' has a port without a zone; expecting one, as '{}'", dotted(word)))
+            let before = word.strip_suffix(rest).unwrap_or_default();
+            Err(format!("'{word}' has a port without a zone; expecting one, as '{before}.{rest}'"))
         }
         Ok(port) => Ok((scheme, host, Some(port))),
         Err(_) if port.is_empty() => Err(format!("'{word}' ends with ':'; expecting a port, as '{word}53'")),
         Err(_) => Err(format!("'{port}' in '{word}' is no port; expecting a number from 0 to 65535")),
     }
-}
-
-/// An address without a zone as one of the root.
-fn dotted(word: &str) -> String {
-    let (before, port) = word.rsplit_once(':').unwrap_or((word, ""));
-    format!("{before}.:{port}")
 }
 
 /// Takes `scheme://` off.

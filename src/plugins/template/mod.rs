@@ -184,7 +184,7 @@ struct Rule {
 /// One of its zones.
 struct Zone {
     name: Name,
-    /// What metrics call it.
+    /// What metrics and templates call it.
     label: String,
     /// Matches of the directive's own class and type.
     matches: IntCounter,
@@ -297,7 +297,7 @@ impl Handler for Templates {
                 Choice::Rule(rule, pattern, zone, variables) => {
                     let about = rule.about(request.qclass(), request.qtype());
                     self.count(rule, zone, about);
-                    let scope = Scope::new(request, about, &zone.name, pattern, variables);
+                    let scope = Scope::new(request, about, &zone.label, pattern, variables);
                     match self.fill(request, rule, &scope).await {
                         Ok(message) => request.reply(&message),
                         Err(reason) => Outcome::Failed(Failure::servfail(reason)),
@@ -323,7 +323,7 @@ impl Templates {
         for (section, template) in &rule.records {
             let failed = |metric: &'static Descriptor, why: String| {
                 let (section, [class, qtype]) = (section_name(*section), value::labels(scope.about));
-                let labels = [&*self.server, &*scope.zone, &*self.view, class, qtype, section, &template.source];
+                let labels = [&*self.server, scope.zone, &*self.view, class, qtype, section, &template.source];
                 self.metrics.counter(metric).with_label_values(&labels).inc();
                 format!("{section} '{}': {why}", template.source)
             };

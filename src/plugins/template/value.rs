@@ -3,7 +3,7 @@
 use super::conditions::Variables;
 use super::floats;
 use crate::plugin::{Request, expression};
-use crate::wire::{Name, RecordType};
+use crate::wire::RecordType;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -137,7 +137,7 @@ pub(super) struct Scope<'s> {
     request: &'s Request,
     /// The class and the type of the answer.
     pub(super) about: (u16, RecordType),
-    pub(super) zone: String,
+    pub(super) zone: &'s str,
     matched: Vec<String>,
     groups: BTreeMap<String, String>,
     /// The pattern that matched.
@@ -150,7 +150,7 @@ impl<'s> Scope<'s> {
     pub(super) fn new(
         request: &'s Request,
         about: (u16, RecordType),
-        zone: &Name,
+        zone: &'s str,
         pattern: Option<&Regex>,
         variables: Variables,
     ) -> Scope<'s> {
@@ -158,7 +158,7 @@ impl<'s> Scope<'s> {
         let mut scope = Scope {
             request,
             about,
-            zone: zone.to_string(),
+            zone,
             matched: Vec::new(),
             groups: BTreeMap::new(),
             // Everything fits where there is no `match`.
@@ -192,7 +192,7 @@ impl<'s> Scope<'s> {
         let (request, path): (_, Vec<&str>) = (self.request, path.iter().map(String::as_str).collect());
         let flags = request.packet.get(2..4).unwrap_or(&[0, 0]);
         Ok(match path.as_slice() {
-            ["Zone"] => Value::Text(self.zone.clone()),
+            ["Zone"] => Value::Text(self.zone.to_owned()),
             ["Name"] => Value::Text(request.name.to_string()),
             ["Class"] => Value::Text(class(self.about.0)),
             ["Type"] => Value::Text(self.about.1.to_string()),

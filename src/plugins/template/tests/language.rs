@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn the_deepest_template_fits() {
     let request = request(query("a.test", RecordType::A));
-    let scope = Scope::new(&request, (1, RecordType::A), &Name::from_text("test").unwrap(), None, Vec::new());
+    let scope = Scope::new(&request, (1, RecordType::A), "test.", None, Vec::new());
     let (open, close) = ("{{ with (or (and 1)) }}{{ if true }}".repeat(9), "{{ end }}".repeat(18));
     let deepest = format!("{{{{ define `t` }}}}{open}{{{{ template `t` }}}}{close}{{{{ end }}}}{{{{ template `t` }}}}");
     let error = Template::parse(&deepest, &[]).unwrap().fill(&scope).expect_err("it has no end");
@@ -22,8 +22,7 @@ fn the_language() {
     metadata.note("test/label", || "noted".to_owned());
     request.metadata = metadata;
     let variables = vec![("v".to_owned(), crate::plugin::expression::Value::Integer(5))];
-    let zone = Name::from_text("example").unwrap();
-    let scope = Scope::new(&request, (1, RecordType::A), &zone, Some(&pattern), variables);
+    let scope = Scope::new(&request, (1, RecordType::A), "example.", Some(&pattern), variables);
     let set = ["v".to_owned()];
     for (template, expected) in [
         ("plain", "plain"),
